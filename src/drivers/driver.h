@@ -1,0 +1,120 @@
+/*
+ * driver.h: the two tables that backends fill: metadata (one ordered, transactional key-value interface) and storage (blocks).
+ *
+ * Drivers know no meaning: keys and values are bytes, but for the bucket's eight bytes in front of each key, the byte after them (the table;
+ * table 0 belongs to the driver), and the serial beside each value. The contract suite (tests/contract) tests what these comments say.
+ *
+ * Operations block and run on workers, except commit (takes a completion) and reads with request.may_block false, which may answer
+ * WOULD_BLOCK, also on a loop. Every operation may answer IO, DAMAGED or INTERNAL beside what its comment lists.
+ */
+#ifndef DRIVERS_DRIVER_H
+#define DRIVERS_DRIVER_H
+
+#include "base/request.h"
+#include "drivers/batch.h"
+
+struct config;
+
+/* A row as it was read: `found` false is no error. Memory is the request's arena. */
+struct row {
+	struct bytes key;   /* scan only */
+	struct bytes value; /* without the serial; a counter's is eight bytes, little-endian, and its serial is 0 */
+	uint64_t serial;
+	bool found;
+};
+
+/* A page of a scan: consistent in itself. `more`: the limit ended it, not `to`. */
+struct row_page {
+	struct row *rows;
+	size_t count;
+	bool more;
+};
+
+struct metadata_info {
+	const char *name;     /* "embedded" */
+	bool fused;           /* BATCH_BLOCKS may carry payload: storage and metadata share one sync */
+	bool poisoned;        /* nothing can be written until a restart */
+	uint64_t rows_estimate;
+	uint64_t bytes_on_disk;
+};
+
+struct metadata_driver;
+
+struct metadata_ops {
+	/* Out: found false when there is no such row. */
+	enum rfs_err (*get)(struct metadata_driver *d, struct request *rq, struct bytes key, struct row *out);
+	/* `out` has `count` elements, in the order of `keys`; not consistent with each other. */
+	enum rfs_err (*multi_get)(struct metadata_driver *d, struct request *rq, const struct bytes *keys, size_t count, struct row *out);
+	/* Rows with from <= key < to, ascending, or descending from `to`; counters and the driver's own rows are not skipped. limit >= 1 */
+	enum rfs_err (*scan)(struct metadata_driver *d, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
+		struct row_page *out);
+	/*
+	 * Takes the batch and calls batch->done exactly once, perhaps before it returns. When error is RFS_OK the batch is durable
+	 * (power loss) and visible to every later read. CONFLICT: an operation's condition failed, nothing happened. LIMIT: the batch is
+	 * too large. POISONED, NO_SPACE: nothing happened. Batches of one bucket take serials 1, 2, 3 ... in the order of their effect.
+	 */
+	void (*commit)(struct metadata_driver *d, struct batch *batch);
+	void (*info)(struct metadata_driver *d, struct metadata_info *out);
+	/* All commits are done before; durable and clean afterwards. */
+	void (*close)(struct metadata_driver *d);
+};
+
+/* First member of each metadata driver. */
+struct metadata_driver {
+	const struct metadata_ops *ops;
+};
+
+/* A block on its way to being durable. */
+struct block_ticket {
+	uint64_t number;
+	struct block_location location;
+	uint64_t sequence; /* the driver's */
+};
+
+struct storage_driver;
+
+struct storage_ops {
+	/* Writes a block; not yet durable. The parts are referenced only during the call. NO_SPACE, POISONED. [worker] */
+	enum rfs_err (*put)(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct slice *parts, size_t count,
+		struct block_ticket *out);
+	/* Returns when the blocks of all tickets are durable. [worker] */
+	enum rfs_err (*wait)(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);
+	/* Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED. The slice is the caller's. Whole-payload reads are checked against the record's checksum; parts are not */
+	enum rfs_err (*get)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
+		size_t len, struct slice *out);
+	/* The block will not be read again. */
+	enum rfs_err (*remove)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
+	void (*close)(struct storage_driver *d);
+};
+
+/* First member of each storage driver. */
+struct storage_driver {
+	const struct storage_ops *ops;
+};
+
+/* Both tables of one store; `storage` may belong to the same object as `metadata`. Closing metadata closes a fused storage. */
+struct store_drivers {
+	struct metadata_driver *metadata;
+	struct storage_driver *storage;
+};
+
+/* [init] each: opens (and creates) the store; the reason of a failure is logged and in `error` (size 512). LOCKED, UNSUPPORTED_FORMAT, DAMAGED, IO. */
+enum rfs_err embedded_open(const struct config *config, struct store_drivers *out, char *error);
+enum rfs_err mem_open(const struct config *config, struct store_drivers *out, char *error);
+
+/*
+ * Wraps drivers so that calls fail or are delayed: for tests. The rule set is shared by both tables; call numbers count from 1 per operation.
+ * An inner commit refused by a rule is not passed on.
+ */
+enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT, FAULT_WAIT, FAULT_READ, FAULT_REMOVE, FAULT_OP_COUNT };
+struct fault_rules {
+	struct {
+		uint64_t fail_at;     /* 0: never; the Nth call fails */
+		uint64_t fail_every;  /* 0: off */
+		enum rfs_err error;
+		int64_t delay_ns;
+	} op[FAULT_OP_COUNT];
+};
+void fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_drivers *out);
+
+#endif
