@@ -1,0 +1,176 @@
+/*
+ * core.h: the verbs. One file a verb; every door calls the same ones, and none decides anything itself.
+ *
+ * Each verb authorises (auth_check), reads, places, commits and publishes, in that order. Reads obey rq->may_block and answer WOULD_BLOCK, after which the
+ * door calls again from a worker; everything that writes runs on a worker. Names and results are in the request's arena. Errors are
+ * those of errors.def that each comment names, beside ACCESS_DENIED, NO_SUCH_BUCKET, IO, DAMAGED, POISONED, NO_SPACE and SLOW_DOWN.
+ */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include "base/slice.h"
+#include "managers/auth/auth.h"
+#include "managers/metadata/metadata.h"
+
+struct storage; /* managers/storage/storage.h */
+
+/* One a daemon. [init] fills it; it is read-only afterwards. */
+struct core {
+	struct metadata *metadata;
+	struct storage *storage;
+	struct auth *auth;
+	const char *region;
+};
+
+/* --- buckets ------------------------------------------------------------------------------------------------------------------- */
+
+struct bucket_create_args {
+	struct bytes name;
+	enum acl acl;
+};
+/* INVALID_BUCKET_NAME, BUCKET_EXISTS, BUCKET_OWNED (it is the caller's already), TOO_MANY_BUCKETS. [worker] */
+enum rfs_err bucket_create(struct core *core, struct request *rq, const struct bucket_create_args *args) RFS_MUST_CHECK;
+/* BUCKET_NOT_EMPTY. [worker] */
+enum rfs_err bucket_remove(struct core *core, struct request *rq, struct bytes name) RFS_MUST_CHECK;
+/* The bucket, if the caller may do `op` to it. */
+enum rfs_err bucket_open(struct core *core, struct request *rq, struct bytes name, enum operation op, struct bucket_row *out) RFS_MUST_CHECK;
+/* The caller's buckets (an administrator's: all), by name, from the first name > `after`. */
+enum rfs_err bucket_list(struct core *core, struct request *rq, struct bytes after, struct bytes prefix, size_t limit, struct bucket_row **out,
+	size_t *count, bool *more) RFS_MUST_CHECK;
+struct bucket_usage {
+	int64_t objects;
+	int64_t bytes;
+};
+enum rfs_err bucket_usage(struct core *core, struct request *rq, struct bytes name, struct bucket_usage *out) RFS_MUST_CHECK;
+/* Changes what is not NULL. [worker] */
+struct bucket_changes {
+	const enum acl *acl;
+	const struct bytes *cors; /* empty: none */
+	const bool *compress;
+	const bool *deduplicate;
+};
+enum rfs_err bucket_configure(struct core *core, struct request *rq, struct bytes name, const struct bucket_changes *changes) RFS_MUST_CHECK;
+
+/* --- conditions ----------------------------------------------------------------------------------------------------------------- */
+
+/* RFC 9110, section 13. Empty bytes and 0: not given. Lists of ETags as they came, with quotes, or "*". */
+struct conditions {
+	struct bytes if_match;
+	struct bytes if_none_match;
+	int64_t if_modified_since_ns;
+	int64_t if_unmodified_since_ns;
+};
+/* `head` NULL: there is none. PRECONDITION_FAILED, NOT_MODIFIED (only when `reading`); for a write with If-Match on a missing key: NO_SUCH_KEY. */
+enum rfs_err conditions_hold(struct request *rq, const struct conditions *c, const struct version *head, bool reading) RFS_MUST_CHECK;
+
+/* --- objects -------------------------------------------------------------------------------------------------------------------- */
+
+/* A digest that the client says its body has. */
+struct digest_claim {
+	enum digest digest;
+	struct digest_value value;
+};
+
+struct object_put_args {
+	struct bytes bucket;
+	struct bytes key;
+	int64_t size;                /* of the body; -1: not known */
+	struct conditions conditions;
+	struct bytes content_type;
+	struct property *properties; /* cache-control and its kin, x-amz-meta-* */
+	size_t property_count;
+	enum acl acl;
+	unsigned digests;            /* DIGEST_BIT()s to compute beside MD5, because a claim about them comes, perhaps at the end */
+	bool payload_sha256_known;   /* the signed payload hash: verified, and reused as the block's own */
+	struct digest_value payload_sha256;
+	bool store_checksum;         /* keep `checksum` with the object */
+	enum digest checksum;
+};
+
+struct object_put; /* in the request's arena and on the heap: finish or abort must be called once */
+
+/* Authorises and judges the conditions early, so that a refusal comes before the body. [worker] or [loop] with WOULD_BLOCK */
+enum rfs_err object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out) RFS_MUST_CHECK;
+/* Takes references to the parts' bytes, or stores them. [worker] */
+enum rfs_err object_put_write(struct object_put *put, struct slice part) RFS_MUST_CHECK;
+/*
+ * Verifies the claims (BAD_DIGEST; CONTENT_SHA256_MISMATCH for the payload hash), that `size` bytes came (INCOMPLETE_BODY), the conditions again, and publishes. Durable on return. Frees
+ * `put` in any case. PRECONDITION_FAILED, NO_SUCH_KEY. [worker]
+ */
+enum rfs_err object_put_finish(struct object_put *put, const struct digest_claim *claims, size_t claim_count, struct version *out) RFS_MUST_CHECK;
+/* Forgets everything that was written. */
+void object_put_abort(struct object_put *put);
+
+/* first..last as in RFC 9110, 14.1.2: `suffix`: the last `last` bytes. */
+struct byte_range {
+	bool given;
+	bool suffix;
+	bool open_ended; /* first- */
+	uint64_t first;
+	uint64_t last;
+};
+
+struct object_get_args {
+	struct bytes bucket;
+	struct bytes key;
+	struct conditions conditions;
+	struct byte_range range;
+	bool head_only; /* no bytes will be read */
+	uint32_t part_number; /* 0: none. Of a multipart upload: that part's bytes */
+};
+
+struct object_get {
+	struct bucket_row bucket;
+	struct version version;
+	uint64_t offset; /* of the answer's first byte */
+	uint64_t length; /* of the answer */
+	bool partial;
+	struct object_read *read; /* NULL with head_only or an empty answer */
+};
+/* NO_SUCH_KEY, INVALID_RANGE, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
+enum rfs_err object_get_open(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out) RFS_MUST_CHECK;
+/* The next bytes, 1 to 1 MiB, verified; empty at the end. The slice is the caller's. Obeys rq->may_block. */
+enum rfs_err object_get_read(struct object_get *get, struct slice *out) RFS_MUST_CHECK;
+void object_get_close(struct object_get *get);
+
+struct object_delete_args {
+	struct bytes bucket;
+	struct bytes key;
+	struct conditions conditions;
+};
+/* A missing key is no error: `removed` says. [worker] */
+enum rfs_err object_delete(struct core *core, struct request *rq, const struct object_delete_args *args, bool *removed) RFS_MUST_CHECK;
+
+struct object_copy_args {
+	struct bytes from_bucket;
+	struct bytes from_key;
+	struct conditions from_conditions;
+	bool replace_metadata;       /* take `to`'s content type and properties, not the source's */
+	struct object_put_args to;   /* bucket, key, conditions, metadata, ACL, checksum */
+};
+/* Nothing is copied within a bucket. Copying to itself without any change: INVALID_REQUEST. [worker] */
+enum rfs_err object_copy(struct core *core, struct request *rq, const struct object_copy_args *args, struct version *out) RFS_MUST_CHECK;
+
+enum rfs_err object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, enum acl acl) RFS_MUST_CHECK;
+
+struct object_list_args {
+	struct bytes bucket;
+	struct bytes prefix;
+	struct bytes delimiter;
+	struct bytes after;   /* keys and common prefixes up to and including this are skipped, and all that a common prefix covers */
+	size_t limit;         /* 0 to 1,000 */
+};
+struct object_list_item {
+	struct bytes key;     /* or a common prefix */
+	bool is_prefix;
+	struct version version;
+};
+struct object_list {
+	struct object_list_item *items;
+	size_t count;
+	bool more;
+	struct bytes next;    /* with `more`: the last item's key or prefix, to be given as `after` */
+};
+enum rfs_err object_list(struct core *core, struct request *rq, const struct object_list_args *args, struct object_list *out) RFS_MUST_CHECK;
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * keys.h: the keys of every table, built and taken apart here only. [any]
+ *
+ * key := bucket (8, big-endian) table (1) rest. Names are raw bytes up to the key's end, so that the order of entries is the order of S3 keys.
+ */
+#ifndef MANAGERS_METADATA_KEYS_H
+#define MANAGERS_METADATA_KEYS_H
+
+#include "base/arena.h"
+
+enum table {
+	TABLE_DRIVER = 0, /* the driver's own */
+	TABLE_BUCKET = 1, /* the bucket's row: no rest */
+	TABLE_ENTRY = 2,  /* parent id (16), name; a directory's ends in '/' */
+	TABLE_VERSION = 3,
+	TABLE_OBJECT = 4,
+	TABLE_SEGMENT = 5, /* data id (8), segment number (8), serial (8: slot) */
+	TABLE_BLOCK = 6,   /* first number of the run (8) */
+	TABLE_HASH = 7,    /* SHA-256 (32) */
+	TABLE_COUNTER = 8, /* counter kind (1), rest by kind */
+	TABLE_UPLOAD = 9,  /* upload id (16); then part number (4) */
+	TABLE_PURGE = 10,  /* data id (8) */
+	TABLE_PAST = 11,   /* serial of the kept row (8, at the end), after the key's table and rest */
+	TABLE_LOCK = 12,
+	TABLE_IDENTITY = 13, /* bucket 0: identity number (8) */
+	TABLE_TOKEN = 14,    /* bucket 0: access key */
+	TABLE_POLICY = 15,
+	TABLE_FEED = 16,   /* serial (8: slot) */
+	TABLE_SYSTEM = 17, /* bucket 0: a name */
+	TABLE_PARTS = 18,  /* data id (8) */
+	TABLE_NAME = 19,   /* bucket 0: a bucket's name -> its id */
+};
+
+enum counter {
+	COUNTER_OBJECTS = 1, /* keys that S3 lists */
+	COUNTER_BYTES = 2,   /* their sizes */
+	COUNTER_LIVE = 3,    /* rest: directory id (16): its live children */
+	COUNTER_REFERENCES = 4, /* rest: first number of a run (8): references beyond the first */
+	COUNTER_IDS = 5,     /* domain: bucket numbers handed out */
+};
+
+#define DOMAIN_BUCKET 0
+
+struct bytes key_bucket(struct arena *a, uint64_t bucket);
+struct bytes key_entry(struct arena *a, uint64_t bucket, const uint8_t parent[16], struct bytes name);
+struct bytes key_segment(struct arena *a, uint64_t bucket, uint64_t data_id, uint64_t number); /* without the slot */
+struct bytes key_block(struct arena *a, uint64_t bucket, uint64_t first);
+struct bytes key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest);
+struct bytes key_purge(struct arena *a, uint64_t bucket, uint64_t data_id);
+struct bytes key_parts(struct arena *a, uint64_t bucket, uint64_t data_id);
+struct bytes key_past(struct arena *a, struct bytes key, uint64_t serial);
+struct bytes key_feed(struct arena *a, uint64_t bucket); /* without the slot */
+struct bytes key_table(struct arena *a, uint64_t bucket, enum table table, struct bytes rest);
+/* The first key after every key that begins with `prefix`. */
+struct bytes key_after_prefix(struct arena *a, struct bytes prefix);
+/* An entry's name: what is behind bucket, table and parent. */
+struct bytes key_entry_name(struct bytes key);
+
+#endif

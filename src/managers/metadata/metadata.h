@@ -1,0 +1,99 @@
+/*
+ * metadata.h: the metadata manager: rows, names, counters, the feed and the replacing of rows, over any metadata driver.
+ *
+ * Called by core and by the other managers. Read functions obey rq->may_block (WOULD_BLOCK); batches are built anywhere and committed on workers.
+ */
+#ifndef MANAGERS_METADATA_METADATA_H
+#define MANAGERS_METADATA_METADATA_H
+
+#include "base/request.h"
+#include "drivers/driver.h"
+#include "managers/metadata/keys.h"
+#include "managers/metadata/rows.h"
+
+struct metadata;
+
+/* Whose condition an operation of a batch is: what a CONFLICT means to its caller. */
+enum batch_tag {
+	TAG_NONE,      /* a lost race: read again and retry */
+	TAG_CONDITION, /* the caller's own condition: re-read and judge it again */
+};
+
+struct metadata *metadata_new(struct metadata_driver *driver); /* [init] */
+void metadata_free(struct metadata *m);
+struct metadata_driver *metadata_driver(struct metadata *m);
+
+/* Rows. */
+enum rfs_err metadata_get(struct metadata *m, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;
+enum rfs_err metadata_scan(struct metadata *m, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
+	struct row_page *out) RFS_MUST_CHECK;
+enum rfs_err metadata_counter(struct metadata *m, struct request *rq, struct bytes key, int64_t *out) RFS_MUST_CHECK;
+/* Waits until the batch is durable and visible. [worker] */
+enum rfs_err metadata_commit(struct metadata *m, struct request *rq, struct batch *batch) RFS_MUST_CHECK;
+/* A 64-bit number never given before, for blocks and data ids; leased in ranges that are committed before use. [worker] */
+enum rfs_err metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t *first) RFS_MUST_CHECK;
+
+/*
+ * The one function that replaces a row (or removes it: `value` empty data NULL): CHECKs the old serial, keeps the old row as `past` where a snapshot
+ * needs it, and PUTs the new one. `old` may say found = false.
+ */
+void metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value);
+/* The row as it was at serial S: the live one, else the newest past one at or below S. */
+enum rfs_err metadata_get_at(struct metadata *m, struct request *rq, struct bytes key, uint64_t serial, struct row *out) RFS_MUST_CHECK;
+
+/* Buckets: by name, cached; NO_SUCH_BUCKET. The row is in the request's arena. */
+enum rfs_err bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bucket_row *out) RFS_MUST_CHECK;
+void bucket_forget(struct metadata *m, struct bytes name); /* after a change or a CONFLICT */
+/* The first operation of every batch in a bucket: its row is as it was read. */
+void bucket_check(struct batch *b, const struct bucket_row *bucket);
+
+/*
+ * A name, resolved. dirs[i] is the i-th component's directory entry, from the root down; those after the first that is not found are not
+ * found either, and have new ids, ready to be made. The leaf is the key's last component ("" for a key that ends in '/').
+ */
+struct name_dir {
+	uint8_t parent[OBJECT_ID_BYTES];
+	struct bytes name; /* with its '/' */
+	struct row row;    /* found or not */
+	struct version version;
+};
+struct name_ref {
+	struct bytes key;
+	struct name_dir *dirs;
+	size_t dir_count;
+	uint8_t parent[OBJECT_ID_BYTES]; /* of the leaf */
+	struct bytes name;
+	struct row row;          /* the leaf's entry */
+	bool found;              /* the key has a head: the leaf, or a directory's marker for `a/` */
+	bool is_marker;          /* the head is dirs[dir_count - 1], listed as `a/` */
+	struct version head;
+};
+/* KEY_TOO_LONG for more than 1,024 bytes; an empty key is INVALID_ARGUMENT. */
+enum rfs_err name_resolve(struct metadata *m, struct request *rq, const struct bucket_row *bucket, struct bytes key, struct name_ref *out) RFS_MUST_CHECK;
+/* Puts `version` as the head of a resolved name: directories that are missing, history, counters and the old content's purge included. Sets its modified time and object id if zero. */
+enum rfs_err name_put(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at,
+	struct version *version) RFS_MUST_CHECK;
+/* Removes the head, and the directories that it leaves empty. */
+enum rfs_err name_remove(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at) RFS_MUST_CHECK;
+
+/* The feed. */
+void feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,
+	const struct version *version);
+
+/* Content that no row names any more: a purge row, which the reaper empties in bounded batches. */
+void purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content);
+
+/* A walk over the keys of a bucket in byte order, into directories. */
+struct tree_walk;
+struct tree_item {
+	struct bytes key;        /* whole key; valid until the next call */
+	bool is_prefix;          /* a directory that was not entered (key ends in '/') */
+	struct version version;  /* not for prefixes */
+};
+/* Starts at the first key >= `from` that begins with `prefix`. `flat`: directories below the prefix's own are items, not entered. */
+struct tree_walk *tree_walk_new(struct metadata *m, struct request *rq, const struct bucket_row *bucket, struct bytes prefix, struct bytes from,
+	bool flat);
+/* NOT_FOUND at the end. */
+enum rfs_err tree_walk_next(struct tree_walk *w, struct tree_item *out) RFS_MUST_CHECK;
+
+#endif

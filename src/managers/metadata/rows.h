@@ -1,0 +1,149 @@
+/*
+ * rows.h: what the rows of a store mean: their structs and their one encoding. [any]
+ *
+ * A value's first byte is its format (1). After the fixed part come tagged fields (varint tag, varint length, bytes); tags that a reader does not
+ * know are kept in `unknown` and written back. docs/format/rows.md describes every field.
+ */
+#ifndef MANAGERS_METADATA_ROWS_H
+#define MANAGERS_METADATA_ROWS_H
+
+#include "base/bytes.h"
+#include "base/errors.h"
+#include "base/hash.h"
+
+struct arena;
+
+#define OBJECT_ID_BYTES 16
+
+enum acl { ACL_PRIVATE, ACL_PUBLIC_READ, ACL_BUCKET_OWNER_FULL_CONTROL, ACL_COUNT };
+
+/* A bucket's own row. */
+struct bucket_row {
+	uint64_t id;
+	uint64_t serial;          /* of the row; not encoded */
+	struct bytes name;
+	uint64_t owner;
+	int64_t created_ns;
+	enum acl acl;
+	bool removed;             /* DeleteBucket has happened: the id is never used again */
+	uint64_t last_snapshot;   /* rows up to this serial are kept as `past` when replaced */
+	uint32_t block_size;      /* bytes */
+	uint32_t segment_blocks;  /* blocks of a segment, at most 64 */
+	bool compress;            /* zstd frames where they pay */
+	bool deduplicate;
+	struct bytes cors;        /* the CORSConfiguration document as it was set; empty: none */
+	struct bytes unknown;
+};
+
+enum content_kind {
+	CONTENT_EMPTY,    /* no bytes */
+	CONTENT_BLOCK,    /* one block */
+	CONTENT_SEGMENTS, /* segment rows under data_id */
+	CONTENT_PARTS,    /* a parts row under data_id: the contents of a multipart upload, one after another */
+};
+
+/* Where an object's bytes are. `data_id` is unique to this content in its pool, also when it shares blocks with another. */
+struct content {
+	enum content_kind kind;
+	uint64_t size;
+	uint64_t data_id;
+	uint64_t block; /* CONTENT_BLOCK: the number */
+};
+
+struct property {
+	struct bytes name; /* lower-case: "cache-control", "x-amz-meta-colour" */
+	struct bytes value;
+};
+
+enum checksum_type { CHECKSUM_FULL_OBJECT, CHECKSUM_COMPOSITE };
+
+#define VERSION_DIRECTORY 1u /* a directory's entry */
+#define VERSION_MARKER 2u    /* a directory that S3 lists as a key of its own, `a/` */
+
+/* An entry: the current head of a name, or a directory. */
+struct version {
+	uint64_t serial; /* of the row; not encoded */
+	uint8_t object_id[OBJECT_ID_BYTES];
+	uint32_t flags;
+	int64_t modified_ns;
+	uint64_t owner;
+	enum acl acl;
+	struct content content;
+	struct bytes etag;         /* without quotes: 32 hex digits, or those of a multipart upload with "-parts" */
+	struct bytes content_type; /* empty: none was given */
+	struct property *properties;
+	size_t property_count;
+	bool has_checksum;
+	enum digest checksum;
+	enum checksum_type checksum_type;
+	struct digest_value checksum_value;
+	uint32_t parts;            /* of a multipart upload; 0: not one */
+	struct bytes unknown;
+};
+
+/* A run of blocks created together for one data id: consecutive numbers, at most 64. */
+#define RUN_MAX_BLOCKS 64
+struct run_row {
+	uint64_t first;
+	uint32_t count;
+	uint32_t block_size;        /* raw bytes of every block but the last */
+	uint32_t last_size;         /* raw bytes of the last */
+	uint64_t serial;
+	uint32_t stored_sizes[RUN_MAX_BLOCKS]; /* payload bytes as stored, frames and table */
+	uint8_t sha256[RUN_MAX_BLOCKS][32];    /* of the raw bytes */
+	const uint8_t *locations;   /* decoded only: count x BLOCK_LOCATION_BYTES, put behind the value by the driver */
+};
+
+/* Part of a segment: `blocks` blocks from block `at` of the segment are those from number `first` + `skip`. first 0: a hole. */
+struct extent {
+	uint32_t at;
+	uint32_t blocks;
+	uint64_t first; /* the run's first number: the key of its row */
+	uint32_t skip;
+};
+
+struct segment_row {
+	struct extent *extents;
+	size_t extent_count;
+	uint64_t bytes; /* raw bytes in the segment, holes included */
+};
+
+/* One part of a CONTENT_PARTS content. */
+struct part_ref {
+	uint64_t end; /* offset in the object of the first byte after this part */
+	struct content content;
+};
+
+enum change_kind { CHANGE_PUT = 1, CHANGE_DELETE, CHANGE_RENAME, CHANGE_BUCKET, CHANGE_ACL };
+
+/* A feed row. */
+struct change_row {
+	uint64_t serial;
+	uint64_t previous; /* serial of the bucket's feed row before this one */
+	enum change_kind kind;
+	struct bytes name; /* key */
+	struct bytes new_name; /* CHANGE_RENAME */
+	uint8_t object_id[OBJECT_ID_BYTES];
+	uint64_t size;
+	int64_t time_ns;
+	uint64_t who;
+	struct bytes door;
+};
+
+void bucket_row_encode(struct buf *b, const struct bucket_row *row);
+enum rfs_err bucket_row_decode(struct bytes v, struct bucket_row *row) RFS_MUST_CHECK;
+void version_encode(struct buf *b, const struct version *v);
+/* Fields point into `v`; the property list is the arena's. DAMAGED. */
+enum rfs_err version_decode(struct arena *arena, struct bytes v, struct version *out) RFS_MUST_CHECK;
+void content_encode(struct buf *b, const struct content *c);
+bool content_decode(struct reader *r, struct content *out);
+void run_encode(struct buf *b, const struct run_row *row);
+enum rfs_err run_decode(struct bytes v, struct run_row *out) RFS_MUST_CHECK;
+void segment_encode(struct buf *b, const struct segment_row *row);
+enum rfs_err segment_decode(struct arena *arena, struct bytes v, struct segment_row *out) RFS_MUST_CHECK;
+void parts_encode(struct buf *b, const struct part_ref *parts, size_t count);
+enum rfs_err parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t *count) RFS_MUST_CHECK;
+void change_encode(struct buf *b, const struct change_row *row);
+enum rfs_err change_decode(struct bytes v, struct change_row *out) RFS_MUST_CHECK;
+
+#endif
