@@ -20,10 +20,14 @@ struct config {
 #undef OPTION_BOOL
 };
 
-void config_init(struct config *c); /* all defaults */
+/*
+ * libconfig exports functions of two of these names; ours are linked under others, and no file includes both headers (config_file.c
+ * stands between).
+ */
+void config_init(struct config *c) __asm__("restfs_config_init"); /* all defaults */
 void config_fini(struct config *c);
 /* False: `error` (size 512) says what, with "file:line: ". Sizes may be written as 65536 or "64K", "4M", "1G"; times as 500 or "500ms", "30s", "5m". */
-bool config_read_file(struct config *c, const char *path, char *error);
+bool config_read_file(struct config *c, const char *path, char *error) __asm__("restfs_config_read_file");
 /* "path" = "value", as from the command line. */
 bool config_set(struct config *c, const char *path, const char *value, char *error);
 /* A commented sample of every option. */

@@ -11,7 +11,8 @@
 
 /* Guards records and frames: CRC-32C (RFC 3720, appendix B.4). Start with 0. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
-uint32_t crc32_ieee(uint32_t crc, const void *data, size_t len); /* zlib's crc32 */
+/* zlib's crc32. ISA-L exports another function of this name, so ours is linked under its own. */
+uint32_t crc32_ieee(uint32_t crc, const void *data, size_t len) __asm__("restfs_crc32_ieee");
 uint64_t crc64nvme(uint64_t crc, const void *data, size_t len);  /* NVM Express Base 2.0, 5.2.1.3.4: polynomial 0xAD93D23594C93659, reflected */
 /* crc(A || B) from crc(A), crc(B), len(B): for FULL_OBJECT checksums of multipart uploads. */
 uint32_t crc32c_combine(uint32_t a, uint32_t b, uint64_t len_b);

@@ -8,8 +8,7 @@
 
 #include "base/arena.h"
 #include "base/errors.h"
-
-struct identity; /* managers/auth/auth.h */
+#include "base/identity.h"
 
 struct request {
 	uint64_t id;                  /* unique in this process; printed as 16 hex digits in logs and answers */

@@ -1,0 +1,288 @@
+/* config.c: options.def as a table; every value, from a file or the command line, goes through set_value. [init] */
+#include "base/config.h"
+#include "base/arena.h"
+#include "base/config_file.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum option_type { OPTION_TYPE_STRING, OPTION_TYPE_INT, OPTION_TYPE_BOOL };
+
+struct option {
+	const char *path;
+	enum option_type type;
+	size_t offset; /* in struct config */
+	const char *string;
+	int64_t min, max, integer; /* `integer`: the default of an INT or, as 0 or 1, of a BOOL */
+	const char *text;
+};
+
+static const struct option options[] = {
+#define OPTION_STRING(field, path, standard, text) \
+	{path, OPTION_TYPE_STRING, offsetof(struct config, field), standard, 0, 0, 0, text},
+#define OPTION_INT(field, path, min, max, standard, text) \
+	{path, OPTION_TYPE_INT, offsetof(struct config, field), NULL, min, max, standard, text},
+#define OPTION_BOOL(field, path, standard, text) \
+	{path, OPTION_TYPE_BOOL, offsetof(struct config, field), NULL, 0, 1, standard, text},
+#include "base/options.def"
+#undef OPTION_STRING
+#undef OPTION_INT
+#undef OPTION_BOOL
+};
+
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+static const char *const type_names[] = {"text", "a number", "true or false"};
+
+static void *
+field(struct config *c, const struct option *o)
+{
+	return (char *)c + o->offset;
+}
+
+static void
+set_string(struct config *c, const struct option *o, const char *value)
+{
+	char **at = field(c, o);
+
+	free(*at);
+	*at = xstrdup(value);
+}
+
+void
+config_init(struct config *c)
+{
+	memset(c, 0, sizeof(*c));
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *o = &options[i];
+
+		switch (o->type) {
+		case OPTION_TYPE_STRING:
+			set_string(c, o, o->string);
+			break;
+		case OPTION_TYPE_INT:
+			*(int64_t *)field(c, o) = o->integer;
+			break;
+		case OPTION_TYPE_BOOL:
+			*(bool *)field(c, o) = o->integer;
+			break;
+		}
+	}
+}
+
+void
+config_fini(struct config *c)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (options[i].type == OPTION_TYPE_STRING)
+			free(*(char **)field(c, &options[i]));
+	}
+	memset(c, 0, sizeof(*c));
+}
+
+static const struct option *
+option_find(const char *path)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (strcmp(options[i].path, path) == 0)
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* Digits and a unit: sizes K, M, G, T (of 1024), times ms, s, m, h, d (in milliseconds). */
+static bool
+parse_number(const char *text, int64_t *out)
+{
+	static const struct {
+		const char *unit;
+		int64_t factor;
+	} units[] = {
+		{"", 1},
+		{"K", INT64_C(1) << 10},
+		{"M", INT64_C(1) << 20},
+		{"G", INT64_C(1) << 30},
+		{"T", INT64_C(1) << 40},
+		{"ms", 1},
+		{"s", 1000},
+		{"m", 60000},
+		{"h", 3600000},
+		{"d", 86400000},
+	};
+	size_t digits = strspn(text, "0123456789");
+	uint64_t v;
+
+	if (!bytes_to_u64(bytes_of(text, digits), &v) || v > INT64_MAX)
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(text + digits, units[i].unit) == 0)
+			return !__builtin_mul_overflow((int64_t)v, units[i].factor, out);
+	}
+	return false;
+}
+
+static bool
+parse_bool(const char *text, bool *out)
+{
+	static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
+
+	for (size_t i = 0; i < 4; i++) {
+		*out = bytes_equal_str_nocase(bytes_str(text), yes[i]);
+		if (*out || bytes_equal_str_nocase(bytes_str(text), no[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+set_int(struct config *c, const struct option *o, const struct config_value *v, char *error)
+{
+	int64_t n = v->integer;
+
+	if (v->kind == CONFIG_VALUE_STRING && !parse_number(v->string, &n)) {
+		snprintf(error, CONFIG_ERROR_BYTES,
+			"%s: \"%.64s\" is not a number (with K, M, G or T for sizes; ms, s, m, h or d for times)",
+			o->path, v->string);
+		return false;
+	}
+	if (n < o->min || n > o->max) {
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: %lld is not between %lld and %lld", o->path, (long long)n,
+			(long long)o->min, (long long)o->max);
+		return false;
+	}
+	*(int64_t *)field(c, o) = n;
+	return true;
+}
+
+static bool
+set_value(void *context, const char *path, const struct config_value *v, char *error)
+{
+	const struct option *o = option_find(path);
+	struct config *c = context;
+	bool ok = false;
+
+	if (o == NULL) {
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: there is no such option", path);
+		return false;
+	}
+	switch (o->type) {
+	case OPTION_TYPE_STRING:
+		ok = v->kind == CONFIG_VALUE_STRING;
+		if (ok)
+			set_string(c, o, v->string);
+		break;
+	case OPTION_TYPE_INT:
+		if (v->kind == CONFIG_VALUE_INT || v->kind == CONFIG_VALUE_STRING)
+			return set_int(c, o, v, error);
+		break;
+	case OPTION_TYPE_BOOL:
+		ok = v->kind == CONFIG_VALUE_BOOL;
+		if (ok)
+			*(bool *)field(c, o) = v->boolean;
+		break;
+	}
+	if (!ok)
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: must be %s", path, type_names[o->type]);
+	return ok;
+}
+
+static bool
+check_group(void *context, const char *path, char *error)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (strncmp(options[i].path, path, len) == 0 && options[i].path[len] == '.')
+			return true;
+	}
+	snprintf(error, CONFIG_ERROR_BYTES, "%s: there is no such group of options", path);
+	return false;
+}
+
+bool
+config_read_file(struct config *c, const char *path, char *error)
+{
+	struct config_visitor visitor = {set_value, check_group, c};
+
+	return config_file_walk(path, &visitor, error);
+}
+
+bool
+config_set(struct config *c, const char *path, const char *value, char *error)
+{
+	struct config_value v = {.kind = CONFIG_VALUE_STRING, .string = value};
+	const struct option *o = option_find(path);
+
+	if (o && o->type == OPTION_TYPE_BOOL && parse_bool(value, &v.boolean))
+		v.kind = CONFIG_VALUE_BOOL;
+	return set_value(c, path, &v, error);
+}
+
+/* Text inside libconfig's quotes. */
+static void
+put_quoted(struct buf *out, const char *s)
+{
+	buf_put_str(out, "\"");
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			buf_put_str(out, "\\");
+		buf_put(out, s, 1);
+	}
+	buf_put_str(out, "\"");
+}
+
+static void
+help_option(struct buf *out, const struct option *o, const char *indent, const char *name)
+{
+	buf_printf(out, "%s# %s", indent, o->text);
+	if (o->type == OPTION_TYPE_INT)
+		buf_printf(out, " (%lld to %lld)", (long long)o->min, (long long)o->max);
+	buf_printf(out, "\n%s# %s = ", indent, name);
+	switch (o->type) {
+	case OPTION_TYPE_STRING:
+		put_quoted(out, o->string);
+		break;
+	case OPTION_TYPE_INT:
+		/* libconfig wants a suffix on what does not fit an int. */
+		buf_printf(out, o->integer > INT32_MAX ? "%lldL" : "%lld", (long long)o->integer);
+		break;
+	case OPTION_TYPE_BOOL:
+		buf_put_str(out, o->integer ? "true" : "false");
+		break;
+	}
+	buf_put_str(out, ";\n");
+}
+
+static struct bytes
+group_of(const struct option *o)
+{
+	struct bytes path = bytes_str(o->path);
+	size_t dot = bytes_find(path, '.', 0);
+
+	return bytes_sub(path, 0, dot == SIZE_MAX ? 0 : dot);
+}
+
+/* Values are commented out, so that a sample put in place keeps following the defaults. */
+void
+config_help(struct buf *out)
+{
+	struct bytes open = {0};
+
+	buf_put_str(out, "# restfsd's options, each with its default. Sizes may be written as \"64K\", \"4M\", \"1G\"; "
+			 "times are in\n"
+			 "# milliseconds, or written as \"500ms\", \"30s\", \"5m\".\n\n");
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *o = &options[i];
+		struct bytes group = group_of(o);
+
+		if (!bytes_equal(group, open)) {
+			if (open.len)
+				buf_put_str(out, "};\n");
+			if (group.len)
+				buf_printf(out, "%.*s = {\n", (int)group.len, (const char *)group.data);
+			open = group;
+		}
+		help_option(out, o, group.len ? "  " : "", o->path + group.len + (group.len ? 1 : 0));
+	}
+	if (open.len)
+		buf_put_str(out, "};\n");
+}

@@ -1,0 +1,33 @@
+/*
+ * config_file.h: reading a file of libconfig's format, for config.c only. It knows nothing of our options, and its
+ * users nothing of libconfig, whose names are also ours. [init]
+ */
+#ifndef BASE_CONFIG_FILE_H
+#define BASE_CONFIG_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_ERROR_BYTES 512
+
+enum config_value_kind { CONFIG_VALUE_STRING, CONFIG_VALUE_INT, CONFIG_VALUE_BOOL, CONFIG_VALUE_OTHER };
+
+struct config_value {
+	enum config_value_kind kind;
+	const char *string; /* the file's; gone after the visit */
+	int64_t integer;
+	bool boolean;
+};
+
+struct config_visitor {
+	/* False, with a text in `error` (without file and line): stop. `path` is dotted. */
+	bool (*value)(void *context, const char *path, const struct config_value *value, char *error);
+	bool (*group)(void *context, const char *path, char *error);
+	void *context;
+};
+
+/* Shows every setting of the file, in its order. False: `error` (CONFIG_ERROR_BYTES) begins with "file:line: ". */
+bool config_file_walk(const char *path, const struct config_visitor *visitor, char *error);
+
+#endif

@@ -1,0 +1,23 @@
+/* identity.h: who is asking, as every layer sees it. Made by the auth manager only (managers/auth/auth.h). [any] */
+#ifndef BASE_IDENTITY_H
+#define BASE_IDENTITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IDENTITY_NOBODY 0
+#define IDENTITY_ROOT 1 /* the root key's identity */
+
+/* Immutable once given out; lives as long as the auth manager. */
+struct identity {
+	uint64_t id;
+	const char *name;       /* "root", "anna"; "" for nobody */
+	const char *display_id; /* S3's canonical user id: 64 hex digits */
+	bool admin;             /* may do everything, and call administration */
+	/* What the access key that was used is limited to; NULL: not limited. */
+	const char *scope_bucket;
+	const char *scope_prefix;
+	bool scope_read_only;
+};
+
+#endif
