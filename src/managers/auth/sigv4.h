@@ -32,7 +32,7 @@ struct sigv4_request {
 	const struct sigv4_header *headers;
 	size_t header_count;
 	int64_t now_ns;
-	bool over_tls;
+	bool over_tls;              /* not looked at: S3 takes unsigned payloads in clear, too */
 	const char *service;        /* "s3", "restfs-admin": what the scope must name */
 	struct bytes region;        /* what the scope must name; data NULL: any */
 	const uint8_t *body_sha256; /* of the whole body, where the door has it already: stands in for a missing
@@ -76,7 +76,8 @@ struct sigv4 {
 /*
  * Finds the credential, if any: out->kind NONE is a success. Also without a credential, `payload` says how the body is
  * framed. Errors: AUTH_HEADER_MALFORMED, AUTH_QUERY_ERROR, INVALID_ARGUMENT (both forms at once, a bad
- * x-amz-content-sha256), INVALID_REQUEST (Signature Version 2, missing x-amz-content-sha256), ACCESS_DENIED (no date).
+ * x-amz-content-sha256), INVALID_REQUEST (Signature Version 2, missing x-amz-content-sha256), ACCESS_DENIED (no date),
+ * NOT_IMPLEMENTED (Version 4A), INVALID_URI (a query that cannot be decoded).
  */
 RFS_MUST_CHECK enum rfs_err sigv4_parse(struct request *rq, const struct sigv4_request *r, struct sigv4 *out);
 
@@ -85,9 +86,9 @@ void sigv4_signing_key(
 	struct bytes secret, struct bytes date, struct bytes region, struct bytes service, uint8_t out[32]);
 
 /*
- * Compares the signature, in constant time, then times. `s` came from sigv4_parse of the same `r` with kind HEADER or
- * QUERY. May be repeated. Errors: SIGNATURE_MISMATCH, REQUEST_TIME_SKEWED, REQUEST_EXPIRED, ACCESS_DENIED (headers not
- * signed, not yet valid), INVALID_ARGUMENT (a path or query that cannot be decoded).
+ * Looks at the time, then compares the signature, in constant time. `s` came from sigv4_parse of the same `r` with kind
+ * HEADER or QUERY. May be repeated. Errors: SIGNATURE_MISMATCH, REQUEST_TIME_SKEWED, REQUEST_EXPIRED, ACCESS_DENIED
+ * (headers not signed, not yet valid), INVALID_URI (a path or query that cannot be decoded).
  */
 RFS_MUST_CHECK enum rfs_err sigv4_verify(
 	struct request *rq, const struct sigv4_request *r, const struct sigv4 *s, const uint8_t signing_key[32]);
