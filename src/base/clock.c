@@ -388,7 +388,7 @@ take_offset(struct bytes *text, int64_t *offset)
 	take_str(text, ":");
 	if (!take_number(text, 2, &minute) || hour > 23 || minute > 59)
 		return false;
-	*offset = (hour * 3600 + minute * 60) * (east ? 1 : -1);
+	*offset = (int64_t)(hour * 3600 + minute * 60) * (east ? 1 : -1);
 	return true;
 }
 

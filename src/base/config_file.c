@@ -99,7 +99,7 @@ config_file_walk(const char *path, const struct config_visitor *visitor, char *e
 	if (config_read_file(&c, path) == CONFIG_TRUE) {
 		ok = walk_group(config_root_setting(&c), "", path, visitor, error);
 	} else if (config_error_type(&c) == CONFIG_ERR_FILE_IO) {
-		snprintf(error, CONFIG_ERROR_BYTES, "%s:0: cannot be read: %s", path,
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path,
 			errno ? strerror(errno) : config_error_text(&c));
 	} else {
 		file = config_error_file(&c);

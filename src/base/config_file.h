@@ -27,7 +27,7 @@ struct config_visitor {
 	void *context;
 };
 
-/* Shows every setting of the file, in its order. False: `error` (CONFIG_ERROR_BYTES) begins with "file:line: ". */
+/* Shows every setting of the file, in its order. False: `error` (CONFIG_ERROR_BYTES) begins with "file:line: ", or "file: " when it cannot be read. */
 bool config_file_walk(const char *path, const struct config_visitor *visitor, char *error);
 
 #endif
