@@ -1,0 +1,189 @@
+/* Options from files and the command line, and what their errors say. */
+#include "unit.h"
+#include "base/config.h"
+#include <stdio.h>
+#include <unistd.h>
+
+static char path[64];
+static char error[512];
+
+static void
+write_file(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int
+setup(void **state)
+{
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/test_config.XXXXXX");
+	fd = mkstemp(path);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	return unlink(path);
+}
+
+static void
+a_file_overrides_defaults(void **state)
+{
+	struct config c;
+
+	config_init(&c);
+	assert_string_equal(c.s3_region, "us-east-1");
+	assert_int_equal(c.http_idle_time, 60000);
+	write_file("# a comment\ndata = \"/srv\";\ns3 = { region = \"eu\"; };\nhttp = { idle_time = \"30s\"; "
+		   "header_bytes = \"64K\";\n"
+		   " header_time = 500; body_memory = 1099511627776L; };\n");
+	assert_true(config_read_file(&c, path, error));
+	assert_string_equal(c.data, "/srv");
+	assert_string_equal(c.s3_region, "eu");
+	assert_int_equal(c.http_idle_time, 30000);
+	assert_int_equal(c.http_header_bytes, 65536);
+	assert_int_equal(c.http_header_time, 500);
+	assert_true(c.http_body_memory == INT64_C(1099511627776));
+	config_fini(&c);
+}
+
+static void
+expect_error(const char *text, int line, const char *says)
+{
+	struct config c;
+	char place[80];
+
+	config_init(&c);
+	write_file(text);
+	error[0] = '\0';
+	assert_false(config_read_file(&c, path, error));
+	snprintf(place, sizeof(place), "%s:%d: ", path, line);
+	assert_memory_equal(error, place, strlen(place));
+	assert_non_null(strstr(error, says));
+	config_fini(&c);
+}
+
+static void
+errors_name_file_line_and_option(void **state)
+{
+	expect_error("\n\ns3 = { colour = 1; };\n", 3, "s3.colour");
+	expect_error("s4 = { };\n", 1, "s4");
+	expect_error("data = { };\n", 1, "data");
+	expect_error("\ndata = 5;\n", 2, "must be text");
+	expect_error("http = 5;\n", 1, "http");
+	expect_error("http = {\n idle_time = \"30 parsecs\"; };\n", 2, "30 parsecs");
+	expect_error("http = {\n idle_time = true; };\n", 2, "must be a number");
+	expect_error("threads = { workers = 0; };\n", 1, "between 1 and 1024");
+	expect_error("threads = { workers = \"9999999999T\"; };\n", 1, "threads.workers");
+	expect_error("s3 = {\n", 2, "syntax");
+}
+
+static void
+a_missing_file_is_an_error(void **state)
+{
+	struct config c;
+
+	config_init(&c);
+	assert_false(config_read_file(&c, "/nonexistent/restfs.conf", error));
+	assert_non_null(strstr(error, "/nonexistent/restfs.conf"));
+	config_fini(&c);
+}
+
+static void
+the_command_line_sets_options(void **state)
+{
+	struct config c;
+
+	config_init(&c);
+	assert_true(config_set(&c, "http.idle_time", "5m", error));
+	assert_int_equal(c.http_idle_time, 300000);
+	assert_true(config_set(&c, "journal.volume_bytes", "4M", error));
+	assert_int_equal(c.journal_volume_bytes, 4194304);
+	assert_true(config_set(&c, "data", "x", error));
+	assert_true(config_set(&c, "data", "y", error));
+	assert_string_equal(c.data, "y");
+	assert_false(config_set(&c, "no.such", "1", error));
+	assert_non_null(strstr(error, "no.such"));
+	assert_false(config_set(&c, "threads.workers", "-1", error));
+	assert_false(config_set(&c, "threads.workers", "", error));
+	assert_int_equal(c.threads_workers, 64);
+	config_fini(&c);
+}
+
+/* Every value line is a comment; without its mark the sample must still be a valid file that changes nothing. */
+static void
+the_sample_is_valid_as_it_is_and_uncommented(void **state)
+{
+	struct config c, standard;
+	struct buf help;
+	char *line, *save = NULL, *text;
+	FILE *f;
+
+	config_init(&c);
+	config_init(&standard);
+	buf_init(&help, NULL);
+	config_help(&help);
+	buf_u8(&help, 0);
+	text = (char *)help.data;
+	write_file(text);
+	assert_true(config_read_file(&c, path, error));
+	f = fopen(path, "w");
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *mark = strchr(line, '#');
+
+		if (mark && line[strlen(line) - 1] == ';')
+			*mark = ' ';
+		fprintf(f, "%s\n", line);
+	}
+	fclose(f);
+	error[0] = '\0';
+	config_read_file(&c, path, error);
+	assert_string_equal(error, "");
+#define OPTION_STRING(field, option, value, about) assert_string_equal(c.field, standard.field);
+#define OPTION_INT(field, option, min, max, value, about) assert_true(c.field == standard.field);
+#define OPTION_BOOL(field, option, value, about) assert_true(c.field == standard.field);
+#include "base/options.def"
+#undef OPTION_STRING
+#undef OPTION_INT
+#undef OPTION_BOOL
+	buf_fini(&help);
+	config_fini(&c);
+	config_fini(&standard);
+}
+
+static void
+defaults_lie_within_their_bounds(void **state)
+{
+#define OPTION_STRING(field, option, value, about)
+#define OPTION_INT(field, option, min, max, value, about) assert_true((min) <= (value) && (value) <= (max));
+#define OPTION_BOOL(field, option, value, about)
+#include "base/options.def"
+#undef OPTION_STRING
+#undef OPTION_INT
+#undef OPTION_BOOL
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_file_overrides_defaults, setup, teardown),
+		cmocka_unit_test_setup_teardown(errors_name_file_line_and_option, setup, teardown),
+		cmocka_unit_test(a_missing_file_is_an_error),
+		cmocka_unit_test(the_command_line_sets_options),
+		cmocka_unit_test_setup_teardown(the_sample_is_valid_as_it_is_and_uncommented, setup, teardown),
+		cmocka_unit_test(defaults_lie_within_their_bounds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
