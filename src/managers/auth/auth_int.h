@@ -1,0 +1,139 @@
+/*
+ * auth_int.h: what the files of the auth manager share.
+ *
+ * Memory holds every identity (read at auth_open; there are as many as people) and each access key that was used. One
+ * rwlock guards both tables; nothing is read from or written to the metadata driver under it.
+ *
+ * Why the cache of keys is exact: a key enters it after its row was read, and only if `key_epoch`, taken before the
+ * read, has not moved. Whoever removes a key or a user commits first, and then, under the lock, takes the keys out and
+ * moves the epoch. So a row that was read before the removal is either taken out again, or never enters.
+ */
+#ifndef MANAGERS_AUTH_AUTH_INT_H
+#define MANAGERS_AUTH_AUTH_INT_H
+
+#include "base/thread.h"
+#include "managers/auth/auth.h"
+
+#define MASTER_KEY_BYTES 32
+#define ACCESS_KEY_MIN 3
+#define ACCESS_KEY_MAX 128
+#define SECRET_MIN 8
+#define SECRET_MAX 128
+#define USER_NAME_MAX 64
+#define GENERATED_ACCESS_KEY 20
+#define GENERATED_SECRET 40
+
+/* --- auth_rows.c: the two rows
+ * ------------------------------------------------------------------------------------------------- */
+
+struct identity_row {
+	struct bytes name;
+	bool admin;
+};
+
+struct token_row {
+	uint64_t identity;
+	int64_t created_ns;
+	struct access_key_scope scope;
+	struct bytes sealed; /* the secret, sealed under the master key with the access key as context */
+};
+
+void identity_row_encode(struct buf *b, const struct identity_row *row);
+enum rfs_err identity_row_decode(struct bytes v, struct identity_row *out) RFS_MUST_CHECK;
+void token_row_encode(struct buf *b, const struct token_row *row);
+enum rfs_err token_row_decode(struct bytes v, struct token_row *out) RFS_MUST_CHECK;
+
+struct bytes identity_row_key(struct arena *arena, uint64_t id);
+/* "user/" and the name, in TABLE_SYSTEM: makes a name unique in one commit. Value: the number, little-endian. */
+struct bytes user_name_key(struct arena *arena, struct bytes name);
+struct bytes token_row_key(struct arena *arena, struct bytes access_key);
+/* Where a scan goes on behind `key`. */
+struct bytes row_key_after(struct arena *arena, struct bytes key);
+
+/* --- auth_cache.c: the two tables in memory
+ * ----------------------------------------------------------------------------------------- */
+
+/* An identity that was given out, or may be. Never freed before auth_close, so that pointers to `shown` stay good. */
+struct member {
+	struct identity shown;
+	char display_id[65];
+	bool removed;
+	struct member *next;     /* in its slot; scoped ones are in none */
+	struct member *next_all; /* of everything that auth_close frees */
+};
+
+/* A signing key of the recent past: clients sign for one day, region and service all day long. */
+struct signing_slot {
+	char scope[96]; /* date/region/service; empty: unused. Longer scopes are not kept */
+	uint8_t key[32];
+};
+#define SIGNING_SLOTS 2
+
+struct access_key {
+	struct access_key *next;
+	const struct identity *who;
+	uint64_t identity; /* whose it is: who->id */
+	char text[ACCESS_KEY_MAX + 1];
+	size_t text_len;
+	uint8_t sealed[SECRET_MAX + 28];
+	size_t sealed_len;
+	struct signing_slot slots[SIGNING_SLOTS];
+	unsigned next_slot;
+};
+
+struct auth {
+	struct metadata *metadata;
+	uint8_t master_key[MASTER_KEY_BYTES];
+	char root_access_key[ACCESS_KEY_MAX + 1];
+	const struct identity *root;
+
+	pthread_rwlock_t lock;   /* guards all below */
+	struct member **members; /* by number */
+	size_t member_slots, member_count;
+	struct member *all_members;
+	struct access_key **keys; /* by text */
+	size_t key_slots, key_count;
+	uint64_t key_epoch;
+};
+
+void auth_cache_init(struct auth *a);
+void auth_cache_fini(struct auth *a);
+/* The caller holds the lock, for writing where something is added or removed. */
+struct member *member_find_locked(struct auth *a, uint64_t id);
+struct member *member_find_name_locked(struct auth *a, struct bytes name); /* not a removed one */
+/* Takes the place of an older one with the same number. `scope` not NULL: is only kept, and not found by its number. */
+struct member *member_add_locked(
+	struct auth *a, uint64_t id, struct bytes name, bool admin, const struct access_key_scope *scope);
+struct access_key *access_key_find_locked(struct auth *a, struct bytes text);
+/* The row's identity must be in the table; a key that is there already is given back as it is. */
+struct access_key *access_key_add_locked(struct auth *a, struct bytes text, const struct token_row *row);
+void access_key_remove_locked(struct auth *a, struct bytes text);
+/* The keys of one identity. */
+void access_keys_remove_locked(struct auth *a, uint64_t identity);
+
+/* --- auth_files.c: the two files
+ * ------------------------------------------------------------------------------------------------------ */
+
+struct root_credentials {
+	char access_key[ACCESS_KEY_MAX + 1];
+	char secret_key[SECRET_MAX + 1];
+};
+/* [init] `may_create` false: a missing file is an error, because secrets are sealed under it. */
+enum rfs_err master_key_load(
+	const char *data, bool may_create, uint8_t out[MASTER_KEY_BYTES], char *error) RFS_MUST_CHECK;
+/* [init] Reads DATA/root-credentials, or makes it. */
+enum rfs_err root_credentials_load(const char *data, struct root_credentials *out, char *error) RFS_MUST_CHECK;
+
+/* --- auth_names.c: what names and secrets may look like, and new ones
+ * --------------------------------------------------------------- */
+
+bool user_name_is_valid(struct bytes name);
+bool access_key_is_valid(struct bytes text);
+bool secret_is_valid(struct bytes text);
+/* `len` characters and a NUL. */
+void access_key_generate(char *out, size_t len);
+void secret_generate(char *out, size_t len);
+
+bool scope_is_limited(const struct access_key_scope *scope);
+
+#endif
