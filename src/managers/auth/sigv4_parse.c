@@ -308,9 +308,9 @@ query_parse(struct request *rq, const struct sigv4_request *r, const struct url_
 static bool
 query_may_sign(struct bytes query)
 {
-	return query.len > 0 && (memmem(query.data, query.len, "X-Amz-", 6) != NULL ||
-					memmem(query.data, query.len, "AWSAccessKeyId", 14) != NULL ||
-					memchr(query.data, '%', query.len) != NULL);
+	return query.data && (memmem(query.data, query.len, "X-Amz-", 6) != NULL ||
+				     memmem(query.data, query.len, "AWSAccessKeyId", 14) != NULL ||
+				     memchr(query.data, '%', query.len) != NULL);
 }
 
 enum rfs_err
