@@ -273,6 +273,24 @@ header_names(struct arena *arena, const struct sigv4_header *headers, size_t cou
 	return buf_bytes(&names);
 }
 
+static char *
+authorization_text(struct arena *arena, struct bytes access_key, const struct sigv4 *s, const char *signature)
+{
+	struct buf text;
+
+	buf_init(&text, arena);
+	buf_put_str(&text, SIGV4_ALGORITHM " Credential=");
+	buf_put_bytes(&text, access_key);
+	buf_u8(&text, '/');
+	buf_put_bytes(&text, s->scope);
+	buf_put_str(&text, ", SignedHeaders=");
+	buf_put_bytes(&text, s->signed_headers);
+	buf_put_str(&text, ", Signature=");
+	buf_put_str(&text, signature);
+	buf_u8(&text, 0);
+	return (char *)text.data;
+}
+
 bool
 sigv4_sign(struct arena *arena, const struct sigv4_request *r, struct bytes access_key, struct bytes secret,
 	struct sigv4_signed *out)
@@ -299,9 +317,6 @@ sigv4_sign(struct arena *arena, const struct sigv4_request *r, struct bytes acce
 	sigv4_signing_key(secret, bytes_sub(s.timestamp, 0, 8), s.region, s.service, key);
 	is_ok = signature_compute(arena, &full, &s, key, signature);
 	explicit_bzero(key, sizeof(key));
-	out->authorization =
-		arena_printf(arena, SIGV4_ALGORITHM " Credential=%.*s/%s, SignedHeaders=%.*s, Signature=%s",
-			(int)access_key.len, (const char *)access_key.data, (const char *)s.scope.data,
-			(int)s.signed_headers.len, (const char *)s.signed_headers.data, is_ok ? signature : "");
+	out->authorization = authorization_text(arena, access_key, &s, is_ok ? signature : "");
 	return is_ok;
 }
