@@ -20,7 +20,7 @@ enum table {
 	TABLE_COUNTER = 8, /* counter kind (1), rest by kind */
 	TABLE_UPLOAD = 9,  /* upload id (16); then part number (4) */
 	TABLE_PURGE = 10,  /* data id (8) */
-	TABLE_PAST = 11,   /* serial of the kept row (8, at the end), after the key's table and rest */
+	TABLE_PAST = 11,   /* the kept key's table and rest, escaped; then the serial of the kept row (8) */
 	TABLE_LOCK = 12,
 	TABLE_IDENTITY = 13, /* bucket 0: identity number (8) */
 	TABLE_TOKEN = 14,    /* bucket 0: access key */

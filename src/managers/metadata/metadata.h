@@ -28,7 +28,7 @@ enum rfs_err metadata_get(struct metadata *m, struct request *rq, struct bytes k
 enum rfs_err metadata_scan(struct metadata *m, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
 	struct row_page *out) RFS_MUST_CHECK;
 enum rfs_err metadata_counter(struct metadata *m, struct request *rq, struct bytes key, int64_t *out) RFS_MUST_CHECK;
-/* Waits until the batch is durable and visible. [worker] */
+/* Waits until the batch is durable and visible; what the batch changed or found changed of a bucket's row is forgotten by the cache. [worker] */
 enum rfs_err metadata_commit(struct metadata *m, struct request *rq, struct batch *batch) RFS_MUST_CHECK;
 /* A 64-bit number never given before, for blocks and data ids; leased in ranges that are committed before use. [worker] */
 enum rfs_err metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t *first) RFS_MUST_CHECK;
@@ -43,7 +43,6 @@ enum rfs_err metadata_get_at(struct metadata *m, struct request *rq, struct byte
 
 /* Buckets: by name, cached; NO_SUCH_BUCKET. The row is in the request's arena. */
 enum rfs_err bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bucket_row *out) RFS_MUST_CHECK;
-void bucket_forget(struct metadata *m, struct bytes name); /* after a change or a CONFLICT */
 /* The first operation of every batch in a bucket: its row is as it was read. */
 void bucket_check(struct batch *b, const struct bucket_row *bucket);
 
@@ -82,6 +81,8 @@ void feed_append(struct batch *b, struct request *rq, const struct bucket_row *b
 
 /* Content that no row names any more: a purge row, which the reaper empties in bounded batches. */
 void purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content);
+/* Takes a bucket in which something was purged since it was last given; false: none. */
+bool metadata_purged(struct metadata *m, uint64_t *bucket);
 
 /* A walk over the keys of a bucket in byte order, into directories. */
 struct tree_walk;

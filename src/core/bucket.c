@@ -1,0 +1,284 @@
+/*
+ * bucket.c: buckets: create, remove, open, list, configure.
+ *
+ * A bucket has a number, never used again, and a name. Its row lives in its own key space, its name in the domain's: two commits, ordered so that a crash
+ * between them leaves at most a row without a name (create) or a name whose bucket is gone (remove); the latter is no bucket to anybody, and
+ * a create takes the name over.
+ */
+#include "base/clock.h"
+#include "core/core_int.h"
+
+#define BUCKET_BLOCK_SIZE (1024 * 1024)
+
+/* Amazon S3 user guide, "Bucket naming rules". */
+static bool
+name_is_legal(struct bytes name)
+{
+	bool only_digits_and_dots = true;
+
+	if (name.len < 3 || name.len > 63)
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		uint8_t c = name.data[i];
+		bool letter = c >= 'a' && c <= 'z', digit = c >= '0' && c <= '9';
+
+		if (!letter && !digit && c != '.' && c != '-')
+			return false;
+		if ((i == 0 || i + 1 == name.len) && !letter && !digit)
+			return false;
+		if (i && c == '.' && name.data[i - 1] == '.')
+			return false;
+		only_digits_and_dots = only_digits_and_dots && (digit || c == '.');
+	}
+	return !only_digits_and_dots;
+}
+
+static enum rfs_err
+bucket_exists(struct core *core, struct request *rq, struct bytes name)
+{
+	struct bucket_row row;
+	enum rfs_err err = bucket_find(core->metadata, rq, name, &row);
+
+	if (err == RFS_ERR_NO_SUCH_BUCKET)
+		return RFS_OK;
+	if (err)
+		return err;
+	return row.owner == rq->who->id ? RFS_ERR_BUCKET_OWNED : RFS_ERR_BUCKET_EXISTS;
+}
+
+static enum rfs_err
+row_make(struct core *core, struct request *rq, const struct bucket_row *bucket)
+{
+	struct batch *b = batch_new(bucket->id);
+	struct buf value;
+	enum rfs_err err;
+
+	buf_init(&value, b->arena);
+	bucket_row_encode(&value, bucket);
+	batch_check(b, key_bucket(b->arena, bucket->id), 0);
+	batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value));
+	feed_append(b, rq, bucket, CHANGE_BUCKET, bucket->name, NULL);
+	err = metadata_commit(core->metadata, rq, b);
+	batch_free(b);
+	return err;
+}
+
+/* Points the name at the bucket, if it points nowhere or at one that is gone. CONFLICT: somebody else was faster. */
+static enum rfs_err
+name_make(struct core *core, struct request *rq, const struct bucket_row *bucket, const struct row *old)
+{
+	struct bytes key = key_table(rq->arena, DOMAIN_BUCKET, TABLE_NAME, bucket->name);
+	struct batch *b = batch_new(DOMAIN_BUCKET);
+	uint8_t id[8];
+	enum rfs_err err;
+
+	store_u64(id, bucket->id);
+	batch_check(b, key, old->found ? old->serial : 0);
+	batch_put(b, key, bytes_of(id, 8));
+	err = metadata_commit(core->metadata, rq, b);
+	batch_free(b);
+	return err;
+}
+
+enum rfs_err
+bucket_create(struct core *core, struct request *rq, const struct bucket_create_args *args)
+{
+	struct bucket_row bucket = {
+		.name = args->name, .created_ns = rq->now_ns, .acl = args->acl, .block_size = BUCKET_BLOCK_SIZE, .segment_blocks = RUN_MAX_BLOCKS,
+	};
+	struct access_target target = { .name = args->name };
+	unsigned attempt = 0;
+	enum rfs_err err;
+
+	if ((err = auth_check(core->auth, rq, &target, OP_BUCKET_CREATE)))
+		return err;
+	if (!name_is_legal(args->name))
+		return RFS_ERR_INVALID_BUCKET_NAME;
+	bucket.owner = rq->who->id;
+	do {
+		struct row old;
+
+		if ((err = metadata_get(core->metadata, rq, key_table(rq->arena, DOMAIN_BUCKET, TABLE_NAME, args->name), &old)) ||
+			(err = bucket_exists(core, rq, args->name)))
+			break;
+		if ((err = metadata_number(core->metadata, rq, 1, &bucket.id)) || (err = row_make(core, rq, &bucket)))
+			break;
+		err = name_make(core, rq, &bucket, &old);
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	return err;
+}
+
+enum rfs_err
+bucket_open(struct core *core, struct request *rq, struct bytes name, enum operation op, struct bucket_row *out)
+{
+	struct access_target target = { .bucket = out };
+	enum rfs_err err = bucket_find(core->metadata, rq, name, out);
+
+	return err ? err : auth_check(core->auth, rq, &target, op);
+}
+
+static void
+bucket_row_put(struct batch *b, const struct bucket_row *bucket)
+{
+	struct buf value;
+
+	buf_init(&value, b->arena);
+	bucket_row_encode(&value, bucket);
+	batch_check(b, key_bucket(b->arena, bucket->id), bucket->serial);
+	batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value));
+}
+
+static enum rfs_err
+has_entries(struct core *core, struct request *rq, const struct bucket_row *bucket, bool *any)
+{
+	struct row_page page;
+	struct bytes from = key_table(rq->arena, bucket->id, TABLE_ENTRY, bytes_of(NULL, 0));
+	enum rfs_err err = metadata_scan(core->metadata, rq, from, key_after_prefix(rq->arena, from), 1, false, &page);
+
+	*any = !err && page.count;
+	return err;
+}
+
+/* The bucket's row says removed: from then on no batch's CHECK of it holds. Objects that came meanwhile are seen by the EXPECT. */
+static enum rfs_err
+row_remove(struct core *core, struct request *rq, struct bytes name, struct bucket_row *bucket)
+{
+	struct batch *b = batch_new(0);
+	unsigned attempt = 0;
+	enum rfs_err err;
+
+	do {
+		bool any;
+
+		batch_reset(b);
+		if ((err = bucket_open(core, rq, name, OP_BUCKET_DELETE, bucket)) || (err = has_entries(core, rq, bucket, &any)))
+			break;
+		if (any) {
+			err = RFS_ERR_BUCKET_NOT_EMPTY;
+			break;
+		}
+		b->bucket = bucket->id;
+		bucket->removed = true;
+		bucket_row_put(b, bucket);
+		batch_expect(b, key_counter(b->arena, bucket->id, COUNTER_OBJECTS, bytes_of(NULL, 0)), 0, 0);
+		feed_append(b, rq, bucket, CHANGE_BUCKET, name, NULL);
+		err = metadata_commit(core->metadata, rq, b);
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	batch_free(b);
+	return err;
+}
+
+enum rfs_err
+bucket_remove(struct core *core, struct request *rq, struct bytes name)
+{
+	struct bytes key = key_table(rq->arena, DOMAIN_BUCKET, TABLE_NAME, name);
+	struct bucket_row bucket;
+	struct batch *b;
+	struct row row;
+	enum rfs_err err;
+
+	if ((err = row_remove(core, rq, name, &bucket)) || (err = metadata_get(core->metadata, rq, key, &row)))
+		return err;
+	if (!row.found || row.value.len != 8 || load_u64(row.value.data) != bucket.id)
+		return RFS_OK; /* somebody has taken the name over already */
+	b = batch_new(DOMAIN_BUCKET);
+	batch_check(b, key, row.serial);
+	batch_delete(b, key);
+	err = metadata_commit(core->metadata, rq, b);
+	batch_free(b);
+	return err == RFS_ERR_CONFLICT ? RFS_OK : err;
+}
+
+enum rfs_err
+bucket_list(struct core *core, struct request *rq, struct bytes after, struct bytes prefix, size_t limit, struct bucket_row **out, size_t *count,
+	bool *more)
+{
+	struct arena *a = rq->arena;
+	struct access_target target = { 0 };
+	struct bytes all = key_table(a, DOMAIN_BUCKET, TABLE_NAME, prefix);
+	struct bytes next = all, end = key_after_prefix(a, all);
+	struct row_page page = { .more = true };
+	struct bucket_row *rows = ARENA_ARRAY(a, struct bucket_row, limit + 1);
+	enum rfs_err err;
+
+	*count = 0;
+	*more = false;
+	if ((err = auth_check(core->auth, rq, &target, OP_BUCKET_LIST_ALL)))
+		return err;
+	if (after.len && bytes_compare(after, prefix) >= 0) {
+		struct buf b;
+
+		buf_init(&b, a);
+		buf_put_bytes(&b, key_table(a, DOMAIN_BUCKET, TABLE_NAME, after));
+		buf_u8(&b, 0);
+		next = buf_bytes(&b);
+	}
+	while (page.more && !*more) {
+		if ((err = metadata_scan(core->metadata, rq, next, end, 256, false, &page)))
+			return err;
+		for (size_t i = 0; i < page.count && !*more; i++) {
+			struct bytes name = bytes_sub(page.rows[i].key, 9, page.rows[i].key.len);
+			struct buf b;
+
+			buf_init(&b, a);
+			buf_put_bytes(&b, page.rows[i].key);
+			buf_u8(&b, 0);
+			next = buf_bytes(&b);
+			err = bucket_find(core->metadata, rq, name, &rows[*count]);
+			if (err == RFS_ERR_NO_SUCH_BUCKET)
+				continue;
+			if (err)
+				return err;
+			if (!rq->who->admin && rows[*count].owner != rq->who->id)
+				continue;
+			*more = *count == limit;
+			*count += !*more;
+		}
+	}
+	*out = rows;
+	return RFS_OK;
+}
+
+enum rfs_err
+bucket_usage(struct core *core, struct request *rq, struct bytes name, struct bucket_usage *out)
+{
+	struct bucket_row bucket;
+	enum rfs_err err;
+
+	if ((err = bucket_open(core, rq, name, OP_BUCKET_READ, &bucket)) ||
+		(err = metadata_counter(core->metadata, rq, key_counter(rq->arena, bucket.id, COUNTER_OBJECTS, bytes_of(NULL, 0)), &out->objects)))
+		return err;
+	return metadata_counter(core->metadata, rq, key_counter(rq->arena, bucket.id, COUNTER_BYTES, bytes_of(NULL, 0)), &out->bytes);
+}
+
+enum rfs_err
+bucket_configure(struct core *core, struct request *rq, struct bytes name, const struct bucket_changes *changes)
+{
+	struct batch *b = batch_new(0);
+	unsigned attempt = 0;
+	enum rfs_err err;
+
+	do {
+		struct bucket_row bucket;
+
+		batch_reset(b);
+		if ((err = bucket_open(core, rq, name, OP_BUCKET_CONFIGURE, &bucket)))
+			break;
+		if (changes->deduplicate && *changes->deduplicate) {
+			err = request_fail(rq, RFS_ERR_NOT_IMPLEMENTED, "deduplication");
+			break;
+		}
+		if (changes->acl)
+			bucket.acl = *changes->acl;
+		if (changes->cors)
+			bucket.cors = *changes->cors;
+		if (changes->compress)
+			bucket.compress = *changes->compress;
+		b->bucket = bucket.id;
+		bucket_row_put(b, &bucket);
+		feed_append(b, rq, &bucket, CHANGE_BUCKET, name, NULL);
+		err = metadata_commit(core->metadata, rq, b);
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	batch_free(b);
+	return err;
+}

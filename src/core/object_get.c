@@ -1,0 +1,97 @@
+/* object_get.c: a GET or HEAD, whatever door it came through: open (may he, conditions, range), then read to the end. Obeys rq->may_block. */
+#include "core/core_int.h"
+
+#define OPEN_ATTEMPTS 100 /* the head may be replaced, and its content reaped, between reading it and pinning it */
+
+struct object_read {
+	struct content_reader *reader;
+	struct slice first; /* read by open, so that what has gone is noticed there */
+};
+
+/* RFC 9110, 14.1.2: what of `size` bytes a range means. */
+static enum rfs_err
+range_resolve(const struct byte_range *range, uint64_t size, struct object_get *out)
+{
+	out->offset = 0;
+	out->length = size;
+	if (!range->given)
+		return RFS_OK;
+	out->partial = true;
+	if (range->suffix) {
+		if (range->last == 0 || size == 0)
+			return RFS_ERR_INVALID_RANGE;
+		out->length = range->last < size ? range->last : size;
+		out->offset = size - out->length;
+		return RFS_OK;
+	}
+	if (range->first >= size)
+		return RFS_ERR_INVALID_RANGE;
+	out->offset = range->first;
+	out->length = size - range->first;
+	if (!range->open_ended && range->last - range->first < out->length)
+		out->length = range->last - range->first + 1;
+	return RFS_OK;
+}
+
+static enum rfs_err
+object_get_once(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out)
+{
+	struct object_at at;
+	enum rfs_err err;
+
+	memset(out, 0, sizeof(*out));
+	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_READ, &at)))
+		return err;
+	if (!at.name.found)
+		return object_missing(core, rq, &at);
+	out->bucket = at.bucket;
+	out->version = at.name.head;
+	if ((err = conditions_hold(rq, &args->conditions, &out->version, true)))
+		return err;
+	if (args->part_number > 1)
+		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "the object has one part");
+	if ((err = range_resolve(&args->range, out->version.content.size, out)))
+		return err;
+	if (args->head_only || out->length == 0)
+		return RFS_OK;
+	out->read = ARENA_NEW(rq->arena, struct object_read);
+	out->read->reader = content_reader_new(core->storage, rq, &out->bucket, &out->version.content, out->offset, out->length);
+	if ((err = content_read(out->read->reader, &out->read->first)))
+		object_get_close(out);
+	return err;
+}
+
+enum rfs_err
+object_get_open(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out)
+{
+	enum rfs_err err = RFS_ERR_NOT_FOUND;
+
+	for (int attempt = 0; err == RFS_ERR_NOT_FOUND && attempt < OPEN_ATTEMPTS; attempt++)
+		err = object_get_once(core, rq, args, out);
+	if (err == RFS_ERR_NOT_FOUND)
+		return request_fail(rq, RFS_ERR_DAMAGED, "the object's bytes are not where its entry says");
+	return err;
+}
+
+enum rfs_err
+object_get_read(struct object_get *get, struct slice *out)
+{
+	*out = (struct slice){ 0 };
+	if (!get->read)
+		return RFS_OK;
+	if (get->read->first.len) {
+		*out = slice_take(&get->read->first);
+		return RFS_OK;
+	}
+	return content_read(get->read->reader, out);
+}
+
+void
+object_get_close(struct object_get *get)
+{
+	if (!get->read)
+		return;
+	slice_unref(&get->read->first);
+	content_reader_free(get->read->reader);
+	get->read = NULL;
+}

@@ -1,0 +1,141 @@
+/* keys.c: building and taking apart keys; see keys.h. */
+#include "managers/metadata/keys.h"
+
+#define KEY_HEAD 9 /* bucket and table */
+
+static uint8_t *
+key_begin(struct arena *a, uint64_t bucket, enum table table, size_t rest, struct bytes *out)
+{
+	uint8_t *p = arena_alloc(a, KEY_HEAD + rest);
+
+	store_be64(p, bucket);
+	p[8] = (uint8_t)table;
+	*out = bytes_of(p, KEY_HEAD + rest);
+	return p + KEY_HEAD;
+}
+
+struct bytes
+key_table(struct arena *a, uint64_t bucket, enum table table, struct bytes rest)
+{
+	struct bytes key;
+	uint8_t *p = key_begin(a, bucket, table, rest.len, &key);
+
+	if (rest.len)
+		memcpy(p, rest.data, rest.len);
+	return key;
+}
+
+static struct bytes
+key_numbers(struct arena *a, uint64_t bucket, enum table table, uint64_t first, const uint64_t *second)
+{
+	struct bytes key;
+	uint8_t *p = key_begin(a, bucket, table, second ? 16 : 8, &key);
+
+	store_be64(p, first);
+	if (second)
+		store_be64(p + 8, *second);
+	return key;
+}
+
+struct bytes
+key_bucket(struct arena *a, uint64_t bucket)
+{
+	return key_table(a, bucket, TABLE_BUCKET, bytes_of(NULL, 0));
+}
+
+struct bytes
+key_entry(struct arena *a, uint64_t bucket, const uint8_t parent[16], struct bytes name)
+{
+	struct bytes key;
+	uint8_t *p = key_begin(a, bucket, TABLE_ENTRY, 16 + name.len, &key);
+
+	memcpy(p, parent, 16);
+	if (name.len)
+		memcpy(p + 16, name.data, name.len);
+	return key;
+}
+
+struct bytes
+key_segment(struct arena *a, uint64_t bucket, uint64_t data_id, uint64_t number)
+{
+	return key_numbers(a, bucket, TABLE_SEGMENT, data_id, &number);
+}
+
+struct bytes
+key_block(struct arena *a, uint64_t bucket, uint64_t first)
+{
+	return key_numbers(a, bucket, TABLE_BLOCK, first, NULL);
+}
+
+struct bytes
+key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest)
+{
+	struct bytes key;
+	uint8_t *p = key_begin(a, bucket, TABLE_COUNTER, 1 + rest.len, &key);
+
+	*p = (uint8_t)kind;
+	if (rest.len)
+		memcpy(p + 1, rest.data, rest.len);
+	return key;
+}
+
+struct bytes
+key_purge(struct arena *a, uint64_t bucket, uint64_t data_id)
+{
+	return key_numbers(a, bucket, TABLE_PURGE, data_id, NULL);
+}
+
+struct bytes
+key_parts(struct arena *a, uint64_t bucket, uint64_t data_id)
+{
+	return key_numbers(a, bucket, TABLE_PARTS, data_id, NULL);
+}
+
+struct bytes
+key_past(struct arena *a, struct bytes key, uint64_t serial)
+{
+	struct buf b;
+
+	/*
+	 * The kept key's table and rest, escaped so that no key is the beginning of another's (0 becomes 0 255, the end is 0 1) and the order stays;
+	 * then the serial: all states of one key lie together, oldest first.
+	 */
+	buf_init(&b, a);
+	buf_put(&b, key.data, 8);
+	buf_u8(&b, TABLE_PAST);
+	for (size_t i = 8; i < key.len; i++) {
+		buf_u8(&b, key.data[i]);
+		if (key.data[i] == 0)
+			buf_u8(&b, 255);
+	}
+	buf_u8(&b, 0);
+	buf_u8(&b, 1);
+	buf_be64(&b, serial);
+	return buf_bytes(&b);
+}
+
+struct bytes
+key_feed(struct arena *a, uint64_t bucket)
+{
+	return key_table(a, bucket, TABLE_FEED, bytes_of(NULL, 0));
+}
+
+struct bytes
+key_after_prefix(struct arena *a, struct bytes prefix)
+{
+	uint8_t *p = arena_alloc(a, prefix.len);
+	size_t len = prefix.len;
+
+	memcpy(p, prefix.data, prefix.len);
+	while (len && p[len - 1] == 0xff)
+		len--;
+	if (len)
+		p[len - 1]++;
+	return bytes_of(p, len);
+}
+
+struct bytes
+key_entry_name(struct bytes key)
+{
+	return bytes_sub(key, KEY_HEAD + 16, key.len);
+}

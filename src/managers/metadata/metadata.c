@@ -1,0 +1,282 @@
+/* metadata.c: rows, commits, numbers, and the one function that replaces a row. */
+#include "managers/metadata/metadata_int.h"
+#include "base/metrics.h"
+#include "base/thread.h"
+#include <stdlib.h>
+
+#define NUMBER_LEASE 65536 /* numbers taken by one commit; those left at a crash are never used */
+
+struct metadata *
+metadata_new(struct metadata_driver *driver)
+{
+	struct metadata *m = xcalloc(1, sizeof(*m));
+
+	m->driver = driver;
+	pthread_rwlock_init(&m->buckets_lock, NULL);
+	pthread_mutex_init(&m->numbers_lock, NULL);
+	pthread_mutex_init(&m->purged_lock, NULL);
+	return m;
+}
+
+void
+metadata_free(struct metadata *m)
+{
+	if (!m)
+		return;
+	bucket_cache_free(m);
+	pthread_rwlock_destroy(&m->buckets_lock);
+	pthread_mutex_destroy(&m->numbers_lock);
+	pthread_mutex_destroy(&m->purged_lock);
+	free(m->purged);
+	free(m);
+}
+
+struct metadata_driver *
+metadata_driver(struct metadata *m)
+{
+	return m->driver;
+}
+
+enum rfs_err
+metadata_get(struct metadata *m, struct request *rq, struct bytes key, struct row *out)
+{
+	return m->driver->ops->get(m->driver, rq, key, out);
+}
+
+enum rfs_err
+metadata_scan(struct metadata *m, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse, struct row_page *out)
+{
+	return m->driver->ops->scan(m->driver, rq, from, to, limit, reverse, out);
+}
+
+enum rfs_err
+metadata_counter(struct metadata *m, struct request *rq, struct bytes key, int64_t *out)
+{
+	struct row row;
+	enum rfs_err err = metadata_get(m, rq, key, &row);
+
+	if (err)
+		return err;
+	if (row.found && row.value.len != 8)
+		return RFS_ERR_DAMAGED;
+	*out = row.found ? (int64_t)load_u64(row.value.data) : 0;
+	return RFS_OK;
+}
+
+/* --- commits ------------------------------------------------------------------------------------------------------------------- */
+
+struct commit_wait {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+static void
+commit_done(struct batch *b)
+{
+	struct commit_wait *wait = b->done_data;
+
+	pthread_mutex_lock(&wait->lock);
+	wait->done = true;
+	pthread_cond_signal(&wait->cond);
+	pthread_mutex_unlock(&wait->lock);
+}
+
+static void
+purged_note(struct metadata *m, uint64_t bucket)
+{
+	bool known = false;
+
+	pthread_mutex_lock(&m->purged_lock);
+	for (size_t i = 0; i < m->purged_count && !known; i++)
+		known = m->purged[i] == bucket;
+	if (!known) {
+		if (m->purged_count == m->purged_capacity) {
+			m->purged_capacity = m->purged_capacity ? m->purged_capacity * 2 : 16;
+			m->purged = xrealloc(m->purged, m->purged_capacity * sizeof(*m->purged));
+		}
+		m->purged[m->purged_count++] = bucket;
+	}
+	pthread_mutex_unlock(&m->purged_lock);
+}
+
+bool
+metadata_purged(struct metadata *m, uint64_t *bucket)
+{
+	bool any;
+
+	pthread_mutex_lock(&m->purged_lock);
+	any = m->purged_count > 0;
+	if (any)
+		*bucket = m->purged[--m->purged_count];
+	pthread_mutex_unlock(&m->purged_lock);
+	return any;
+}
+
+static bool
+is_table(const struct batch_op *op, enum table table)
+{
+	return op->kind == BATCH_PUT && op->key.len > 8 && op->key.data[8] == table;
+}
+
+/* What a commit means to the bucket cache and the reaper: kept true here, and only here. */
+static void
+commit_noted(struct metadata *m, const struct batch *batch)
+{
+	if (batch->error == RFS_ERR_CONFLICT) {
+		metric_add(METRIC_COMMIT_CONFLICTS, 1);
+		if (batch->failed_op < batch->op_count && batch->ops[batch->failed_op].key.data[8] == TABLE_BUCKET)
+			bucket_forget_id(m, batch->bucket);
+		return;
+	}
+	if (batch->error)
+		return;
+	for (size_t i = 0; i < batch->op_count; i++) {
+		if (is_table(&batch->ops[i], TABLE_BUCKET))
+			bucket_forget_id(m, batch->bucket);
+		else if (is_table(&batch->ops[i], TABLE_PURGE))
+			purged_note(m, batch->bucket);
+	}
+}
+
+enum rfs_err
+metadata_commit(struct metadata *m, struct request *rq, struct batch *batch)
+{
+	struct commit_wait wait = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+
+	ASSERT_MAY_BLOCK();
+	batch->done = commit_done;
+	batch->done_data = &wait;
+	m->driver->ops->commit(m->driver, batch);
+	pthread_mutex_lock(&wait.lock);
+	while (!wait.done)
+		pthread_cond_wait(&wait.cond, &wait.lock);
+	pthread_mutex_unlock(&wait.lock);
+	pthread_cond_destroy(&wait.cond);
+	pthread_mutex_destroy(&wait.lock);
+	commit_noted(m, batch);
+	return batch->error;
+}
+
+/* --- numbers ------------------------------------------------------------------------------------------------------------------- */
+
+static enum rfs_err
+numbers_lease_locked(struct metadata *m, struct request *rq, unsigned count)
+{
+	struct bytes key = key_table(rq->arena, DOMAIN_BUCKET, TABLE_SYSTEM, BYTES_LITERAL("numbers"));
+	struct batch *b = batch_new(DOMAIN_BUCKET);
+	enum rfs_err err;
+	unsigned attempt = 0;
+
+	do {
+		struct row row;
+		uint64_t next = 1;
+		uint8_t value[8];
+
+		batch_reset(b);
+		if ((err = metadata_get(m, rq, key, &row)))
+			break;
+		if (row.found && row.value.len != 8) {
+			err = RFS_ERR_DAMAGED;
+			break;
+		}
+		if (row.found)
+			next = load_u64(row.value.data);
+		store_u64(value, next + NUMBER_LEASE + count);
+		batch_check(b, key, row.serial);
+		batch_put(b, key, bytes_of(value, 8));
+		err = metadata_commit(m, rq, b);
+		if (!err) {
+			m->numbers_next = next;
+			m->numbers_end = next + NUMBER_LEASE + count;
+		}
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	batch_free(b);
+	return err;
+}
+
+enum rfs_err
+metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t *first)
+{
+	enum rfs_err err = RFS_OK;
+
+	pthread_mutex_lock(&m->numbers_lock);
+	if (m->numbers_end - m->numbers_next < count)
+		err = numbers_lease_locked(m, rq, count);
+	if (!err) {
+		*first = m->numbers_next;
+		m->numbers_next += count;
+	}
+	pthread_mutex_unlock(&m->numbers_lock);
+	return err;
+}
+
+/* --- the replacing of rows ----------------------------------------------------------------------------------------------------- */
+
+void
+metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value)
+{
+	batch_check(b, key, old->found ? old->serial : 0);
+	if (old->found && old->serial <= bucket->last_snapshot) {
+		/* The value is kept as it was: its serial is in the past row's key. */
+		batch_put(b, key_past(b->arena, key, old->serial), old->value);
+	}
+	if (value.data)
+		batch_put(b, key, value);
+	else if (old->found)
+		batch_delete(b, key);
+}
+
+enum rfs_err
+metadata_get_at(struct metadata *m, struct request *rq, struct bytes key, uint64_t serial, struct row *out)
+{
+	struct row_page page;
+	enum rfs_err err;
+
+	if ((err = metadata_get(m, rq, key, out)))
+		return err;
+	if (out->found && out->serial <= serial)
+		return RFS_OK;
+	memset(out, 0, sizeof(*out));
+	err = metadata_scan(m, rq, key_past(rq->arena, key, 0), key_past(rq->arena, key, serial + 1), 1, true, &page);
+	if (err || !page.count)
+		return err;
+	*out = page.rows[0];
+	out->serial = load_be64(out->key.data + out->key.len - 8);
+	out->found = true;
+	return RFS_OK;
+}
+
+/* --- feed and purge ------------------------------------------------------------------------------------------------------------ */
+
+void
+feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,
+	const struct version *version)
+{
+	struct change_row change = {
+		.kind = kind, .name = name, .time_ns = rq->now_ns, .door = bytes_str(rq->door),
+		.who = rq->who ? rq->who->id : IDENTITY_NOBODY,
+	};
+	struct buf value;
+
+	if (version) {
+		memcpy(change.object_id, version->object_id, OBJECT_ID_BYTES);
+		change.size = version->content.size;
+	}
+	buf_init(&value, b->arena);
+	change_encode(&value, &change);
+	batch_append(b, key_feed(b->arena, bucket->id), buf_bytes(&value));
+}
+
+void
+purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content)
+{
+	struct buf value;
+
+	if (content->kind == CONTENT_EMPTY)
+		return;
+	buf_init(&value, b->arena);
+	buf_u8(&value, 1);
+	content_encode(&value, content);
+	batch_put(b, key_purge(b->arena, bucket->id, content->data_id), buf_bytes(&value));
+}

@@ -1,0 +1,42 @@
+/* metadata_int.h: what the files of the metadata manager share. */
+#ifndef MANAGERS_METADATA_METADATA_INT_H
+#define MANAGERS_METADATA_METADATA_INT_H
+
+#include "managers/metadata/metadata.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A cached bucket row, as it is encoded. */
+struct bucket_cached {
+	struct bucket_cached *next;
+	char *name;
+	size_t name_len;
+	uint64_t serial;
+	size_t len;
+	uint8_t value[];
+};
+
+#define BUCKET_CACHE_SLOTS 1024
+
+struct metadata {
+	struct metadata_driver *driver;
+
+	pthread_rwlock_t buckets_lock; /* buckets, buckets_epoch */
+	struct bucket_cached *buckets[BUCKET_CACHE_SLOTS];
+	uint64_t buckets_epoch; /* bumped by every bucket_forget: a fill that began before is dropped */
+
+	pthread_mutex_t numbers_lock; /* numbers_next, numbers_end; held over the lease's commit, which takes no other manager's lock */
+	uint64_t numbers_next;
+	uint64_t numbers_end;
+
+	pthread_mutex_t purged_lock; /* purged: buckets for the reaper, each once */
+	uint64_t *purged;
+	size_t purged_count;
+	size_t purged_capacity;
+};
+
+void bucket_cache_free(struct metadata *m);
+/* Drops what is cached of a bucket. */
+void bucket_forget_id(struct metadata *m, uint64_t id);
+
+#endif

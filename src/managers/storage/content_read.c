@@ -1,0 +1,253 @@
+/*
+ * content_read.c: from a content to its bytes: part, segment, extent, run, block, frames; see storage.h.
+ *
+ * Each step either moves the reader and gives bytes, or fails and leaves it where it was, so that a WOULD_BLOCK is answered by calling again on a worker.
+ */
+#include "managers/storage/storage_int.h"
+
+#define WHOLE_PAYLOAD_BYTES (FRAME_BYTES + 4096) /* payloads up to this are read in one go, whatever part is wanted */
+
+struct content_reader {
+	struct storage *storage;
+	struct request *rq;
+	struct bucket_row bucket;
+	struct content content;
+	uint64_t at, end;
+
+	struct part_ref *parts; /* CONTENT_PARTS, once read */
+	size_t part_count;
+
+	uint64_t segment_data_id, segment_number; /* whose rows these are, when segment.extents is set */
+	struct segment_row segment;
+	struct run_row run;     /* run.first != 0: read */
+};
+
+struct content_reader *
+content_reader_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint64_t offset,
+	uint64_t length)
+{
+	struct content_reader *r = ARENA_NEW(rq->arena, struct content_reader);
+
+	r->storage = s;
+	r->rq = rq;
+	r->bucket = *bucket;
+	r->content = *content;
+	r->at = offset;
+	r->end = offset + length;
+	storage_pin(s, content->data_id);
+	return r;
+}
+
+void
+content_reader_free(struct content_reader *r)
+{
+	if (r)
+		storage_unpin(r->storage, r->content.data_id);
+}
+
+static enum rfs_err
+run_read(struct content_reader *r, uint64_t first)
+{
+	struct row row;
+	enum rfs_err err;
+
+	if (r->run.first == first)
+		return RFS_OK;
+	r->run.first = 0;
+	if ((err = metadata_get(r->storage->metadata, r->rq, key_block(r->rq->arena, r->bucket.id, first), &row)))
+		return err;
+	if (!row.found)
+		return RFS_ERR_NOT_FOUND;
+	if ((err = run_decode(row.value, &r->run)))
+		return request_fail(r->rq, err, "reading the row of block %llu", (unsigned long long)first);
+	r->run.first = first;
+	r->run.serial = row.serial;
+	return RFS_OK;
+}
+
+/* Some bytes of a block's payload, as the driver has them. */
+static enum rfs_err
+payload_get(struct content_reader *r, uint32_t index, uint64_t offset, size_t len, struct slice *out)
+{
+	struct storage_driver *d = r->storage->driver;
+	struct block_location location;
+
+	memcpy(location.bytes, r->run.locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
+	return d->ops->get(d, r->rq, r->run.first + index, &location, offset, len, out);
+}
+
+static enum rfs_err
+damaged(struct content_reader *r, uint32_t index)
+{
+	return request_fail(r->rq, RFS_ERR_DAMAGED, "block %llu of bucket %.*s does not match its checksum",
+		(unsigned long long)(r->run.first + index), (int)r->bucket.name.len, (const char *)r->bucket.name.data);
+}
+
+/* The table, and the payload's frames first..last with `frames` beginning at the first one's first byte. */
+static enum rfs_err
+block_frames_get(struct content_reader *r, uint32_t index, uint32_t raw, size_t from, size_t len, struct frame_table *table, uint32_t *first,
+	uint32_t *last, struct slice *frames, bool *whole)
+{
+	size_t stored = r->run.stored_sizes[index], table_bytes = FRAME_TABLE_BYTES(raw);
+	struct slice head = { 0 };
+	enum rfs_err err;
+
+	*first = (uint32_t)(from / FRAME_BYTES);
+	*last = (uint32_t)((from + len - 1) / FRAME_BYTES);
+	*whole = stored <= WHOLE_PAYLOAD_BYTES || len == raw;
+	if (stored < table_bytes)
+		return damaged(r, index);
+	if ((err = payload_get(r, index, 0, *whole ? stored : table_bytes, &head)))
+		return err == RFS_ERR_DAMAGED ? damaged(r, index) : err;
+	if (!frame_table_decode(bytes_of(head.data, table_bytes), stored, table) || table->raw_size != raw) {
+		err = damaged(r, index);
+	} else if (*whole) {
+		size_t start = table->frame[*first].offset, end = table->frame[*last].offset + table->frame[*last].stored;
+
+		*frames = slice_part(head, start, end - start);
+	} else {
+		size_t start = table->frame[*first].offset, end = table->frame[*last].offset + table->frame[*last].stored;
+
+		err = payload_get(r, index, start, end - start, frames);
+	}
+	slice_unref(&head);
+	return err;
+}
+
+/* Raw bytes [from, from + len) of a block of the run in hand. */
+static enum rfs_err
+block_read(struct content_reader *r, uint32_t index, size_t from, size_t len, struct slice *out)
+{
+	uint32_t raw = index + 1 < r->run.count ? r->run.block_size : r->run.last_size;
+	struct frame_table table;
+	struct slice frames = { 0 };
+	uint32_t first, last;
+	bool whole;
+	enum rfs_err err;
+
+	if (index >= r->run.count || from >= raw)
+		return damaged(r, index);
+	if (len > raw - from)
+		len = raw - from;
+	err = block_frames_get(r, index, raw, from, len, &table, &first, &last, &frames, &whole);
+	if (err)
+		return err;
+	/* A whole payload was checked by the driver, against the record's checksum; a part is checked frame by frame. */
+	err = frames_decode(&table, first, last, frames, !whole, from - (size_t)first * FRAME_BYTES, len, out);
+	slice_unref(&frames);
+	return err == RFS_ERR_DAMAGED ? damaged(r, index) : err;
+}
+
+static enum rfs_err
+segment_read(struct content_reader *r, uint64_t data_id, uint64_t number)
+{
+	struct bytes key = key_segment(r->rq->arena, r->bucket.id, data_id, number);
+	struct row_page page;
+	enum rfs_err err;
+
+	if (r->segment.extents && r->segment_data_id == data_id && r->segment_number == number)
+		return RFS_OK;
+	/* Newest first. Only whole segments are written, so the newest is the segment. */
+	err = metadata_scan(r->storage->metadata, r->rq, key, key_after_prefix(r->rq->arena, key), 1, true, &page);
+	if (err)
+		return err;
+	if (!page.count)
+		return RFS_ERR_NOT_FOUND;
+	if ((err = segment_decode(r->rq->arena, page.rows[0].value, &r->segment)))
+		return err;
+	r->segment_data_id = data_id;
+	r->segment_number = number;
+	return RFS_OK;
+}
+
+static enum rfs_err
+segments_read(struct content_reader *r, const struct content *c, uint64_t at, uint64_t len, struct slice *out)
+{
+	uint64_t span = (uint64_t)r->bucket.block_size * r->bucket.segment_blocks;
+	uint32_t block = (uint32_t)(at % span / r->bucket.block_size);
+	size_t offset = at % r->bucket.block_size;
+	enum rfs_err err;
+
+	if ((err = segment_read(r, c->data_id, at / span)))
+		return err;
+	for (size_t i = 0; i < r->segment.extent_count; i++) {
+		const struct extent *e = &r->segment.extents[i];
+
+		if (block < e->at || block - e->at >= e->blocks)
+			continue;
+		if ((err = run_read(r, e->first)))
+			return err;
+		return block_read(r, block - e->at + e->skip, offset, len < r->bucket.block_size ? len : r->bucket.block_size, out);
+	}
+	return request_fail(r->rq, RFS_ERR_DAMAGED, "segment %llu of data %llu has no block %u", (unsigned long long)(at / span),
+		(unsigned long long)c->data_id, block);
+}
+
+static enum rfs_err
+parts_read(struct content_reader *r)
+{
+	struct row row;
+	enum rfs_err err;
+
+	if (r->parts)
+		return RFS_OK;
+	if ((err = metadata_get(r->storage->metadata, r->rq, key_parts(r->rq->arena, r->bucket.id, r->content.data_id), &row)))
+		return err;
+	return row.found ? parts_decode(r->rq->arena, row.value, &r->parts, &r->part_count) : RFS_ERR_NOT_FOUND;
+}
+
+/* The block or segments that hold byte `at`; `at` becomes an offset in it, `len` is clipped to it. */
+static enum rfs_err
+leaf_find(struct content_reader *r, struct content *leaf, uint64_t *at, uint64_t *len)
+{
+	size_t low = 0, high;
+	uint64_t start;
+	enum rfs_err err;
+
+	*leaf = r->content;
+	if (r->content.kind != CONTENT_PARTS)
+		return RFS_OK;
+	if ((err = parts_read(r)))
+		return err;
+	for (high = r->part_count; low < high;) {
+		size_t middle = (low + high) / 2;
+
+		if (r->parts[middle].end <= *at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == r->part_count)
+		return RFS_ERR_DAMAGED;
+	start = low ? r->parts[low - 1].end : 0;
+	if (*len > r->parts[low].end - *at)
+		*len = r->parts[low].end - *at;
+	*at -= start;
+	*leaf = r->parts[low].content;
+	return RFS_OK;
+}
+
+enum rfs_err
+content_read(struct content_reader *r, struct slice *out)
+{
+	uint64_t at = r->at, len = r->end - r->at;
+	struct content leaf;
+	enum rfs_err err;
+
+	*out = (struct slice){ 0 };
+	if (!len)
+		return RFS_OK;
+	if ((err = leaf_find(r, &leaf, &at, &len)))
+		return err;
+	if (leaf.kind == CONTENT_BLOCK) {
+		if (!(err = run_read(r, leaf.block)))
+			err = block_read(r, 0, at, len, out);
+	} else if (leaf.kind == CONTENT_SEGMENTS) {
+		err = segments_read(r, &leaf, at, len, out);
+	} else {
+		err = RFS_ERR_DAMAGED;
+	}
+	if (!err)
+		r->at += out->len;
+	return err;
+}

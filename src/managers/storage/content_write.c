@@ -1,0 +1,313 @@
+/*
+ * content_write.c: a body on its way in: digests, blocks, runs and segments; see storage.h. [worker]
+ *
+ *   buffering --- more than one block ---> staged (data id, staging row; a run of blocks is put, synced and committed as a segment at a time)
+ *       \                                    /
+ *        `---------- content_seal ---------'---> sealed, attached to a batch as often as the commit is tried
+ *
+ * A failure on the way leaves staged rows, which content_writer_free turns over to the reaper; those of a process that died are reaped at the next start.
+ */
+#include "base/config.h"
+#include "managers/storage/storage_int.h"
+#include <stdlib.h>
+
+struct content_writer {
+	struct storage *storage;
+	struct request *rq;
+	struct bucket_row bucket;
+	struct digester *whole;   /* over the body */
+	struct digester *block_hash; /* SHA-256 of the block in hand, when `whole` does not give it */
+	bool whole_has_sha256;
+
+	struct slice *parts;      /* raw bytes of the block in hand */
+	size_t part_count, part_capacity;
+	size_t block_bytes;
+	uint64_t size;
+
+	struct run_row run;       /* of the segment in hand */
+	struct block_ticket tickets[RUN_MAX_BLOCKS];
+	uint64_t segment;         /* its number */
+
+	bool staged;
+	uint64_t staged_serial;   /* of the staging row */
+	struct content content;
+
+	struct slice *payload;    /* sealed, one block that goes with the commit */
+	size_t payload_count;
+	size_t payload_bytes;
+};
+
+struct content_writer *
+content_writer_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, unsigned digests)
+{
+	struct content_writer *w = xcalloc(1, sizeof(*w));
+
+	w->storage = s;
+	w->rq = rq;
+	w->bucket = *bucket;
+	w->whole = digester_new(digests | DIGEST_BIT(DIGEST_MD5));
+	w->whole_has_sha256 = digests & DIGEST_BIT(DIGEST_SHA256);
+	w->block_hash = digester_new(DIGEST_BIT(DIGEST_SHA256));
+	return w;
+}
+
+/* In the first block, the body's SHA-256 is the block's too. */
+static bool
+block_hash_is_whole(const struct content_writer *w)
+{
+	return w->whole_has_sha256 && w->size == w->block_bytes;
+}
+
+static void
+block_clear(struct content_writer *w)
+{
+	for (size_t i = 0; i < w->part_count; i++)
+		slice_unref(&w->parts[i]);
+	w->part_count = 0;
+	w->block_bytes = 0;
+	digester_reset(w->block_hash, DIGEST_BIT(DIGEST_SHA256));
+}
+
+static void
+payload_clear(struct content_writer *w)
+{
+	for (size_t i = 0; i < w->payload_count; i++)
+		slice_unref(&w->payload[i]);
+	free(w->payload);
+	w->payload = NULL;
+	w->payload_count = 0;
+}
+
+/* The block in hand as payload, its hash and sizes in the run. */
+static void
+block_frame(struct content_writer *w)
+{
+	struct digest_value hash;
+	uint32_t i = w->run.count;
+
+	digester_value(block_hash_is_whole(w) ? w->whole : w->block_hash, DIGEST_SHA256, &hash);
+	memcpy(w->run.sha256[i], hash.bytes, 32);
+	w->payload = xcalloc(frames_slices_max(w->part_count, w->block_bytes), sizeof(*w->payload));
+	w->payload_count = frames_build(w->parts, w->part_count, w->block_bytes, w->bucket.compress, w->payload, &w->payload_bytes);
+	w->run.stored_sizes[i] = (uint32_t)w->payload_bytes;
+	w->run.last_size = (uint32_t)w->block_bytes;
+	w->run.block_size = w->run.count ? w->run.block_size : (uint32_t)w->block_bytes;
+	w->run.count++;
+}
+
+static enum rfs_err
+stage_begin(struct content_writer *w)
+{
+	struct batch *b;
+	enum rfs_err err;
+
+	if ((err = metadata_number(w->storage->metadata, w->rq, 1, &w->content.data_id)))
+		return err;
+	w->content.kind = CONTENT_SEGMENTS;
+	b = batch_new(w->bucket.id);
+	purge_row(b, &w->bucket, PURGE_STAGED, &w->content);
+	err = metadata_commit(w->storage->metadata, w->rq, b);
+	w->staged = !err;
+	w->staged_serial = b->serial;
+	batch_free(b);
+	return err;
+}
+
+/* Puts the block in hand through the storage driver. */
+static enum rfs_err
+block_put(struct content_writer *w)
+{
+	struct storage *s = w->storage;
+	uint32_t i = w->run.count;
+	enum rfs_err err = RFS_OK;
+
+	if (i == 0)
+		err = metadata_number(s->metadata, w->rq, w->bucket.segment_blocks, &w->run.first);
+	if (err)
+		return err;
+	block_frame(w);
+	err = s->driver->ops->put(s->driver, w->rq, w->bucket.id, w->run.first + i, w->payload, w->payload_count, &w->tickets[i]);
+	payload_clear(w);
+	block_clear(w);
+	return err;
+}
+
+static void
+run_add(struct content_writer *w, struct batch *b, const struct batch_block *blocks)
+{
+	struct buf value;
+
+	buf_init(&value, b->arena);
+	run_encode(&value, &w->run);
+	batch_check(b, key_block(b->arena, w->bucket.id, w->run.first), 0);
+	batch_blocks(b, key_block(b->arena, w->bucket.id, w->run.first), buf_bytes(&value), blocks, w->run.count);
+}
+
+/* The run in hand becomes a segment: synced, then its rows are committed under the staged data id. */
+static enum rfs_err
+segment_commit(struct content_writer *w)
+{
+	struct storage *s = w->storage;
+	struct batch_block blocks[RUN_MAX_BLOCKS] = { 0 };
+	struct extent extent = { .blocks = w->run.count, .first = w->run.first };
+	struct segment_row segment = { .extents = &extent, .extent_count = 1 };
+	struct batch *b;
+	struct buf value;
+	enum rfs_err err;
+
+	if (!w->run.count)
+		return RFS_OK;
+	if ((err = s->driver->ops->wait(s->driver, w->rq, w->tickets, w->run.count)))
+		return err;
+	for (uint32_t i = 0; i < w->run.count; i++)
+		blocks[i] = (struct batch_block){ .number = w->run.first + i, .stored = true, .location = w->tickets[i].location };
+	segment.bytes = (uint64_t)(w->run.count - 1) * w->run.block_size + w->run.last_size;
+	b = batch_new(w->bucket.id);
+	run_add(w, b, blocks);
+	buf_init(&value, b->arena);
+	segment_encode(&value, &segment);
+	batch_put(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), buf_bytes(&value));
+	err = metadata_commit(s->metadata, w->rq, b);
+	batch_free(b);
+	w->segment++;
+	memset(&w->run, 0, sizeof(w->run));
+	return err;
+}
+
+static enum rfs_err
+block_full(struct content_writer *w)
+{
+	enum rfs_err err;
+
+	if (!w->staged && (err = stage_begin(w)))
+		return err;
+	if ((err = block_put(w)))
+		return err;
+	return w->run.count == w->bucket.segment_blocks ? segment_commit(w) : RFS_OK;
+}
+
+static void
+block_add(struct content_writer *w, struct slice part)
+{
+	if (w->part_count == w->part_capacity) {
+		w->part_capacity = w->part_capacity ? w->part_capacity * 2 : 8;
+		w->parts = xrealloc(w->parts, w->part_capacity * sizeof(*w->parts));
+	}
+	w->parts[w->part_count++] = part;
+	w->block_bytes += part.len;
+	w->size += part.len;
+	digester_update(w->whole, part.data, part.len);
+	if (!block_hash_is_whole(w))
+		digester_update(w->block_hash, part.data, part.len);
+}
+
+enum rfs_err
+content_write(struct content_writer *w, struct slice part)
+{
+	size_t at = 0;
+
+	while (at < part.len) {
+		size_t room, take;
+		enum rfs_err err;
+
+		/* A full block is stored only when more comes: an object of exactly one block stays one. */
+		if (w->block_bytes == w->bucket.block_size && (err = block_full(w)))
+			return err;
+		room = w->bucket.block_size - w->block_bytes;
+		take = part.len - at < room ? part.len - at : room;
+		block_add(w, slice_part(part, at, take));
+		at += take;
+	}
+	return RFS_OK;
+}
+
+/* One block: with the commit if it is small and the driver takes it so, else through the driver first. */
+static enum rfs_err
+single_seal(struct content_writer *w)
+{
+	struct storage *s = w->storage;
+	enum rfs_err err;
+
+	if ((err = metadata_number(s->metadata, w->rq, 1, &w->run.first)))
+		return err;
+	w->content = (struct content){ .kind = CONTENT_BLOCK, .data_id = w->run.first, .block = w->run.first };
+	block_frame(w);
+	if (s->fused && w->payload_bytes <= s->small_bytes)
+		return RFS_OK;
+	err = s->driver->ops->put(s->driver, w->rq, w->bucket.id, w->run.first, w->payload, w->payload_count, &w->tickets[0]);
+	payload_clear(w);
+	return err ? err : s->driver->ops->wait(s->driver, w->rq, w->tickets, 1);
+}
+
+enum rfs_err
+content_seal(struct content_writer *w)
+{
+	enum rfs_err err = RFS_OK;
+
+	if (w->size == 0)
+		w->content = (struct content){ .kind = CONTENT_EMPTY };
+	else if (!w->staged)
+		err = single_seal(w);
+	else if (!(err = block_put(w)))
+		err = segment_commit(w);
+	w->content.size = w->size;
+	return err;
+}
+
+uint64_t
+content_size(const struct content_writer *w)
+{
+	return w->size;
+}
+
+void
+content_digest(struct content_writer *w, enum digest which, struct digest_value *out)
+{
+	digester_value(w->whole, which, out);
+}
+
+void
+content_attach(struct content_writer *w, struct batch *b, struct content *out)
+{
+	*out = w->content;
+	if (w->content.kind == CONTENT_BLOCK) {
+		struct batch_block block = {
+			.number = w->run.first, .stored = !w->payload, .location = w->tickets[0].location,
+			.parts = w->payload, .part_count = w->payload_count, .len = w->payload_bytes,
+		};
+
+		run_add(w, b, &block);
+	} else if (w->content.kind == CONTENT_SEGMENTS) {
+		struct bytes key = key_purge(b->arena, w->bucket.id, w->content.data_id);
+
+		batch_check(b, key, w->staged_serial);
+		batch_delete(b, key);
+	}
+}
+
+/* What was staged is dead: the reaper takes it. If this fails the next start does it. */
+static void
+stage_abandon(struct content_writer *w)
+{
+	struct batch *b = batch_new(w->bucket.id);
+
+	batch_check(b, key_purge(b->arena, w->bucket.id, w->content.data_id), w->staged_serial);
+	purge_row(b, &w->bucket, PURGE_DEAD, &w->content);
+	(void)!metadata_commit(w->storage->metadata, w->rq, b);
+	batch_free(b);
+}
+
+void
+content_writer_free(struct content_writer *w, bool published)
+{
+	if (!w)
+		return;
+	if (w->staged && !published)
+		stage_abandon(w);
+	block_clear(w);
+	payload_clear(w);
+	free(w->parts);
+	digester_free(w->whole);
+	digester_free(w->block_hash);
+	free(w);
+}

@@ -1,0 +1,238 @@
+/*
+ * reaper.c: takes the rows and references of contents that no name holds any more, in bounded batches: purge rows say which. [background]
+ *
+ * A content that is being read waits until its readers are gone. Staged contents are left alone, but for those that a process before this one left behind.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "managers/storage/storage_int.h"
+
+#define REAP_PAGE 256
+
+void
+purge_row(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content)
+{
+	struct buf value;
+
+	buf_init(&value, b->arena);
+	buf_u8(&value, (uint8_t)state);
+	content_encode(&value, content);
+	batch_put(b, key_purge(b->arena, bucket->id, content->data_id), buf_bytes(&value));
+}
+
+/* One reference less to a run; the last one takes its row. */
+static enum rfs_err
+run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first)
+{
+	struct bytes key = key_block(b->arena, bucket, first), counter;
+	uint8_t number[8];
+	int64_t others;
+	struct row row;
+	enum rfs_err err;
+
+	store_be64(number, first);
+	counter = key_counter(b->arena, bucket, COUNTER_REFERENCES, bytes_of(number, 8));
+	if ((err = metadata_get(s->metadata, rq, key, &row)) || (err = metadata_counter(s->metadata, rq, counter, &others)))
+		return err;
+	if (!row.found)
+		return RFS_OK;
+	batch_check(b, key, row.serial);
+	if (others > 0) {
+		batch_add(b, counter, -1);
+		batch_expect(b, counter, 0, INT64_MAX);
+	} else {
+		batch_expect(b, counter, 0, 0);
+		batch_delete(b, key);
+	}
+	return RFS_OK;
+}
+
+static enum rfs_err
+segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t data_id)
+{
+	enum rfs_err err = RFS_OK;
+	bool more = true;
+
+	while (!err && more) {
+		struct batch *b = batch_new(bucket);
+		struct row_page page;
+
+		/* A few rows a batch: each must name different runs, or its EXPECTs would be judged together. */
+		err = metadata_scan(s->metadata, rq, key_segment(rq->arena, bucket, data_id, 0), key_segment(rq->arena, bucket, data_id + 1, 0), 1, false,
+			&page);
+		more = !err && page.more;
+		for (size_t i = 0; !err && i < page.count; i++) {
+			struct segment_row segment;
+
+			err = segment_decode(rq->arena, page.rows[i].value, &segment);
+			for (size_t e = 0; !err && e < segment.extent_count; e++)
+				if (segment.extents[e].first)
+					err = run_drop(s, rq, bucket, b, segment.extents[e].first);
+			batch_check(b, page.rows[i].key, page.rows[i].serial);
+			batch_delete(b, page.rows[i].key);
+		}
+		if (!err && page.count)
+			err = metadata_commit(s->metadata, rq, b);
+		batch_free(b);
+	}
+	return err;
+}
+
+static enum rfs_err content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, const struct content *c);
+
+static enum rfs_err
+parts_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, const struct content *c)
+{
+	struct bytes key = key_parts(b->arena, bucket, c->data_id);
+	struct part_ref *parts;
+	struct row row;
+	size_t count;
+	enum rfs_err err;
+
+	if ((err = metadata_get(s->metadata, rq, key, &row)) || !row.found)
+		return err;
+	err = parts_decode(rq->arena, row.value, &parts, &count);
+	for (size_t i = 0; !err && i < count; i++) {
+		struct batch *one = batch_new(bucket);
+
+		err = content_drop(s, rq, bucket, one, &parts[i].content);
+		if (!err && one->op_count)
+			err = metadata_commit(s->metadata, rq, one);
+		batch_free(one);
+	}
+	batch_check(b, key, row.serial);
+	batch_delete(b, key);
+	return err;
+}
+
+/* What goes in bounded batches of its own is committed here; the rest is added to `b`. Running twice does no harm. */
+static enum rfs_err
+content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, const struct content *c)
+{
+	switch (c->kind) {
+	case CONTENT_EMPTY:
+		return RFS_OK;
+	case CONTENT_BLOCK:
+		return run_drop(s, rq, bucket, b, c->block);
+	case CONTENT_SEGMENTS:
+		return segments_drop(s, rq, bucket, c->data_id);
+	case CONTENT_PARTS:
+		return parts_drop(s, rq, bucket, b, c);
+	}
+	return RFS_ERR_DAMAGED;
+}
+
+static enum rfs_err
+purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool staged_too)
+{
+	struct content content;
+	struct reader r;
+	struct batch *b;
+	uint8_t state;
+	enum rfs_err err;
+
+	reader_init(&r, row->value);
+	state = reader_u8(&r);
+	if (!content_decode(&r, &content))
+		return request_fail(rq, RFS_ERR_DAMAGED, "reading a purge row");
+	if ((state == PURGE_STAGED && !staged_too) || storage_is_pinned(s, content.data_id))
+		return RFS_OK;
+	b = batch_new(bucket);
+	err = content_drop(s, rq, bucket, b, &content);
+	if (!err) {
+		batch_check(b, row->key, row->serial);
+		batch_delete(b, row->key);
+		err = metadata_commit(s->metadata, rq, b);
+	}
+	batch_free(b);
+	return err;
+}
+
+static bool
+reaper_stopping(struct storage *s)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&s->reaper_lock);
+	stopping = s->stopping;
+	pthread_mutex_unlock(&s->reaper_lock);
+	return stopping;
+}
+
+/* All purge rows of a bucket, once. A lost race is left to the next round. */
+static void
+bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, bool staged_too)
+{
+	struct bytes next = key_purge(rq->arena, bucket, 0);
+	struct bytes end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
+	struct row_page page = { .more = true };
+
+	while (page.more && !reaper_stopping(s)) {
+		enum rfs_err err = metadata_scan(s->metadata, rq, next, end, REAP_PAGE, false, &page);
+
+		for (size_t i = 0; !err && i < page.count; i++) {
+			next = key_purge(rq->arena, bucket, load_be64(page.rows[i].key.data + 9) + 1);
+			err = purge_reap(s, rq, bucket, &page.rows[i], staged_too);
+			if (err == RFS_ERR_CONFLICT)
+				err = RFS_OK;
+		}
+		if (err) {
+			log_warn(rq->id, "reaping bucket number %llu: %s%s%s", (unsigned long long)bucket, error_face(err)->name,
+				rq->detail ? ": " : "", rq->detail ? rq->detail : "");
+			return;
+		}
+	}
+}
+
+/* Every bucket of the store, also one that was removed: from one bucket's first key to the next's. */
+static void
+store_reap(struct storage *s, struct request *rq, bool staged_too)
+{
+	uint64_t bucket = 1;
+
+	while (!reaper_stopping(s)) {
+		struct row_page page;
+		struct bytes from = key_table(rq->arena, bucket, 0, bytes_of(NULL, 0));
+		struct bytes to = key_table(rq->arena, UINT64_MAX, 0, bytes_of(NULL, 0));
+
+		if (metadata_scan(s->metadata, rq, from, to, 1, false, &page) || !page.count)
+			return;
+		bucket = load_be64(page.rows[0].key.data);
+		bucket_reap(s, rq, bucket, staged_too);
+		bucket++;
+		arena_reset(rq->arena);
+	}
+}
+
+/* [background] One round over everything at the start, then one over each bucket that had something purged. */
+void *
+reaper_run(void *data)
+{
+	struct storage *s = data;
+	struct request rq = { .arena = arena_new(65536), .door = "reaper", .may_block = true };
+	uint64_t bucket;
+
+	thread_role_set(THREAD_BACKGROUND, "reaper");
+	store_reap(s, &rq, true);
+	while (!reaper_stopping(s)) {
+		rq.now_ns = clock_wall_ns();
+		rq.detail = NULL;
+		arena_reset(rq.arena);
+		if (metadata_purged(s->metadata, &bucket)) {
+			bucket_reap(s, &rq, bucket, false);
+			continue;
+		}
+		pthread_mutex_lock(&s->reaper_lock);
+		if (!s->stopping) {
+			struct timespec until;
+
+			clock_gettime(CLOCK_REALTIME, &until);
+			until.tv_sec += 1;
+			pthread_cond_timedwait(&s->reaper_wake, &s->reaper_lock, &until);
+		}
+		pthread_mutex_unlock(&s->reaper_lock);
+	}
+	arena_free(rq.arena);
+	return NULL;
+}

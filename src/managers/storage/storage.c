@@ -1,0 +1,94 @@
+/* storage.c: the storage manager's life, and the pins of contents that are being read. */
+#include "managers/storage/storage_int.h"
+#include "base/config.h"
+#include <stdlib.h>
+
+enum rfs_err
+storage_new(struct metadata *metadata, struct storage_driver *driver, const struct config *config, struct storage **out)
+{
+	struct storage *s = xcalloc(1, sizeof(*s));
+	struct metadata_info info = { 0 };
+
+	metadata_driver(metadata)->ops->info(metadata_driver(metadata), &info);
+	s->metadata = metadata;
+	s->driver = driver;
+	s->fused = info.fused;
+	s->small_bytes = (size_t)config->journal_small_block_bytes + FRAME_TABLE_BYTES(config->journal_small_block_bytes);
+	pthread_mutex_init(&s->pins_lock, NULL);
+	pthread_mutex_init(&s->reaper_lock, NULL);
+	pthread_cond_init(&s->reaper_wake, NULL);
+	if (pthread_create(&s->reaper, NULL, reaper_run, s) != 0) {
+		free(s);
+		return RFS_ERR_INTERNAL;
+	}
+	*out = s;
+	return RFS_OK;
+}
+
+void
+storage_free(struct storage *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->reaper_lock);
+	s->stopping = true;
+	pthread_cond_signal(&s->reaper_wake);
+	pthread_mutex_unlock(&s->reaper_lock);
+	pthread_join(s->reaper, NULL);
+	pthread_mutex_destroy(&s->pins_lock);
+	pthread_mutex_destroy(&s->reaper_lock);
+	pthread_cond_destroy(&s->reaper_wake);
+	free(s);
+}
+
+static struct pin **
+pin_find_locked(struct storage *s, uint64_t data_id)
+{
+	struct pin **at = &s->pins[data_id % PIN_SLOTS];
+
+	while (*at && (*at)->data_id != data_id)
+		at = &(*at)->next;
+	return at;
+}
+
+void
+storage_pin(struct storage *s, uint64_t data_id)
+{
+	struct pin **at;
+
+	pthread_mutex_lock(&s->pins_lock);
+	at = pin_find_locked(s, data_id);
+	if (!*at) {
+		*at = xcalloc(1, sizeof(**at));
+		(*at)->data_id = data_id;
+	}
+	(*at)->count++;
+	pthread_mutex_unlock(&s->pins_lock);
+}
+
+void
+storage_unpin(struct storage *s, uint64_t data_id)
+{
+	struct pin **at;
+
+	pthread_mutex_lock(&s->pins_lock);
+	at = pin_find_locked(s, data_id);
+	if (*at && --(*at)->count == 0) {
+		struct pin *gone = *at;
+
+		*at = gone->next;
+		free(gone);
+	}
+	pthread_mutex_unlock(&s->pins_lock);
+}
+
+bool
+storage_is_pinned(struct storage *s, uint64_t data_id)
+{
+	bool pinned;
+
+	pthread_mutex_lock(&s->pins_lock);
+	pinned = *pin_find_locked(s, data_id) != NULL;
+	pthread_mutex_unlock(&s->pins_lock);
+	return pinned;
+}

@@ -1,0 +1,56 @@
+/*
+ * storage.h: the storage manager: bytes of objects to blocks and back. Cuts bodies into blocks, frames and compresses them, places them in the journal
+ * (small ones, with their commit) or through the storage driver, keeps their rows, and reaps what no name holds any more.
+ *
+ * Called by core. Writers and the reaper run on workers and their own thread; readers obey rq->may_block.
+ */
+#ifndef MANAGERS_STORAGE_STORAGE_H
+#define MANAGERS_STORAGE_STORAGE_H
+
+#include "base/hash.h"
+#include "managers/metadata/metadata.h"
+
+struct storage;
+struct config;
+
+/* [init] Starts the reaper. storage_free stops it; the drivers are closed afterwards, by who opened them. */
+enum rfs_err storage_new(struct metadata *metadata, struct storage_driver *driver, const struct config *config, struct storage **out);
+void storage_free(struct storage *s);
+
+/*
+ * Writing a body. Bytes of up to one block wait in memory for the commit; more are stored block by block under an unpublished data id, which a
+ * staging row names until the commit that publishes it. [worker]
+ */
+struct content_writer;
+
+/* `digests`: to be computed over the whole body. The bucket's row is copied. */
+struct content_writer *content_writer_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, unsigned digests);
+/* Takes a reference. NO_SPACE, POISONED, IO: the writer can only be freed. */
+enum rfs_err content_write(struct content_writer *w, struct slice part) RFS_MUST_CHECK;
+/* No more bytes come: what was stored is durable on return, and numbers are given. */
+enum rfs_err content_seal(struct content_writer *w) RFS_MUST_CHECK;
+uint64_t content_size(const struct content_writer *w);
+/* Of a sealed writer, for a digest that was asked for, or MD5 */
+void content_digest(struct content_writer *w, enum digest which, struct digest_value *out);
+/* Adds what publishes the content to a batch; once for each attempt to commit. */
+void content_attach(struct content_writer *w, struct batch *b, struct content *out);
+/* After the commit: `published`; otherwise what was stored is given to the reaper. */
+void content_writer_free(struct content_writer *w, bool published);
+
+/* Reading [offset, offset + length) of a content. While the reader lives, the content's rows stay, also when its name goes. */
+struct content_reader;
+
+struct content_reader *content_reader_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content,
+	uint64_t offset, uint64_t length);
+/* The next bytes, verified, at most one block; empty at the end. WOULD_BLOCK, and nothing has moved. NOT_FOUND: the content went before the reader was there */
+enum rfs_err content_read(struct content_reader *r, struct slice *out) RFS_MUST_CHECK;
+void content_reader_free(struct content_reader *r);
+
+/*
+ * A second content with the same bytes, in the same bucket: references, no bytes. Adds to the batch what takes the references; for more than one block the
+ * rows are staged first, like a writer's.
+ */
+enum rfs_err content_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct content *from,
+	struct content *out) RFS_MUST_CHECK;
+
+#endif

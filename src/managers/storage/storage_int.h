@@ -1,0 +1,79 @@
+/* storage_int.h: what the files of the storage manager share. */
+#ifndef MANAGERS_STORAGE_STORAGE_INT_H
+#define MANAGERS_STORAGE_STORAGE_INT_H
+
+#include "managers/storage/storage.h"
+#include <pthread.h>
+
+#define PIN_SLOTS 256
+
+struct pin {
+	struct pin *next;
+	uint64_t data_id;
+	unsigned count;
+};
+
+struct storage {
+	struct metadata *metadata;
+	struct storage_driver *driver;
+	bool fused;              /* the metadata driver takes payloads with a batch */
+	size_t small_bytes;      /* payloads up to this go with the batch */
+
+	pthread_mutex_t pins_lock; /* pins */
+	struct pin *pins[PIN_SLOTS];
+
+	pthread_t reaper;
+	pthread_mutex_t reaper_lock; /* stopping */
+	pthread_cond_t reaper_wake;
+	bool stopping;
+};
+
+/* The reaper's thread. */
+void *reaper_run(void *data);
+
+/* A content with readers is not reaped. */
+void storage_pin(struct storage *s, uint64_t data_id);
+void storage_unpin(struct storage *s, uint64_t data_id);
+bool storage_is_pinned(struct storage *s, uint64_t data_id);
+
+/* A purge row's first byte. */
+enum purge_state {
+	PURGE_DEAD = 1,   /* no row names the content */
+	PURGE_STAGED = 2, /* it is being written, by this process or was when a process before it ended */
+};
+
+void purge_row(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content);
+
+/* --- frames.c: a block's payload ----------------------------------------------------------------------------------------------- */
+
+#define FRAME_BYTES 65536
+#define FRAME_TABLE_HEAD 8
+#define FRAME_TABLE_ENTRY 8
+#define FRAMES_MAX 128 /* 8 MiB */
+
+/* The payload of `len` raw bytes in `parts`: out[] gets at most 1 + count (raw) or 1 + frames slices; returns how many. The caller unrefs them. */
+size_t frames_build(const struct slice *parts, size_t count, size_t len, bool compress, struct slice *out, size_t *stored);
+/* The most slices that frames_build gives. */
+size_t frames_slices_max(size_t count, size_t len);
+
+/* Which payload bytes hold raw bytes [from, from + len) once the table is known. */
+struct frame_table {
+	uint32_t raw_size;
+	uint32_t count;
+	struct {
+		uint32_t offset; /* in the payload */
+		uint32_t stored; /* bytes */
+		uint32_t crc;
+		uint8_t codec;
+	} frame[FRAMES_MAX];
+};
+#define FRAME_TABLE_BYTES(raw) (FRAME_TABLE_HEAD + FRAME_TABLE_ENTRY * (((size_t)(raw) + FRAME_BYTES - 1) / FRAME_BYTES))
+bool frame_table_decode(struct bytes head, size_t payload_bytes, struct frame_table *out);
+/*
+ * `payload` holds the frames first..last, beginning with the first one's first byte. Raw bytes [from, from + len), relative to the first frame's. No copy when
+ * all those frames are plain. DAMAGED
+ */
+enum rfs_err frames_decode(const struct frame_table *t, uint32_t first, uint32_t last, struct slice payload, bool verify, size_t from, size_t len,
+	struct slice *out) RFS_MUST_CHECK;
+
+#endif
