@@ -94,6 +94,8 @@ void batch_reset(struct batch *b);
 /* Each copies key and value, and returns the operation for the caller to refine (tag, slot) until the next call. */
 struct batch_op *batch_check(struct batch *b, struct bytes key, uint64_t serial);
 struct batch_op *batch_put(struct batch *b, struct bytes key, struct bytes value);
+/* The key ends in the slot's eight bytes, which are not given. */
+struct batch_op *batch_put_slotted(struct batch *b, struct bytes key_prefix, enum batch_slot slot, struct bytes value);
 struct batch_op *batch_delete(struct batch *b, struct bytes key);
 struct batch_op *batch_delete_range(struct batch *b, struct bytes from, struct bytes to);
 struct batch_op *batch_add(struct batch *b, struct bytes key, int64_t delta);

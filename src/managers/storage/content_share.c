@@ -37,7 +37,7 @@ segment_share(struct storage *s, struct request *rq, const struct bucket_row *bu
 	for (size_t i = 0; !err && i < segment.extent_count; i++)
 		err = run_refer(s, rq, bucket, b, segment.extents[i].first);
 	if (!err) {
-		batch_put(b, key_segment(b->arena, bucket->id, data_id, number), row->value);
+		batch_put_slotted(b, key_segment(b->arena, bucket->id, data_id, number), SLOT_SERIAL, row->value);
 		err = metadata_commit(s->metadata, rq, b);
 	}
 	batch_free(b);

@@ -166,7 +166,7 @@ segment_commit(struct content_writer *w)
 	run_add(w, b, blocks);
 	buf_init(&value, b->arena);
 	segment_encode(&value, &segment);
-	batch_put(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), buf_bytes(&value));
+	batch_put_slotted(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), SLOT_SERIAL, buf_bytes(&value));
 	err = metadata_commit(s->metadata, w->rq, b);
 	batch_free(b);
 	w->segment++;
