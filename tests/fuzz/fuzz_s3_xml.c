@@ -38,8 +38,8 @@ check_round_trip(struct request *rq, const struct s3_delete *read)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct request rq = {.arena = arena_new(4096)};
-	struct bytes document = bytes_of(data + 1, size - 1);
+	struct request rq = {0};
+	struct bytes document;
 	struct s3_complete_upload upload;
 	struct s3_delete delete;
 	struct bytes location;
