@@ -1,22 +1,25 @@
-/* batch.c: building a batch; see batch.h. */
+/* batch.c: building a batch. The lists grow in the batch's own arena; a limit that is passed is remembered, not reported. [any] */
 #include "drivers/batch.h"
-
+#include "base/clock.h"
 #include <stdlib.h>
 
-#define ARENA_FIRST 4096
+#define BATCH_ARENA_FIRST 4096
+#define BATCH_FIRST_OPS 16
 
 struct batch *
 batch_new(uint64_t bucket)
 {
 	struct batch *b = xcalloc(1, sizeof(*b));
 
-	b->arena = arena_new(ARENA_FIRST);
+	b->arena = arena_new(BATCH_ARENA_FIRST);
 	b->bucket = bucket;
+	uuid_v7(b->id);
 	return b;
 }
 
+/* Payload slices are the only things that the arena does not own. */
 static void
-payloads_unref(struct batch *b)
+drop_payload(struct batch *b)
 {
 	for (size_t i = 0; i < b->op_count; i++)
 		for (size_t k = 0; k < b->ops[i].block_count; k++)
@@ -25,57 +28,63 @@ payloads_unref(struct batch *b)
 }
 
 void
-batch_reset(struct batch *b)
-{
-	payloads_unref(b);
-	arena_reset(b->arena);
-	b->op_count = 0;
-	b->bytes = 0;
-	b->overflow = false;
-	b->error = RFS_OK;
-	b->failed_op = 0;
-	b->serial = 0;
-	b->driver = NULL;
-}
-
-void
 batch_free(struct batch *b)
 {
-	if (!b)
+	if (b == NULL)
 		return;
-	payloads_unref(b);
+	drop_payload(b);
 	arena_free(b->arena);
-	free(b->ops);
 	free(b);
 }
 
-/* `key` and `slot_bytes` zeroed bytes behind it. */
-static struct batch_op *
-op_add(struct batch *b, enum batch_op_kind kind, struct bytes key, size_t slot_bytes, struct bytes value)
+void
+batch_reset(struct batch *b)
 {
-	struct batch_op *op;
-	uint8_t *copy;
+	struct batch kept = *b;
+
+	drop_payload(b);
+	arena_reset(b->arena);
+	memset(b, 0, sizeof(*b));
+	b->arena = kept.arena;
+	b->bucket = kept.bucket;
+	b->done = kept.done;
+	b->done_data = kept.done_data;
+	uuid_v7(b->id); /* another attempt is another batch */
+}
+
+/* The operations move when the list grows: a pointer to one is good until the next call. */
+static struct batch_op *
+op_new(struct batch *b, enum batch_op_kind kind, struct bytes key, struct bytes value)
+{
+	struct batch_op *op, *grown;
 
 	if (b->op_count == b->op_capacity) {
-		b->op_capacity = b->op_capacity ? b->op_capacity * 2 : 16;
-		b->ops = xrealloc(b->ops, b->op_capacity * sizeof(*b->ops));
+		b->op_capacity = b->op_capacity ? b->op_capacity * 2 : BATCH_FIRST_OPS;
+		grown = ARENA_ARRAY(b->arena, struct batch_op, b->op_capacity);
+		if (b->op_count)
+			memcpy(grown, b->ops, b->op_count * sizeof(*grown));
+		b->ops = grown;
 	}
-	b->bytes += key.len + slot_bytes + value.len;
-	if (b->op_count >= BATCH_MAX_OPS || b->bytes > BATCH_MAX_BYTES)
-		b->overflow = true;
-	copy = arena_zalloc(b->arena, key.len + slot_bytes);
-	memcpy(copy, key.data, key.len);
-	op = &b->ops[b->op_count++];
-	*op = (struct batch_op){ .kind = kind, .slot = slot_bytes ? SLOT_SERIAL : SLOT_NONE, .key = bytes_of(copy, key.len + slot_bytes) };
-	if (value.len)
-		op->value = arena_copy(b->arena, value);
+	op = &b->ops[b->op_count];
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	b->bytes += key.len + value.len;
+	if (b->op_count >= BATCH_MAX_OPS || b->bytes > BATCH_MAX_BYTES) {
+		b->overflow = true; /* the slot is used again, and the bytes are not copied */
+		if (b->op_count + 1 < b->op_capacity && b->op_count < BATCH_MAX_OPS)
+			b->op_count++;
+		return op;
+	}
+	b->op_count++;
+	op->key = arena_copy(b->arena, key);
+	op->value = arena_copy(b->arena, value);
 	return op;
 }
 
 struct batch_op *
 batch_check(struct batch *b, struct bytes key, uint64_t serial)
 {
-	struct batch_op *op = op_add(b, BATCH_CHECK, key, 0, bytes_of(NULL, 0));
+	struct batch_op *op = op_new(b, BATCH_CHECK, key, bytes_of(NULL, 0));
 
 	op->number = serial;
 	return op;
@@ -84,25 +93,25 @@ batch_check(struct batch *b, struct bytes key, uint64_t serial)
 struct batch_op *
 batch_put(struct batch *b, struct bytes key, struct bytes value)
 {
-	return op_add(b, BATCH_PUT, key, 0, value);
+	return op_new(b, BATCH_PUT, key, value);
 }
 
 struct batch_op *
 batch_delete(struct batch *b, struct bytes key)
 {
-	return op_add(b, BATCH_DELETE, key, 0, bytes_of(NULL, 0));
+	return op_new(b, BATCH_DELETE, key, bytes_of(NULL, 0));
 }
 
 struct batch_op *
 batch_delete_range(struct batch *b, struct bytes from, struct bytes to)
 {
-	return op_add(b, BATCH_DELETE_RANGE, from, 0, to);
+	return op_new(b, BATCH_DELETE_RANGE, from, to);
 }
 
 struct batch_op *
 batch_add(struct batch *b, struct bytes key, int64_t delta)
 {
-	struct batch_op *op = op_add(b, BATCH_ADD, key, 0, bytes_of(NULL, 0));
+	struct batch_op *op = op_new(b, BATCH_ADD, key, bytes_of(NULL, 0));
 
 	op->delta = delta;
 	return op;
@@ -111,7 +120,7 @@ batch_add(struct batch *b, struct bytes key, int64_t delta)
 struct batch_op *
 batch_max(struct batch *b, struct bytes key, uint64_t value)
 {
-	struct batch_op *op = op_add(b, BATCH_MAX, key, 0, bytes_of(NULL, 0));
+	struct batch_op *op = op_new(b, BATCH_MAX, key, bytes_of(NULL, 0));
 
 	op->number = value;
 	return op;
@@ -120,7 +129,7 @@ batch_max(struct batch *b, struct bytes key, uint64_t value)
 struct batch_op *
 batch_expect(struct batch *b, struct bytes key, int64_t min, int64_t max)
 {
-	struct batch_op *op = op_add(b, BATCH_EXPECT, key, 0, bytes_of(NULL, 0));
+	struct batch_op *op = op_new(b, BATCH_EXPECT, key, bytes_of(NULL, 0));
 
 	op->min = min;
 	op->max = max;
@@ -130,34 +139,38 @@ batch_expect(struct batch *b, struct bytes key, int64_t min, int64_t max)
 struct batch_op *
 batch_append(struct batch *b, struct bytes key_prefix, struct bytes value)
 {
-	return op_add(b, BATCH_APPEND, key_prefix, 8, value);
-}
+	static const uint8_t slot[8];
+	struct buf key;
+	struct batch_op *op;
 
-struct batch_op *
-batch_put_slotted(struct batch *b, struct bytes key_prefix, enum batch_slot slot, struct bytes value)
-{
-	struct batch_op *op = op_add(b, BATCH_PUT, key_prefix, 8, value);
-
-	op->slot = slot;
+	buf_init(&key, b->arena);
+	buf_put_bytes(&key, key_prefix);
+	buf_put(&key, slot, sizeof(slot));
+	op = op_new(b, BATCH_APPEND, buf_bytes(&key), value);
+	op->slot = SLOT_SERIAL;
 	return op;
 }
 
 struct batch_op *
 batch_blocks(struct batch *b, struct bytes key, struct bytes value, const struct batch_block *blocks, size_t count)
 {
-	struct batch_op *op = op_add(b, BATCH_BLOCKS, key, 0, value);
+	struct batch_op *op = op_new(b, BATCH_BLOCKS, key, value);
+	struct batch_block *to;
 
+	b->bytes += count * BLOCK_LOCATION_BYTES;
+	if (b->bytes > BATCH_MAX_BYTES)
+		b->overflow = true;
+	if (b->overflow)
+		return op;
 	op->blocks = ARENA_ARRAY(b->arena, struct batch_block, count);
 	op->block_count = count;
 	for (size_t i = 0; i < count; i++) {
-		op->blocks[i] = blocks[i];
-		if (blocks[i].stored) {
-			op->blocks[i].part_count = 0;
-			continue;
-		}
-		op->blocks[i].parts = ARENA_ARRAY(b->arena, struct slice, blocks[i].part_count);
+		to = &op->blocks[i];
+		*to = blocks[i];
+		if (blocks[i].part_count)
+			to->parts = ARENA_ARRAY(b->arena, struct slice, blocks[i].part_count);
 		for (size_t p = 0; p < blocks[i].part_count; p++)
-			op->blocks[i].parts[p] = slice_ref(blocks[i].parts[p]);
+			to->parts[p] = slice_ref(blocks[i].parts[p]);
 	}
 	return op;
 }

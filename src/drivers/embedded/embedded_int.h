@@ -1,0 +1,453 @@
+/*
+ * embedded_int.h: the embedded driver inside. The journal is the store; RocksDB is an index over it (docs/format/volume.md).
+ *
+ * The way of a commit, and its threads:
+ *
+ *   commit.c     [worker] builds the records, latches the keys, verifies CHECKs, pins the counters, enqueues
+ *                (a batch whose latch is held elsewhere is parked and goes on on the resume thread)
+ *   committer.c  [committer] takes a group; evaluates counters, gives serials; writes and syncs the group
+ *   apply.c      [apply] one RocksDB write a group; then unlatches, unpins and calls `done`
+ *   zeroer.c     [background] zeroes the journal ahead of the committer
+ *   flusher      [background] syncs RocksDB's own log every second (embedded.c)
+ *
+ * Invariants:
+ *   - group n + 1 is written only after group n is synced; RocksDB is never ahead of the synced journal
+ *   - conflicting batches are never in flight together (latches are held until the batch is applied)
+ *   - a counter's cell, while pinned, is the truth, in log order; RocksDB holds it as of the last applied group
+ *   - the zeroer writes at and above `zero_mark`, the committer below it
+ */
+#ifndef DRIVERS_EMBEDDED_EMBEDDED_INT_H
+#define DRIVERS_EMBEDDED_EMBEDDED_INT_H
+
+#include "base/thread.h"
+#include "drivers/driver.h"
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#define ERROR_BYTES 512
+#define GROUP_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
+#define BLOCK_MAX_BYTES ((uint64_t)8 * 1024 * 1024)
+#define BATCH_MAX_PAYLOAD ((uint64_t)64 * 1024 * 1024)
+#define BATCH_MAX_BLOCK_RECORDS 4096
+#define BATCH_ID_EPOCH_NS ((int64_t)600 * 1000000000) /* ten minutes */
+
+/* ---- records (record.c): the bytes are described in docs/format/volume.md ---- */
+
+#define SUPERBLOCK_BYTES 4096
+#define RECORD_HEADER_BYTES 64
+#define RECORD_FOOTER_BYTES 8
+#define VOLUME_FORMAT 1
+
+enum volume_kind { VOLUME_JOURNAL = 1, VOLUME_BULK = 2 };
+
+enum record_type { RECORD_BLOCK = 1, RECORD_COMMIT = 2, RECORD_EMPTY = 3, RECORD_SEAL = 4, RECORD_CHECKPOINT = 5 };
+
+#define RECORD_GROUP_LAST 1 /* flag: the last record of its group */
+
+struct superblock {
+	uint8_t store[16];
+	uint64_t number;
+	enum volume_kind kind;
+	uint64_t generation;
+	uint64_t predecessor; /* 0: none */
+	uint64_t predecessor_end;
+	uint64_t first_group;
+	uint64_t first_sequence;
+	int64_t created_ns;
+};
+
+struct record_header {
+	uint8_t type;
+	uint8_t flags;
+	uint16_t index;
+	uint32_t length;
+	uint32_t count;
+	uint64_t sequence;
+	uint64_t group;
+	uint64_t bucket;
+	uint64_t number;
+	uint64_t previous_feed;
+	int64_t time_ns;
+};
+
+void superblock_encode(const struct superblock *s, uint8_t out[SUPERBLOCK_BYTES]);
+/* UNSUPPORTED_FORMAT: another magic or a later version; DAMAGED: the checksum. */
+enum rfs_err superblock_decode(const uint8_t in[SUPERBLOCK_BYTES], struct superblock *out) RFS_MUST_CHECK;
+void record_header_encode(const struct record_header *h, uint64_t offset, uint64_t generation, uint8_t out[RECORD_HEADER_BYTES]);
+/* False: no valid header of this place and volume. */
+bool record_header_decode(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t generation, struct record_header *out);
+uint64_t record_padding(uint64_t length);
+/* Header, payload, padding and footer. */
+uint64_t record_bytes(uint64_t length);
+/* Padding and footer behind a payload whose CRC is `crc`; returns their size (at most 15). */
+size_t record_tail_encode(uint32_t crc, uint64_t length, uint8_t *out);
+/* `tail` is what lies behind the payload. */
+bool record_tail_matches(uint32_t crc, uint64_t length, const uint8_t *tail);
+void location_encode(uint32_t volume, uint32_t length, uint64_t payload_offset, struct block_location *out);
+void location_decode(const struct block_location *in, uint32_t *volume, uint32_t *length, uint64_t *payload_offset);
+
+/* ---- volumes (volume.c): files ---- */
+
+/* A volume as it was found at open. */
+struct volume_info {
+	struct superblock super;
+	uint64_t size;
+};
+
+/* A volume open for reading, shared; in the cache. */
+struct volume {
+	uint32_t number;
+	int fd;
+	uint64_t generation;
+	unsigned pins;     /* under cache lock */
+	uint64_t used;     /* tick of the last use */
+};
+
+struct volume_cache {
+	pthread_mutex_t lock;
+	struct volume **list;
+	size_t count, capacity;
+	uint64_t tick;
+};
+
+struct embedded;
+
+char *volume_path(const struct embedded *e, uint64_t number, const char *suffix, char out[4096]);
+/* Writes the superblock and `zeros` zero bytes behind it under a temporary name; syncs file and directory. */
+enum rfs_err volume_create(struct embedded *e, const struct superblock *s, uint64_t zeros, int *fd) RFS_MUST_CHECK;
+/* All volumes, by number; leftovers of interrupted creations are removed. */
+enum rfs_err volume_list(struct embedded *e, struct volume_info **out, size_t *count, char *error) RFS_MUST_CHECK;
+uint64_t volume_next_number(struct embedded *e);
+void volume_cache_init(struct volume_cache *c);
+void volume_cache_fini(struct volume_cache *c);
+/* WOULD_BLOCK when it is not in the cache and may_block is false. NOT_FOUND. */
+enum rfs_err volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **out) RFS_MUST_CHECK;
+void volume_unpin(struct embedded *e, struct volume *v);
+/* All of it, whatever the number of parts; `iov` is consumed. */
+enum rfs_err write_all(int fd, struct iovec *iov, size_t count, uint64_t offset) RFS_MUST_CHECK;
+enum rfs_err sync_directory(const char *path) RFS_MUST_CHECK;
+
+/* ---- latches (latch.c) ---- */
+
+struct commit;
+struct latch;
+
+struct latch_hold {
+	uint64_t hash;
+	bool exclusive;
+	struct latch *latch;
+};
+
+#define LATCH_TABLE 4096
+
+/* One lock: a batch takes and drops all its latches in one critical section. */
+struct latch_table {
+	pthread_mutex_t lock;
+	struct latch *slots[LATCH_TABLE];
+	struct latch *unused;
+	/* Resumed batches, for the resume thread. */
+	pthread_cond_t wake;
+	struct commit *ready, **ready_tail;
+	bool stop;
+};
+
+void latch_table_init(struct latch_table *t);
+void latch_table_fini(struct latch_table *t);
+/* Sorts the holds and merges equal ones to the strongest. True: all are held. False: parked, and later on the ready list. */
+bool latch_acquire(struct latch_table *t, struct commit *c);
+void latch_release(struct latch_table *t, struct commit *c);
+/* The next batch that was parked and now holds all; NULL when stopped. Blocks. */
+struct commit *latch_next_ready(struct latch_table *t);
+void latch_stop(struct latch_table *t);
+
+/* ---- counters (counters.c): cells that are the truth while pinned ---- */
+
+struct counter_use;
+
+/* A counter, or a bucket's state (value: last serial; feed: last feed serial). */
+struct cell {
+	struct cell *chain;          /* table lock */
+	struct cell *older, *newer;  /* table lock: unpinned cells, oldest first */
+	unsigned pins;               /* table lock */
+	bool loaded;                 /* table lock */
+	uint64_t value, feed;        /* the committer's once loaded */
+	uint64_t evaluation;         /* the committer's: the group that changed it last */
+	struct counter_use *last_use;
+	struct commit *last_commit;
+	uint64_t hash;
+	size_t key_len;
+	uint8_t key[];
+};
+
+struct cell_table {
+	pthread_mutex_t lock;
+	struct cell **slots;
+	size_t slot_count, count;
+	struct cell unpinned; /* list head */
+	size_t unpinned_count;
+};
+
+struct index;
+
+void cell_table_init(struct cell_table *t);
+void cell_table_fini(struct cell_table *t);
+/* Pins before it reads. */
+enum rfs_err cell_pin(struct cell_table *t, struct index *ix, struct bytes key, struct cell **out) RFS_MUST_CHECK;
+void cells_unpin(struct cell_table *t, struct commit *c);
+
+/* ---- a commit on its way ---- */
+
+struct counter_use {
+	struct cell *cell;
+	size_t op;
+	uint64_t before, value; /* of the cell, by this operation */
+	bool superseded;        /* a later batch of the group changed it again */
+};
+
+struct commit_record {
+	uint8_t *header;
+	uint64_t offset; /* in the batch's image */
+	struct record_header fields;
+};
+
+/* In the batch's arena. Owner: the calling worker, then latch table or committer queue, committer, apply. */
+struct commit {
+	struct batch *batch;
+	struct embedded *driver;
+	struct commit *next;
+
+	struct latch_hold *holds;
+	size_t hold_count, held;
+	struct commit *latch_next;
+
+	struct iovec *iov;
+	size_t iov_count;
+	uint64_t image_bytes;
+	struct commit_record *records; /* BLOCKs, then the COMMIT */
+	size_t record_count;
+
+	struct counter_use *uses;
+	size_t use_count, use_capacity;
+	struct cell *bucket_cell;
+	bool has_append;
+	bool bucket_superseded;
+
+	uint32_t volume;
+	uint64_t offset;
+	uint64_t serial, previous_feed;
+	int64_t time_ns;
+
+	enum rfs_err error;
+	size_t failed_op;
+};
+
+/* ---- COMMIT payload (commit_codec.c) ---- */
+
+/* Without CHECKs and EXPECTs. Blocks with payload are told by the distance from the COMMIT record back to their record. */
+void commit_encode(const struct batch *b, const struct commit_record *blocks, uint64_t commit_offset, struct buf *out);
+/* Into an empty batch; blocks get their location from the COMMIT's place. False: not well-formed. */
+bool commit_decode(struct bytes payload, uint32_t volume, uint64_t commit_offset, struct batch *out);
+
+/* ---- index (index.c): RocksDB ---- */
+
+/* Where the index stands: everything before it is applied. */
+struct position {
+	uint64_t volume, offset, group, sequence;
+	bool clean; /* nothing was written since */
+	uint8_t store[16];
+};
+
+struct index {
+	rocksdb_t *db;
+	rocksdb_options_t *options;
+	rocksdb_block_based_table_options_t *table;
+	rocksdb_cache_t *cache;
+	rocksdb_readoptions_t *read, *read_nowait;
+	rocksdb_writeoptions_t *write;
+};
+
+#define ROW_TAG_ROW 'r'     /* value, serial (u64) */
+#define ROW_TAG_COUNTER 'c' /* u64 */
+#define ROW_TAG_STATE 's'   /* last serial, last feed serial */
+#define ROW_TAG_ID 'i'      /* serial, time */
+#define ROW_TAG_APPLIED 'a'
+
+enum rfs_err index_open(struct index *ix, const char *path, size_t cache_bytes, char *error) RFS_MUST_CHECK;
+void index_close(struct index *ix);
+enum rfs_err index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;
+enum rfs_err index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
+	struct row_page *out) RFS_MUST_CHECK;
+/* The row's serial; 0: no such row. */
+enum rfs_err index_serial(struct index *ix, struct bytes key, uint64_t *out) RFS_MUST_CHECK;
+/* Up to two numbers behind the tag; zeros when there is no row. */
+enum rfs_err index_numbers(struct index *ix, struct bytes key, uint64_t out[2], bool *found) RFS_MUST_CHECK;
+enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) RFS_MUST_CHECK;
+enum rfs_err index_write(struct index *ix, rocksdb_writebatch_t *wb) RFS_MUST_CHECK;
+enum rfs_err index_flush_wal(struct index *ix) RFS_MUST_CHECK;
+
+#define DRIVER_KEY_BYTES 10
+/* bucket, table 0, 's' */
+void key_state(uint64_t bucket, uint8_t out[DRIVER_KEY_BYTES]);
+#define ID_KEY_BYTES 42
+/* bucket 0, table 0, 'i', epoch (8, big-endian), bucket, id: old epochs go as one range */
+void key_batch_id(uint64_t epoch, uint64_t bucket, const uint8_t id[16], uint8_t out[ID_KEY_BYTES]);
+
+/* ---- apply (apply.c) ---- */
+
+/* What the apply thread gets: commits in log order, failed ones among them. */
+struct group {
+	struct group *next;
+	struct commit *first, **tail;
+	struct position position; /* after it */
+	uint64_t bytes;
+	bool journalled; /* something was written: the position moves */
+};
+
+struct applier {
+	pthread_mutex_t lock;
+	pthread_cond_t wake, room;
+	struct group *queue, **tail;
+	unsigned pending;
+	bool stop;
+	pthread_t thread;
+	rocksdb_writebatch_t *wb;  /* apply thread */
+	uint64_t epoch;            /* apply thread: the newest of batch ids */
+};
+
+/* Writes a group's effects; also used by recovery. Does not complete the commits. */
+enum rfs_err apply_write(struct embedded *e, struct group *g) RFS_MUST_CHECK;
+enum rfs_err apply_position(struct embedded *e, const struct position *p) RFS_MUST_CHECK;
+void apply_enqueue(struct embedded *e, struct group *g);
+void *apply_main(void *embedded);
+
+/* ---- committer (committer.c) and zeroer (zeroer.c) ---- */
+
+struct journal {
+	/* The committer's (recovery's before it starts). */
+	uint32_t volume;
+	int fd;
+	uint64_t generation;
+	uint64_t group, sequence; /* the next ones */
+	uint64_t evaluation;
+	struct iovec *iov;
+	size_t iov_capacity;
+
+	_Atomic uint64_t offset; /* written by the committer, read by the zeroer */
+
+	pthread_mutex_t queue_lock;
+	pthread_cond_t queue_wake;
+	struct commit *queue, **queue_tail;
+	bool stop;
+	pthread_t thread;
+
+	/* Under zero_lock. */
+	pthread_mutex_t zero_lock;
+	pthread_cond_t zero_wake, zero_done;
+	int zero_fd;
+	uint64_t zero_mark;   /* the file is zeroed and synced below it, or written */
+	uint64_t zero_wanted; /* the committer waits for this mark */
+	uint64_t written;     /* since open */
+	enum rfs_err zero_error;
+	bool zero_busy, zero_stop;
+	pthread_t zero_thread;
+};
+
+void *committer_main(void *embedded);
+void commit_enqueue(struct embedded *e, struct commit *c);
+/* Gives serial and counter values; false: an EXPECT failed, nothing changed. `replay`: EXPECTs held already and the serial is known. */
+bool commit_evaluate(struct embedded *e, struct commit *c, bool replay);
+/* A new volume to write to, naming its predecessor (0: none). */
+enum rfs_err journal_start_volume(struct embedded *e, uint64_t predecessor, uint64_t predecessor_end) RFS_MUST_CHECK;
+/* Writes and syncs the empty group of a clean close. */
+enum rfs_err journal_close_clean(struct embedded *e) RFS_MUST_CHECK;
+void *zeroer_main(void *embedded);
+/* Waits until the journal is zeroed up to `end`. NO_SPACE, POISONED. */
+enum rfs_err zeroer_wait(struct embedded *e, uint64_t end) RFS_MUST_CHECK;
+/* Hands the zeroer another file, zeroed up to `mark`. */
+void zeroer_switch(struct embedded *e, int fd, uint64_t mark);
+
+/* ---- recovery (recovery.c) ---- */
+
+enum rfs_err recover(struct embedded *e, char *error) RFS_MUST_CHECK;
+
+/* ---- commit.c ---- */
+
+void embedded_commit(struct metadata_driver *d, struct batch *batch);
+/* Verifies, pins and enqueues; on the worker or the resume thread. */
+void commit_proceed(struct commit *c);
+/* Gives the batch back to its owner. */
+void commit_finish(struct commit *c, enum rfs_err error, size_t failed_op);
+/* Pins the bucket's state and every counter of the batch. */
+enum rfs_err commit_pin(struct commit *c) RFS_MUST_CHECK;
+
+/* ---- blocks (block_read.c, bulk.c) ---- */
+
+struct bulk_volume {
+	struct bulk_volume *next;
+	uint32_t number;
+	int fd;
+	uint64_t generation;
+	uint64_t offset;
+	uint64_t written, synced; /* writes finished; of them synced */
+	unsigned writing;
+	bool syncing, sealed;
+};
+
+struct bulk {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct bulk_volume *volumes; /* newest first */
+};
+
+enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
+	size_t len, struct slice *out);
+enum rfs_err bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct slice *parts,
+	size_t count, struct block_ticket *out);
+enum rfs_err bulk_wait(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);
+enum rfs_err bulk_remove(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
+enum rfs_err bulk_close(struct embedded *e);
+
+/* ---- the driver ---- */
+
+struct embedded {
+	struct metadata_driver metadata;
+	struct storage_driver storage;
+	char *data;
+	int lock_fd;
+	uint64_t volume_bytes;
+	uint8_t store[16];
+	bool has_store; /* the UUID is known: from a volume */
+	atomic_bool poisoned;
+	_Atomic uint64_t next_volume;
+	_Atomic uint64_t disk_bytes;
+	struct index index;
+	struct volume_cache cache;
+	struct latch_table latches;
+	struct cell_table cells;
+	struct journal journal;
+	struct applier applier;
+	struct bulk bulk;
+	uint64_t hash_seed;
+	pthread_t resume_thread;
+
+	pthread_mutex_t flush_lock;
+	pthread_cond_t flush_wake;
+	bool flush_stop;
+	uint64_t flush_pending; /* journal bytes applied since the last sync of RocksDB's log */
+	pthread_t flush_thread;
+};
+
+static inline struct embedded *
+embedded_of_storage(struct storage_driver *d)
+{
+	return (struct embedded *)(void *)((char *)d - offsetof(struct embedded, storage));
+}
+
+/* After this nothing is written until the store is opened again. */
+void embedded_poison(struct embedded *e, const char *what);
+/* Tells the flusher of applied bytes. */
+void embedded_applied(struct embedded *e, uint64_t bytes);
+
+#endif

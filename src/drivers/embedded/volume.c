@@ -1,0 +1,326 @@
+/*
+ * volume.c: volume files: their making, their listing, and the cache of those open for reading.
+ *
+ * A volume is made under a temporary name with its superblock and its first zeros, synced, renamed, and the directory is synced: so a file
+ * ending in .vol has a superblock, and one that fails its checksum is damage. [any, may block]
+ */
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "drivers/embedded/embedded_int.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define VOLUMES_OPEN 256
+#define VOLUMES_MOST UINT32_MAX /* a location keeps 32 bits of the number */
+
+char *
+volume_path(const struct embedded *e, uint64_t number, const char *suffix, char out[4096])
+{
+	snprintf(out, 4096, "%s/volumes/%016llx%s", e->data, (unsigned long long)number, suffix);
+	return out;
+}
+
+enum rfs_err
+sync_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum rfs_err err = RFS_OK;
+
+	if (fd < 0 || fsync(fd) != 0) {
+		err = error_from_errno(errno);
+		log_error(0, "sync directory %s: %s", path, strerror(errno));
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+enum rfs_err
+write_all(int fd, struct iovec *iov, size_t count, uint64_t offset)
+{
+	ssize_t n;
+
+	while (count) {
+		n = pwritev(fd, iov, count > IOV_MAX ? IOV_MAX : (int)count, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_from_errno(errno);
+		offset += (uint64_t)n;
+		while (count && (size_t)n >= iov->iov_len) {
+			n -= (ssize_t)iov->iov_len;
+			iov++;
+			count--;
+		}
+		if (count && n > 0) {
+			iov->iov_base = (char *)iov->iov_base + n;
+			iov->iov_len -= (size_t)n;
+		}
+	}
+	return RFS_OK;
+}
+
+static enum rfs_err
+write_first_bytes(int fd, const struct superblock *s, uint64_t zeros)
+{
+	uint8_t *bytes = xcalloc(1, SUPERBLOCK_BYTES + zeros);
+	struct iovec iov = {bytes, SUPERBLOCK_BYTES + zeros};
+	enum rfs_err err;
+
+	superblock_encode(s, bytes);
+	err = write_all(fd, &iov, 1, 0);
+	free(bytes);
+	if (!err && fsync(fd) != 0)
+		err = error_from_errno(errno);
+	return err;
+}
+
+enum rfs_err
+volume_create(struct embedded *e, const struct superblock *s, uint64_t zeros, int *fd)
+{
+	char making[4096], path[4096], directory[4096];
+	enum rfs_err err;
+
+	*fd = -1;
+	if (s->number > VOLUMES_MOST)
+		return RFS_ERR_LIMIT;
+	volume_path(e, s->number, ".tmp", making);
+	volume_path(e, s->number, ".vol", path);
+	snprintf(directory, sizeof(directory), "%s/volumes", e->data);
+	*fd = open(making, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (*fd < 0) {
+		err = error_from_errno(errno);
+		goto out;
+	}
+	if ((err = write_first_bytes(*fd, s, zeros)))
+		goto out;
+	if (rename(making, path) != 0) {
+		err = error_from_errno(errno);
+		goto out;
+	}
+	err = sync_directory(directory);
+out:
+	if (err) {
+		log_error(0, "create volume %s: %s", path, error_face(err)->text);
+		if (*fd >= 0)
+			close(*fd);
+		*fd = -1;
+		unlink(making);
+		return err;
+	}
+	atomic_fetch_add(&e->disk_bytes, SUPERBLOCK_BYTES + zeros);
+	return RFS_OK;
+}
+
+uint64_t
+volume_next_number(struct embedded *e)
+{
+	return atomic_fetch_add(&e->next_volume, 1);
+}
+
+/* Opens a volume for reading and looks at its superblock. */
+static enum rfs_err
+read_superblock(struct embedded *e, uint64_t number, int *fd, struct superblock *s)
+{
+	uint8_t bytes[SUPERBLOCK_BYTES];
+	char path[4096];
+	ssize_t n;
+
+	*fd = open(volume_path(e, number, ".vol", path), O_RDONLY | O_CLOEXEC);
+	if (*fd < 0)
+		return errno == ENOENT ? RFS_ERR_NOT_FOUND : error_from_errno(errno);
+	n = pread(*fd, bytes, sizeof(bytes), 0);
+	if (n != (ssize_t)sizeof(bytes))
+		return n < 0 ? error_from_errno(errno) : RFS_ERR_DAMAGED;
+	return superblock_decode(bytes, s);
+}
+
+static int
+compare_info(const void *a, const void *b)
+{
+	uint64_t x = ((const struct volume_info *)a)->super.number, y = ((const struct volume_info *)b)->super.number;
+
+	return x < y ? -1 : x > y;
+}
+
+static enum rfs_err
+volume_inspect(struct embedded *e, uint64_t number, struct volume_info *info, char *error)
+{
+	struct stat st;
+	enum rfs_err err;
+	int fd;
+
+	err = read_superblock(e, number, &fd, &info->super);
+	if (err) {
+		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number, error_face(err)->text);
+	} else if (info->super.number != number || (e->has_store && memcmp(info->super.store, e->store, 16) != 0)) {
+		snprintf(error, ERROR_BYTES, "volume %016llx belongs to another place or store", (unsigned long long)number);
+		err = RFS_ERR_DAMAGED;
+	} else if (fstat(fd, &st) != 0) {
+		err = error_from_errno(errno);
+	} else {
+		info->size = (uint64_t)st.st_size;
+		memcpy(e->store, info->super.store, 16);
+		e->has_store = true;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* The number of "%016x.vol"; false for other names. */
+static bool
+parse_name(const char *name, const char *suffix, uint64_t *number)
+{
+	uint8_t id[8];
+
+	if (strlen(name) != 16 + strlen(suffix) || strcmp(name + 16, suffix) != 0 || !hex_decode(bytes_of(name, 16), id, 8))
+		return false;
+	*number = load_be64(id);
+	return true;
+}
+
+enum rfs_err
+volume_list(struct embedded *e, struct volume_info **out, size_t *count, char *error)
+{
+	char path[4096];
+	struct dirent *entry;
+	enum rfs_err err = RFS_OK;
+	uint64_t number;
+	DIR *dir;
+
+	*out = NULL;
+	*count = 0;
+	snprintf(path, sizeof(path), "%s/volumes", e->data);
+	dir = opendir(path);
+	if (dir == NULL) {
+		snprintf(error, ERROR_BYTES, "list %s: %s", path, strerror(errno));
+		return error_from_errno(errno);
+	}
+	while (!err && (entry = readdir(dir))) {
+		if (parse_name(entry->d_name, ".tmp", &number)) {
+			unlinkat(dirfd(dir), entry->d_name, 0);
+		} else if (parse_name(entry->d_name, ".vol", &number)) {
+			*out = xrealloc(*out, (*count + 1) * sizeof(**out));
+			err = volume_inspect(e, number, &(*out)[*count], error);
+			*count += 1;
+		}
+	}
+	closedir(dir);
+	if (*count)
+		qsort(*out, *count, sizeof(**out), compare_info);
+	return err;
+}
+
+void
+volume_cache_init(struct volume_cache *c)
+{
+	memset(c, 0, sizeof(*c));
+	pthread_mutex_init(&c->lock, NULL);
+}
+
+void
+volume_cache_fini(struct volume_cache *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		close(c->list[i]->fd);
+		free(c->list[i]);
+	}
+	free(c->list);
+	pthread_mutex_destroy(&c->lock);
+}
+
+static struct volume *
+cache_find_locked(struct volume_cache *c, uint32_t number)
+{
+	for (size_t i = c->count; i-- > 0;) /* the newest are asked for most */
+		if (c->list[i]->number == number)
+			return c->list[i];
+	return NULL;
+}
+
+static void
+cache_evict_locked(struct volume_cache *c)
+{
+	size_t oldest = SIZE_MAX;
+
+	if (c->count < VOLUMES_OPEN)
+		return;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->list[i]->pins == 0 && (oldest == SIZE_MAX || c->list[i]->used < c->list[oldest]->used))
+			oldest = i;
+	if (oldest == SIZE_MAX)
+		return;
+	close(c->list[oldest]->fd);
+	free(c->list[oldest]);
+	memmove(c->list + oldest, c->list + oldest + 1, (c->count - oldest - 1) * sizeof(*c->list));
+	c->count--;
+}
+
+static struct volume *
+cache_add_locked(struct volume_cache *c, uint32_t number, int fd, uint64_t generation)
+{
+	struct volume *v = xcalloc(1, sizeof(*v));
+
+	cache_evict_locked(c);
+	v->number = number;
+	v->fd = fd;
+	v->generation = generation;
+	if (c->count == c->capacity) {
+		c->capacity = c->capacity ? c->capacity * 2 : 16;
+		c->list = xrealloc(c->list, c->capacity * sizeof(*c->list));
+	}
+	c->list[c->count++] = v;
+	return v;
+}
+
+enum rfs_err
+volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **out)
+{
+	struct volume_cache *c = &e->cache;
+	struct superblock s;
+	struct volume *v;
+	enum rfs_err err;
+	int fd = -1;
+
+	pthread_mutex_lock(&c->lock);
+	v = cache_find_locked(c, number);
+	if (v == NULL) {
+		pthread_mutex_unlock(&c->lock);
+		if (!may_block)
+			return RFS_ERR_WOULD_BLOCK;
+		if ((err = read_superblock(e, number, &fd, &s))) {
+			if (fd >= 0)
+				close(fd);
+			return err;
+		}
+		pthread_mutex_lock(&c->lock);
+		v = cache_find_locked(c, number);
+		if (v == NULL) {
+			v = cache_add_locked(c, number, fd, s.generation);
+			fd = -1;
+		}
+	}
+	v->pins++;
+	v->used = ++c->tick;
+	pthread_mutex_unlock(&c->lock);
+	if (fd >= 0)
+		close(fd);
+	*out = v;
+	return RFS_OK;
+}
+
+void
+volume_unpin(struct embedded *e, struct volume *v)
+{
+	pthread_mutex_lock(&e->cache.lock);
+	v->pins--;
+	pthread_mutex_unlock(&e->cache.lock);
+}
