@@ -1,0 +1,27 @@
+/*
+ * rpc.h: JSON-RPC 2.0 over any transport: a text in, a text out. methods.def is the only list of methods.
+ *
+ * Specification: https://www.jsonrpc.org/specification. The caller has authenticated rq->who; here it is checked that
+ * he is an administrator with a key that is not limited. Requests in a batch run one after another. [worker]
+ */
+#ifndef DOORS_ADMIN_RPC_H
+#define DOORS_ADMIN_RPC_H
+
+#include "core/core.h"
+#include <jansson.h>
+
+#define RPC_BATCH_MAX 100
+
+/* What methods act on. Read-only once the daemon is up. */
+struct rpc {
+	struct core *core;
+	const char *version;
+	int64_t started_ns; /* clock_monotonic_ns() */
+};
+
+/* False: there is no answer to give (only notifications). */
+bool rpc_answer(struct rpc *rpc, struct request *rq, struct bytes text, struct buf *out);
+/* The answer to a request whose caller could not be authenticated: its id is not looked at. */
+void rpc_answer_error(struct request *rq, enum rfs_err error, struct buf *out);
+
+#endif

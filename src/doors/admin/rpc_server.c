@@ -1,0 +1,54 @@
+/*
+ * rpc_server.c: server.* and log.*: the daemon itself. [worker]
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "doors/admin/rpc_int.h"
+
+enum rfs_err
+rpc_server_info(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	struct metadata_driver *driver = metadata_driver(rpc->core->metadata);
+	struct metadata_info info = {0};
+	json_int_t uptime = (clock_monotonic_ns() - rpc->started_ns) / 1000000000;
+
+	driver->ops->info(driver, &info);
+	*result = json_pack("{s:s, s:I, s:s, s:{s:s, s:b, s:I, s:I}}", "version", rpc->version, "uptime_seconds",
+		uptime, "region", rpc->core->region, "store", "driver", info.name, "poisoned", info.poisoned,
+		"rows_estimate", (json_int_t)info.rows_estimate, "bytes_on_disk", (json_int_t)info.bytes_on_disk);
+	return RFS_OK;
+}
+
+enum rfs_err
+rpc_server_methods(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < rpc_method_count; i++) {
+		const struct rpc_method *m = &rpc_methods[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", m->name, "params", m->params,
+						    "result", m->result, "help", m->help));
+	}
+	*result = json_pack("{s:o}", "methods", list);
+	return RFS_OK;
+}
+
+enum rfs_err
+rpc_log_level(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	const char *level_text = json_string_value(json_object_get(params, "level"));
+	const char *module = json_string_value(json_object_get(params, "module"));
+	enum log_level level;
+
+	if (!log_level_parse(level_text, &level))
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "level is error, warn, info or debug");
+	if (!module)
+		log_set_level(level);
+	else if (!log_set_module_level(module, level))
+		return request_fail(rq, RFS_ERR_LIMIT,
+			"the module's name is too long, or 64 modules have a level of their own already");
+	*result = json_pack("{s:s, s:s?}", "level", level_text, "module", module);
+	return RFS_OK;
+}
