@@ -136,19 +136,31 @@ batch_expect(struct batch *b, struct bytes key, int64_t min, int64_t max)
 	return op;
 }
 
-struct batch_op *
-batch_append(struct batch *b, struct bytes key_prefix, struct bytes value)
+static struct batch_op *
+op_slotted(struct batch *b, enum batch_op_kind kind, struct bytes key_prefix, enum batch_slot slot, struct bytes value)
 {
-	static const uint8_t slot[8];
+	static const uint8_t empty[8];
 	struct buf key;
 	struct batch_op *op;
 
 	buf_init(&key, b->arena);
 	buf_put_bytes(&key, key_prefix);
-	buf_put(&key, slot, sizeof(slot));
-	op = op_new(b, BATCH_APPEND, buf_bytes(&key), value);
-	op->slot = SLOT_SERIAL;
+	buf_put(&key, empty, sizeof(empty));
+	op = op_new(b, kind, buf_bytes(&key), value);
+	op->slot = slot;
 	return op;
+}
+
+struct batch_op *
+batch_put_slotted(struct batch *b, struct bytes key_prefix, enum batch_slot slot, struct bytes value)
+{
+	return op_slotted(b, BATCH_PUT, key_prefix, slot, value);
+}
+
+struct batch_op *
+batch_append(struct batch *b, struct bytes key_prefix, struct bytes value)
+{
+	return op_slotted(b, BATCH_APPEND, key_prefix, SLOT_SERIAL, value);
 }
 
 struct batch_op *
