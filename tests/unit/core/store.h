@@ -1,0 +1,120 @@
+/* store.h: a whole core over the mem driver, for tests of verbs. */
+#ifndef TESTS_UNIT_CORE_STORE_H
+#define TESTS_UNIT_CORE_STORE_H
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "core/core_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct test_store {
+	char dir[64];
+	struct config config;
+	struct store_drivers drivers;
+	struct core core;
+	struct request rq;
+};
+
+static inline void
+store_open(struct test_store *t)
+{
+	char error[512];
+
+	memset(t, 0, sizeof(*t));
+	strcpy(t->dir, "/tmp/restfs-core-XXXXXX");
+	assert(mkdtemp(t->dir));
+	config_init(&t->config);
+	assert(mem_open(&t->config, &t->drivers, error) == RFS_OK);
+	t->core.metadata = metadata_new(t->drivers.metadata);
+	assert(auth_open(t->core.metadata, t->dir, "root-key", "root-secret", &t->core.auth, error) == RFS_OK);
+	assert(storage_new(t->core.metadata, t->drivers.storage, &t->config, &t->core.storage) == RFS_OK);
+	t->rq = (struct request){
+		.arena = arena_new(65536), .door = "test", .who = auth_root(t->core.auth), .may_block = true, .now_ns = clock_wall_ns(),
+	};
+}
+
+static inline void
+store_close(struct test_store *t)
+{
+	char command[128];
+
+	storage_free(t->core.storage);
+	auth_close(t->core.auth);
+	metadata_free(t->core.metadata);
+	t->drivers.metadata->ops->close(t->drivers.metadata);
+	arena_free(t->rq.arena);
+	config_fini(&t->config);
+	snprintf(command, sizeof(command), "rm -rf %s", t->dir);
+	assert(system(command) == 0);
+}
+
+static inline struct request *
+store_request(struct test_store *t)
+{
+	arena_reset(t->rq.arena);
+	t->rq.detail = NULL;
+	t->rq.now_ns = clock_wall_ns();
+	return &t->rq;
+}
+
+static inline enum rfs_err
+store_put(struct test_store *t, const char *bucket, struct bytes key, struct bytes body, const struct conditions *c)
+{
+	struct object_put_args args = { .bucket = bytes_str(bucket), .key = key, .size = (int64_t)body.len };
+	struct request *rq = store_request(t);
+	struct object_put *put;
+	struct version version;
+	struct slice slice;
+	enum rfs_err err;
+
+	if (c)
+		args.conditions = *c;
+	if ((err = object_put_begin(&t->core, rq, &args, &put)))
+		return err;
+	slice = slice_copy(body);
+	err = object_put_write(put, slice);
+	slice_unref(&slice);
+	if (err) {
+		object_put_abort(put);
+		return err;
+	}
+	return object_put_finish(put, NULL, 0, &version);
+}
+
+static inline enum rfs_err
+store_delete(struct test_store *t, const char *bucket, struct bytes key)
+{
+	struct object_delete_args args = { .bucket = bytes_str(bucket), .key = key };
+	bool removed;
+
+	return object_delete(&t->core, store_request(t), &args, &removed);
+}
+
+/* The whole body into `out` (malloc'ed memory of *len bytes). */
+static inline enum rfs_err
+store_get(struct test_store *t, const char *bucket, struct bytes key, struct byte_range range, uint8_t **out, size_t *len)
+{
+	struct object_get_args args = { .bucket = bytes_str(bucket), .key = key, .range = range };
+	struct object_get get;
+	struct slice part;
+	enum rfs_err err = object_get_open(&t->core, store_request(t), &args, &get);
+
+	if (err)
+		return err;
+	*out = malloc(get.length + 1);
+	*len = 0;
+	while (!(err = object_get_read(&get, &part)) && part.len) {
+		memcpy(*out + *len, part.data, part.len);
+		*len += part.len;
+		slice_unref(&part);
+	}
+	assert(err || *len == get.length);
+	object_get_close(&get);
+	return err;
+}
+
+#endif
