@@ -85,11 +85,13 @@ struct object_put_args {
 	struct digest_value payload_sha256;
 	bool store_checksum;         /* keep `checksum` with the object */
 	enum digest checksum;
+	struct bytes upload;         /* not empty: this is part `part_number` of that multipart upload; conditions, metadata and ACL are the upload's */
+	uint32_t part_number;        /* 1 to 10,000 */
 };
 
 struct object_put; /* in the request's arena and on the heap: finish or abort must be called once */
 
-/* Authorises and judges the conditions early, so that a refusal comes before the body. [worker] or [loop] with WOULD_BLOCK */
+/* Also UploadPart (NO_SUCH_UPLOAD; the version out then has the part's ETag and checksum). Authorises and judges the conditions early, so that a refusal comes before the body. [worker] or [loop] with WOULD_BLOCK */
 enum rfs_err object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out) RFS_MUST_CHECK;
 /* Takes references to the parts' bytes, or stores them. [worker] */
 enum rfs_err object_put_write(struct object_put *put, struct slice part) RFS_MUST_CHECK;
@@ -172,5 +174,87 @@ struct object_list {
 	struct bytes next;    /* with `more`: the last item's key or prefix, to be given as `after` */
 };
 enum rfs_err object_list(struct core *core, struct request *rq, const struct object_list_args *args, struct object_list *out) RFS_MUST_CHECK;
+
+/* --- multipart uploads ---------------------------------------------------------------------------------------------------------- */
+
+#define UPLOAD_PARTS_MAX 10000
+#define UPLOAD_PART_MIN_BYTES (5 * 1024 * 1024) /* of every part but the last */
+
+struct upload_create_args {
+	struct bytes bucket;
+	struct bytes key;
+	struct bytes content_type;
+	struct property *properties;
+	size_t property_count;
+	enum acl acl;
+	bool has_checksum;
+	enum digest checksum;
+	enum checksum_type checksum_type;
+};
+/* `id` out: 32 hex digits. [worker] */
+enum rfs_err upload_create(struct core *core, struct request *rq, const struct upload_create_args *args, struct bytes *id) RFS_MUST_CHECK;
+
+struct upload_part_claim {
+	uint32_t number;
+	struct bytes etag; /* with or without quotes */
+	bool has_checksum;
+	struct digest_claim checksum;
+};
+struct upload_complete_args {
+	struct bytes bucket;
+	struct bytes key;
+	struct bytes upload;
+	struct upload_part_claim *parts;
+	size_t part_count;
+	struct conditions conditions;
+	bool has_checksum; /* of the whole object */
+	struct digest_claim checksum;
+	int64_t size;      /* the client's idea of it; -1: none */
+};
+/* INVALID_PART, INVALID_PART_ORDER, ENTITY_TOO_SMALL, NO_SUCH_UPLOAD, BAD_DIGEST, PRECONDITION_FAILED. Nothing is copied. [worker] */
+enum rfs_err upload_complete(struct core *core, struct request *rq, const struct upload_complete_args *args, struct version *out) RFS_MUST_CHECK;
+/* NO_SUCH_UPLOAD. [worker] */
+enum rfs_err upload_abort(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, struct bytes upload) RFS_MUST_CHECK;
+
+struct upload_part_copy_args {
+	struct bytes from_bucket;
+	struct bytes from_key;
+	struct conditions from_conditions;
+	struct byte_range range;
+	struct object_put_args to;
+};
+/* INVALID_RANGE. [worker] */
+enum rfs_err upload_part_copy(struct core *core, struct request *rq, const struct upload_part_copy_args *args, struct version *out) RFS_MUST_CHECK;
+
+struct upload_parts {
+	struct upload_row upload;
+	struct part_row *parts;
+	size_t count;
+	bool more;
+};
+/* Parts with a number above `after`. NO_SUCH_UPLOAD */
+enum rfs_err upload_list_parts(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, struct bytes upload, uint32_t after, size_t limit,
+	struct upload_parts *out) RFS_MUST_CHECK;
+
+struct upload_list_item {
+	struct bytes key; /* or a common prefix */
+	bool is_prefix;
+	struct bytes id;
+	struct upload_row upload;
+};
+struct upload_list_args {
+	struct bytes bucket;
+	struct bytes prefix;
+	struct bytes delimiter;
+	struct bytes key_after;
+	struct bytes id_after; /* with key_after: uploads of that key with a greater id too */
+	size_t limit;
+};
+struct upload_list {
+	struct upload_list_item *items;
+	size_t count;
+	bool more;
+};
+enum rfs_err upload_list(struct core *core, struct request *rq, const struct upload_list_args *args, struct upload_list *out) RFS_MUST_CHECK;
 
 #endif

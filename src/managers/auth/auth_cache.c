@@ -62,9 +62,7 @@ auth_cache_fini(struct auth *a)
 	pthread_rwlock_destroy(&a->lock);
 }
 
-/* --- identities
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- identities --------------------------------------------------------------------------------------------------- */
 
 static struct member **
 member_slot(struct auth *a, uint64_t id)
@@ -181,9 +179,7 @@ member_add_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, co
 	return m;
 }
 
-/* --- access keys
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- access keys -------------------------------------------------------------------------------------------------- */
 
 static struct access_key **
 access_key_slot(struct auth *a, struct bytes text)

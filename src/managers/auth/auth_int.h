@@ -23,8 +23,7 @@
 #define GENERATED_ACCESS_KEY 20
 #define GENERATED_SECRET 40
 
-/* --- auth_rows.c: the two rows
- * ------------------------------------------------------------------------------------------------- */
+/* --- auth_rows.c: the two rows ------------------------------------------------------------------------------------ */
 
 struct identity_row {
 	struct bytes name;
@@ -50,8 +49,7 @@ struct bytes token_row_key(struct arena *arena, struct bytes access_key);
 /* Where a scan goes on behind `key`. */
 struct bytes row_key_after(struct arena *arena, struct bytes key);
 
-/* --- auth_cache.c: the two tables in memory
- * ----------------------------------------------------------------------------------------- */
+/* --- auth_cache.c: the two tables in memory ----------------------------------------------------------------------- */
 
 /* An identity that was given out, or may be. Never freed before auth_close, so that pointers to `shown` stay good. */
 struct member {
@@ -111,8 +109,7 @@ void access_key_remove_locked(struct auth *a, struct bytes text);
 /* The keys of one identity. */
 void access_keys_remove_locked(struct auth *a, uint64_t identity);
 
-/* --- auth_files.c: the two files
- * ------------------------------------------------------------------------------------------------------ */
+/* --- auth_files.c: the two files ---------------------------------------------------------------------------------- */
 
 struct root_credentials {
 	char access_key[ACCESS_KEY_MAX + 1];
@@ -124,8 +121,7 @@ enum rfs_err master_key_load(
 /* [init] Reads DATA/root-credentials, or makes it. */
 enum rfs_err root_credentials_load(const char *data, struct root_credentials *out, char *error) RFS_MUST_CHECK;
 
-/* --- auth_names.c: what names and secrets may look like, and new ones
- * --------------------------------------------------------------- */
+/* --- auth_names.c: what names and secrets may look like, and new ones --------------------------------------------- */
 
 bool user_name_is_valid(struct bytes name);
 bool access_key_is_valid(struct bytes text);

@@ -91,27 +91,94 @@ key_parts(struct arena *a, uint64_t bucket, uint64_t data_id)
 	return key_numbers(a, bucket, TABLE_PARTS, data_id, NULL);
 }
 
+/*
+ * Bytes of any length in the middle of a key: escaped so that none is the beginning of another and their order stays: 0 becomes 0 255, the end is 0 1.
+ */
+static void
+escaped_put(struct buf *b, struct bytes v)
+{
+	for (size_t i = 0; i < v.len; i++) {
+		buf_u8(b, v.data[i]);
+		if (v.data[i] == 0)
+			buf_u8(b, 255);
+	}
+}
+
+static void
+escaped_end(struct buf *b)
+{
+	buf_u8(b, 0);
+	buf_u8(b, 1);
+}
+
 struct bytes
 key_past(struct arena *a, struct bytes key, uint64_t serial)
 {
 	struct buf b;
 
-	/*
-	 * The kept key's table and rest, escaped so that no key is the beginning of another's (0 becomes 0 255, the end is 0 1) and the order stays;
-	 * then the serial: all states of one key lie together, oldest first.
-	 */
+	/* The kept key's table and rest, then the serial: all states of one key lie together, oldest first. */
 	buf_init(&b, a);
 	buf_put(&b, key.data, 8);
 	buf_u8(&b, TABLE_PAST);
-	for (size_t i = 8; i < key.len; i++) {
-		buf_u8(&b, key.data[i]);
-		if (key.data[i] == 0)
-			buf_u8(&b, 255);
-	}
-	buf_u8(&b, 0);
-	buf_u8(&b, 1);
+	escaped_put(&b, bytes_sub(key, 8, key.len));
+	escaped_end(&b);
 	buf_be64(&b, serial);
 	return buf_bytes(&b);
+}
+
+struct bytes
+key_uploads(struct arena *a, uint64_t bucket, struct bytes prefix)
+{
+	struct buf b;
+
+	buf_init(&b, a);
+	buf_put_bytes(&b, key_table(a, bucket, TABLE_UPLOAD, bytes_of(NULL, 0)));
+	escaped_put(&b, prefix);
+	return buf_bytes(&b);
+}
+
+struct bytes
+key_upload(struct arena *a, uint64_t bucket, struct bytes name, const uint8_t id[UPLOAD_ID_BYTES])
+{
+	struct buf b;
+
+	buf_init(&b, a);
+	buf_put_bytes(&b, key_uploads(a, bucket, name));
+	escaped_end(&b);
+	buf_put(&b, id, UPLOAD_ID_BYTES);
+	return buf_bytes(&b);
+}
+
+bool
+key_upload_split(struct arena *a, struct bytes key, struct bytes *name, uint8_t id[UPLOAD_ID_BYTES])
+{
+	struct buf b;
+	size_t at = KEY_HEAD;
+
+	buf_init(&b, a);
+	for (; at + 1 < key.len; at++) {
+		if (key.data[at] == 0 && key.data[at + 1] == 1)
+			break;
+		buf_u8(&b, key.data[at]);
+		at += key.data[at] == 0;
+	}
+	if (at + 2 + UPLOAD_ID_BYTES != key.len)
+		return false;
+	memcpy(id, key.data + at + 2, UPLOAD_ID_BYTES);
+	*name = buf_bytes(&b);
+	return true;
+}
+
+struct bytes
+key_upload_part(struct arena *a, uint64_t bucket, const uint8_t id[UPLOAD_ID_BYTES], uint32_t number)
+{
+	struct bytes key;
+	uint8_t *p = key_begin(a, bucket, TABLE_UPLOAD_PART, UPLOAD_ID_BYTES + 4, &key);
+	uint32_t big_endian = __builtin_bswap32(number);
+
+	memcpy(p, id, UPLOAD_ID_BYTES);
+	memcpy(p + UPLOAD_ID_BYTES, &big_endian, 4);
+	return key;
 }
 
 struct bytes

@@ -18,7 +18,7 @@ enum table {
 	TABLE_BLOCK = 6,   /* first number of the run (8) */
 	TABLE_HASH = 7,    /* SHA-256 (32) */
 	TABLE_COUNTER = 8, /* counter kind (1), rest by kind */
-	TABLE_UPLOAD = 9,  /* upload id (16); then part number (4) */
+	TABLE_UPLOAD = 9,  /* the object's key, escaped; then the upload's id (16) */
 	TABLE_PURGE = 10,  /* data id (8) */
 	TABLE_PAST = 11,   /* the kept key's table and rest, escaped; then the serial of the kept row (8) */
 	TABLE_LOCK = 12,
@@ -29,6 +29,7 @@ enum table {
 	TABLE_SYSTEM = 17, /* bucket 0: a name */
 	TABLE_PARTS = 18,  /* data id (8) */
 	TABLE_NAME = 19,   /* bucket 0: a bucket's name -> its id */
+	TABLE_UPLOAD_PART = 20, /* upload id (16), part number (4) */
 };
 
 enum counter {
@@ -48,6 +49,13 @@ struct bytes key_block(struct arena *a, uint64_t bucket, uint64_t first);
 struct bytes key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest);
 struct bytes key_purge(struct arena *a, uint64_t bucket, uint64_t data_id);
 struct bytes key_parts(struct arena *a, uint64_t bucket, uint64_t data_id);
+/* All uploads of keys that begin with `prefix` begin with key_uploads(prefix). */
+#define UPLOAD_ID_BYTES 16
+struct bytes key_uploads(struct arena *a, uint64_t bucket, struct bytes prefix);
+struct bytes key_upload(struct arena *a, uint64_t bucket, struct bytes name, const uint8_t id[UPLOAD_ID_BYTES]);
+struct bytes key_upload_part(struct arena *a, uint64_t bucket, const uint8_t id[UPLOAD_ID_BYTES], uint32_t number);
+/* Taking an upload's key apart; false: it is none. */
+bool key_upload_split(struct arena *a, struct bytes key, struct bytes *name, uint8_t id[UPLOAD_ID_BYTES]);
 struct bytes key_past(struct arena *a, struct bytes key, uint64_t serial);
 struct bytes key_feed(struct arena *a, uint64_t bucket); /* without the slot */
 struct bytes key_table(struct arena *a, uint64_t bucket, enum table table, struct bytes rest);

@@ -114,6 +114,34 @@ struct part_ref {
 	struct content content;
 };
 
+/* A multipart upload that has not been completed. */
+enum upload_state {
+	UPLOAD_OPEN = 0,
+	UPLOAD_COMPLETING = 1, /* its parts are frozen: only Complete and Abort go on */
+};
+
+struct upload_row {
+	uint64_t serial; /* not encoded */
+	enum upload_state state;
+	int64_t created_ns;
+	bool has_checksum;
+	enum digest checksum;
+	enum checksum_type checksum_type;
+	struct version version; /* what the object will say of itself: owner, ACL, content type, properties */
+};
+
+/* A part of an upload. */
+struct part_row {
+	uint64_t serial; /* not encoded */
+	uint32_t number;
+	int64_t modified_ns;
+	uint8_t md5[16];
+	bool has_checksum;
+	enum digest checksum;
+	struct digest_value checksum_value;
+	struct content content;
+};
+
 enum change_kind { CHANGE_PUT = 1, CHANGE_DELETE, CHANGE_RENAME, CHANGE_BUCKET, CHANGE_ACL };
 
 /* A feed row. */
@@ -143,6 +171,10 @@ void segment_encode(struct buf *b, const struct segment_row *row);
 enum rfs_err segment_decode(struct arena *arena, struct bytes v, struct segment_row *out) RFS_MUST_CHECK;
 void parts_encode(struct buf *b, const struct part_ref *parts, size_t count);
 enum rfs_err parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t *count) RFS_MUST_CHECK;
+void upload_encode(struct buf *b, const struct upload_row *row);
+enum rfs_err upload_decode(struct arena *arena, struct bytes v, struct upload_row *out) RFS_MUST_CHECK;
+void part_encode(struct buf *b, const struct part_row *row);
+enum rfs_err part_decode(struct bytes v, struct part_row *out) RFS_MUST_CHECK;
 void change_encode(struct buf *b, const struct change_row *row);
 enum rfs_err change_decode(struct bytes v, struct change_row *out) RFS_MUST_CHECK;
 
