@@ -11,9 +11,7 @@ struct admin_door {
 	struct http_door socket;
 };
 
-/* --- admin_auth.c
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- admin_auth.c ------------------------------------------------------------------------------------------------- */
 
 /* Finds who signed the request, whose whole body this is, and puts him into rq->who. [worker] */
 enum rfs_err admin_authenticate(struct admin_door *d, struct http_exchange *x, struct bytes body) RFS_MUST_CHECK;

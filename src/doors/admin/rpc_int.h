@@ -23,9 +23,7 @@ extern const size_t rpc_method_count;
 #include "doors/admin/methods.def"
 #undef METHOD
 
-/* --- rpc_params.c
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- rpc_params.c ------------------------------------------------------------------------------------------------- */
 
 /*
  * `given` (an object, an array or NULL) as an object with the names of `spec`; a new reference. INVALID_PARAMS: a name

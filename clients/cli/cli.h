@@ -1,0 +1,56 @@
+/*
+ * cli.h: `restfs`, the command line: what its files share. One thread, blocking calls, memory from one arena until the
+ * end.
+ *
+ *   cli_main.c -> cli_parse.c (commands.def -> a method and its parameters) -> cli_rpc.c (JSON-RPC) -> cli_http.c
+ * (socket or network)
+ *              -> cli_show.c (the answer for people, or as JSON)
+ */
+#ifndef CLIENTS_CLI_CLI_H
+#define CLIENTS_CLI_CLI_H
+
+#include "base/arena.h"
+#include <jansson.h>
+
+enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+struct cli_command {
+	const char *words; /* "user add" */
+	const char *method;
+	const char *arguments;
+	const char *show;
+	const char *help;
+};
+extern const struct cli_command cli_commands[];
+extern const size_t cli_command_count;
+
+/* What the arguments say. */
+struct cli {
+	struct arena *arena;
+	const char *data;  /* the store's directory: its socket is used, */
+	const char *admin; /* unless this is given: http://HOST:PORT */
+	bool json;
+	bool help;
+	bool version;
+	const char *topic;                 /* what --help is about: "user"; NULL: everything */
+	const struct cli_command *command; /* NULL: none was given */
+	json_t *params;
+	char error[512];
+};
+
+/* False: `error` says what is wrong with them. */
+bool cli_parse(struct cli *cli, int argc, char **argv);
+/* All commands, or those that begin like `words`. */
+void cli_help(const char *words);
+
+/* Calls a method; the result is a new reference. NULL: `error`. */
+json_t *cli_call(struct cli *cli, const char *method, json_t *params);
+/* POSTs to /rpc; the body's bytes are in the arena. False: `error`. */
+bool cli_post(struct cli *cli, struct bytes body, struct bytes *answer);
+
+void cli_show(struct cli *cli, json_t *result);
+
+/* `error`, and false. */
+bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * cli_main.c: `restfs`: administers a store. Exit codes: 0 done, 1 refused or not reached, 2 wrong arguments.
+ */
+#include "cli.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifndef RESTFS_VERSION
+#define RESTFS_VERSION "unknown"
+#endif
+
+bool
+cli_fail(struct cli *cli, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(cli->error, sizeof(cli->error), format, args);
+	va_end(args);
+	return false;
+}
+
+/* A list may come in pages: the next one begins behind the last name. */
+static json_t *
+call_all_pages(struct cli *cli)
+{
+	json_t *all = cli_call(cli, cli->command->method, cli->params), *page = all;
+
+	while (page && json_is_true(json_object_get(page, "more"))) {
+		json_t *list = json_object_get(all, "buckets"), *last = json_array_get(list, json_array_size(list) - 1);
+
+		json_object_set(cli->params, "after", json_object_get(last, "name"));
+		json_object_del(all, "more");
+		page = cli_call(cli, cli->command->method, cli->params);
+		if (!page) {
+			json_decref(all);
+			return NULL;
+		}
+		json_array_extend(list, json_object_get(page, "buckets"));
+		json_object_set(all, "more", json_object_get(page, "more"));
+		json_decref(page);
+		page = all;
+	}
+	return all;
+}
+
+static int
+run(struct cli *cli, int argc, char **argv)
+{
+	json_t *result;
+
+	if (!cli_parse(cli, argc, argv)) {
+		fprintf(stderr, "restfs: %s\n", cli->error);
+		return EXIT_USAGE;
+	}
+	if (cli->help || cli->version) {
+		if (cli->version)
+			printf("restfs %s\n", RESTFS_VERSION);
+		else
+			cli_help(cli->command ? cli->command->words : cli->topic ? cli->topic : "");
+		return EXIT_DONE;
+	}
+	result = call_all_pages(cli);
+	if (!result) {
+		fprintf(stderr, "restfs: %s\n", cli->error);
+		return EXIT_REFUSED;
+	}
+	cli_show(cli, result);
+	json_decref(result);
+	return EXIT_DONE;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct cli cli = {.arena = arena_new(65536)};
+	int code;
+
+	signal(SIGPIPE, SIG_IGN);
+	cli.data = getenv("RESTFS_DATA");
+	if (!cli.data || !cli.data[0])
+		cli.data = "./data";
+	code = run(&cli, argc, argv);
+	if (fflush(stdout) != 0 && code == EXIT_DONE) {
+		fprintf(stderr, "restfs: cannot write the answer\n");
+		code = EXIT_REFUSED;
+	}
+	json_decref(cli.params);
+	arena_free(cli.arena);
+	return code;
+}

@@ -1,0 +1,107 @@
+/*
+ * cli_show.c: an answer, for people: a table for a list, a line a field for the rest; or as JSON, as it came.
+ */
+#include "cli.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COLUMNS_MAX 16
+
+static const char *
+cell(struct arena *arena, const json_t *value)
+{
+	if (json_is_string(value))
+		return json_string_length(value) > 0 ? json_string_value(value) : "-";
+	if (json_is_integer(value))
+		return arena_printf(arena, "%lld", (long long)json_integer_value(value));
+	if (json_is_boolean(value))
+		return json_is_true(value) ? "yes" : "no";
+	return "-";
+}
+
+/* The words of `show` into `columns`. */
+static size_t
+columns_split(struct arena *arena, const char *show, const char *columns[COLUMNS_MAX])
+{
+	size_t count = 0;
+
+	while (*(show += strspn(show, " ")) && count < COLUMNS_MAX) {
+		size_t len = strcspn(show, " ");
+
+		columns[count++] = arena_str(arena, bytes_of(show, len));
+		show += len;
+	}
+	return count;
+}
+
+/* The last column is not padded. */
+static void
+row_print(const char *const *cells, const size_t *widths, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		printf("%-*s%s", i + 1 < count ? (int)widths[i] : 0, cells[i], i + 1 < count ? "  " : "\n");
+}
+
+static void
+table_show(struct cli *cli, const json_t *list, const char *show)
+{
+	const char *columns[COLUMNS_MAX], *cells[COLUMNS_MAX];
+	size_t widths[COLUMNS_MAX], count = columns_split(cli->arena, show, columns), i, row;
+
+	for (i = 0; i < count; i++) {
+		widths[i] = strlen(columns[i]);
+		for (row = 0; row < json_array_size(list); row++) {
+			size_t width = strlen(cell(cli->arena, json_object_get(json_array_get(list, row), columns[i])));
+
+			widths[i] = width > widths[i] ? width : widths[i];
+		}
+	}
+	row_print(columns, widths, count);
+	for (row = 0; row < json_array_size(list); row++) {
+		for (i = 0; i < count; i++)
+			cells[i] = cell(cli->arena, json_object_get(json_array_get(list, row), columns[i]));
+		row_print(cells, widths, count);
+	}
+}
+
+static void
+field_print(struct cli *cli, const char *name, json_t *value)
+{
+	const char *inner_name;
+	json_t *inner;
+
+	if (json_is_object(value)) {
+		json_object_foreach(value, inner_name, inner)
+			field_print(cli, arena_printf(cli->arena, "%s.%s", name, inner_name), inner);
+		return;
+	}
+	printf("%-22s  %s\n", name, cell(cli->arena, value));
+}
+
+static void
+fields_show(struct cli *cli, const json_t *object, const char *show)
+{
+	const char *columns[COLUMNS_MAX];
+	size_t count = columns_split(cli->arena, show, columns), i;
+
+	for (i = 0; i < count; i++)
+		field_print(cli, columns[i], json_object_get(object, columns[i]));
+}
+
+void
+cli_show(struct cli *cli, json_t *result)
+{
+	const char *show = cli->command->show, *colon = strchr(show, ':');
+
+	if (cli->json) {
+		json_dumpf(result, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else if (colon) {
+		const char *list = arena_str(cli->arena, bytes_of(show, (size_t)(colon - show)));
+
+		table_show(cli, json_object_get(result, list), colon + 1);
+	} else
+		fields_show(cli, result, show);
+}

@@ -1,0 +1,49 @@
+/*
+ * daemon.h: restfsd: what its files share. Everything is [init], on the main thread, which waits for signals while the
+ * others serve.
+ *
+ *   main.c    the command line, the ready line, signals
+ *   start.c   what is started, in which order and why: one table
+ *   hints.c   --hints: what to try first
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include "base/config.h"
+#include "core/core.h"
+#include "doors/admin/admin_door.h"
+#include "net/tls.h"
+
+#ifndef RESTFS_VERSION
+#define RESTFS_VERSION "unknown"
+#endif
+
+#define DAEMON_ERROR_BYTES 512
+
+struct daemon {
+	struct config config;
+	/* Parts, NULL until they are started. */
+	struct store_drivers drivers;
+	struct core core;
+	struct loops *loops;
+	struct workers *workers;
+	struct tls_context *tls; /* NULL: plain */
+	struct http_door *s3;
+	struct admin_door *admin;
+	struct http_server *server;
+	unsigned s3_port, admin_port;
+	size_t started; /* steps of the table */
+	char error[DAEMON_ERROR_BYTES];
+};
+
+/* False: `error` says what was attempted and what came of it; what was started before has been stopped. */
+bool daemon_start(struct daemon *d);
+/* In the opposite order. */
+void daemon_stop(struct daemon *d);
+
+/* "http://127.0.0.1:9000" for an address as configured, and the port that was given. */
+char *daemon_url(struct arena *arena, const struct daemon *d, const char *listen, unsigned port);
+/* Endpoint, root key and three lines to try, to standard output. `program`: argv[0]. */
+void daemon_hints(struct daemon *d, const char *program);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * hints.c: `restfsd --hints`: what somebody who starts a store by hand wants to know next. [init]
+ */
+#include "daemon/daemon.h"
+#include <libgen.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* An address that means "all of them" is not one to connect to. */
+char *
+daemon_url(struct arena *arena, const struct daemon *d, const char *listen, unsigned port)
+{
+	const char *colon = strrchr(listen, ':');
+	size_t len = colon ? (size_t)(colon - listen) : strlen(listen);
+	const char *host = arena_str(arena, bytes_of(listen, len));
+
+	if (len == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "*") == 0)
+		host = "127.0.0.1";
+	else if (strcmp(host, "[::]") == 0)
+		host = "[::1]";
+	return arena_printf(arena, "%s://%s:%u", d->tls ? "https" : "http", host, port);
+}
+
+/* The command line lies beside the daemon in a build directory, and in the PATH when installed. */
+static const char *
+restfs_path(struct arena *arena, const char *program)
+{
+	char *beside;
+
+	if (!strchr(program, '/'))
+		return "restfs";
+	beside = arena_printf(arena, "%s/restfs", dirname(arena_str(arena, bytes_str(program))));
+	return access(beside, X_OK) == 0 ? beside : "restfs";
+}
+
+void
+daemon_hints(struct daemon *d, const char *program)
+{
+	struct arena *arena = arena_new(1024);
+	const char *key = auth_root_access_key(d->core.auth), *region = d->config.s3_region;
+	const char *url = daemon_url(arena, d, d->config.s3_listen, d->s3_port);
+	char secret[AUTH_SECRET_SIZE];
+
+	if (auth_root_secret(d->core.auth, secret)) {
+		printf("\n  endpoint    %s\n  access key  %s\n  secret key  %s\n\nTry, in another terminal:\n\n", url,
+			key, secret);
+		printf("  AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY='%s' AWS_DEFAULT_REGION=%s aws --endpoint-url %s "
+		       "s3 mb s3://first\n",
+			key, secret, region, url);
+		printf("  %s --data %s bucket ls\n", restfs_path(arena, program), d->config.data);
+		printf("  curl --aws-sigv4 aws:amz:%s:s3 --user '%s:%s' %s/\n\n", region, key, secret, url);
+		fflush(stdout);
+	}
+	explicit_bzero(secret, sizeof(secret));
+	arena_free(arena);
+}

@@ -1,0 +1,273 @@
+/*
+ * main.c: restfsd's command line and signals.
+ *
+ *   SIGTERM, SIGINT   stop clean: no more connections, answers under way are finished, the store is closed; once more:
+ * at once SIGHUP            read the certificate, and the log's level from the configuration file, again
+ *
+ * Exit codes: 0 stopped clean, 1 could not start, 2 wrong arguments or configuration.
+ */
+#include "daemon/daemon.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { EXIT_NOT_STARTED = 1, EXIT_USAGE = 2 };
+
+/* One option of the command line that stands over the file's. */
+struct override {
+	const char *path;
+	char *value;
+};
+
+struct arguments {
+	const char *program;
+	const char *config_file;
+	struct override *overrides;
+	size_t override_count;
+	bool hints;
+};
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"data", required_argument, NULL, 'd'},
+	{"s3", required_argument, NULL, 's'},
+	{"admin", required_argument, NULL, 'a'},
+	{"set", required_argument, NULL, 'o'},
+	{"hints", no_argument, NULL, 'i'},
+	{"help", no_argument, NULL, 'h'},
+	{"help-config", no_argument, NULL, 'H'},
+	{"version", no_argument, NULL, 'v'},
+	{0},
+};
+
+static const char help_text[] =
+	"usage: restfsd [--config FILE] [--data DIR] [--s3 HOST:PORT] [--admin HOST:PORT]\n"
+	"\n"
+	"  --config FILE      read options from a file; those of the command line stand over it\n"
+	"  --data DIR         directory of the store; made when missing (default ./data)\n"
+	"  --s3 HOST:PORT     address of the S3 door; port 0 picks one (default 127.0.0.1:9000)\n"
+	"  --admin HOST:PORT  address of administration, health and metrics (default 127.0.0.1:9001)\n"
+	"  --set PATH=VALUE   any option of the file, for example --set log.level=debug\n"
+	"  --hints            after the ready line, print the root key and three lines to try\n"
+	"  --help-config      print all options of the file with their defaults\n"
+	"  --help, --version\n"
+	"\n"
+	"RESTFS_ROOT_ACCESS_KEY and RESTFS_ROOT_SECRET_KEY in the environment are the root key; without them it is the "
+	"one in\n"
+	"DIR/root-credentials, which is made when missing.\n";
+
+static void
+override_add(struct arguments *args, const char *path, char *value)
+{
+	args->overrides = xrealloc(args->overrides, (args->override_count + 1) * sizeof(*args->overrides));
+	args->overrides[args->override_count++] = (struct override){path, value};
+}
+
+static void
+help_config(void)
+{
+	struct buf text;
+
+	buf_init(&text, NULL);
+	config_help(&text);
+	fwrite(text.data, 1, text.len, stdout);
+	buf_fini(&text);
+}
+
+/* -1: go on; else exit with that code. */
+static int
+option_take(struct arguments *args, int option)
+{
+	char *equals;
+
+	switch (option) {
+	case 'c':
+		args->config_file = optarg;
+		return -1;
+	case 'd':
+		override_add(args, "data", optarg);
+		return -1;
+	case 's':
+		override_add(args, "s3.listen", optarg);
+		return -1;
+	case 'a':
+		override_add(args, "admin.listen", optarg);
+		return -1;
+	case 'o':
+		equals = strchr(optarg, '=');
+		if (!equals) {
+			fprintf(stderr, "restfsd: --set wants PATH=VALUE, not \"%s\"\n", optarg);
+			return EXIT_USAGE;
+		}
+		*equals = '\0';
+		override_add(args, optarg, equals + 1);
+		return -1;
+	case 'i':
+		args->hints = true;
+		return -1;
+	case 'h':
+		fputs(help_text, stdout);
+		return 0;
+	case 'H':
+		help_config();
+		return 0;
+	case 'v':
+		printf("restfsd %s\n", RESTFS_VERSION);
+		return 0;
+	default: /* getopt has said what is wrong */
+		return EXIT_USAGE;
+	}
+}
+
+static int
+arguments_read(struct arguments *args, int argc, char **argv)
+{
+	int option, code;
+
+	args->program = argv[0];
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		if ((code = option_take(args, option)) >= 0)
+			return code;
+	if (optind < argc) {
+		fprintf(stderr, "restfsd: what is \"%s\"? See restfsd --help\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+/* The file, and what stands over it. */
+static bool
+config_load(struct config *config, const struct arguments *args, char *error)
+{
+	size_t i;
+
+	if (args->config_file && !config_read_file(config, args->config_file, error))
+		return false;
+	for (i = 0; i < args->override_count; i++)
+		if (!config_set(config, args->overrides[i].path, args->overrides[i].value, error))
+			return false;
+	return true;
+}
+
+static bool
+log_start(const struct config *config, char *error)
+{
+	enum log_level level;
+	bool json = strcmp(config->log_format, "json") == 0;
+
+	if (!log_level_parse(config->log_level, &level)) {
+		snprintf(error, DAEMON_ERROR_BYTES, "log.level is error, warn, info or debug, not \"%s\"",
+			config->log_level);
+		return false;
+	}
+	if (!json && strcmp(config->log_format, "text") != 0) {
+		snprintf(error, DAEMON_ERROR_BYTES, "log.format is text or json, not \"%s\"", config->log_format);
+		return false;
+	}
+	log_init(level, json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
+	return true;
+}
+
+/* --- signals ------------------------------------------------------------------------------------------------------ */
+
+/* Before any thread is there: all inherit that these are waited for here. */
+static void
+signals_block(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* What fails leaves everything as it was. */
+static void
+reload(struct daemon *d, const struct arguments *args)
+{
+	char error[TLS_ERROR_BYTES > DAEMON_ERROR_BYTES ? TLS_ERROR_BYTES : DAEMON_ERROR_BYTES];
+	struct config fresh;
+	enum log_level level;
+
+	if (d->tls) {
+		if (tls_context_reload(d->tls, error))
+			log_info(0, "the certificate was read again");
+		else
+			log_error(0, "the old certificate stays: %s", error);
+	}
+	config_init(&fresh);
+	if (!config_load(&fresh, args, error))
+		log_error(0, "the configuration cannot be read again: %s", error);
+	else if (log_level_parse(fresh.log_level, &level))
+		log_set_level(level);
+	config_fini(&fresh);
+}
+
+static void
+serve(struct daemon *d, const struct arguments *args, const sigset_t *signals)
+{
+	int received = 0;
+
+	while (sigwait(signals, &received) == 0 && received == SIGHUP)
+		reload(d, args);
+	log_info(0, "stopping: %s", strsignal(received));
+	pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+}
+
+/* --- main --------------------------------------------------------------------------------------------------------- */
+
+static void
+ready(struct daemon *d, const struct arguments *args)
+{
+	struct arena *arena = arena_new(1024);
+
+	printf("ready s3=%s admin=%s\n", daemon_url(arena, d, d->config.s3_listen, d->s3_port),
+		daemon_url(arena, d, d->config.admin_listen, d->admin_port));
+	fflush(stdout);
+	arena_free(arena);
+	if (args->hints)
+		daemon_hints(d, args->program);
+}
+
+static int
+run(struct daemon *d, const struct arguments *args)
+{
+	sigset_t signals;
+
+	if (!config_load(&d->config, args, d->error) || !log_start(&d->config, d->error)) {
+		fprintf(stderr, "restfsd: %s\n", d->error);
+		return EXIT_USAGE;
+	}
+	signals_block(&signals);
+	if (!daemon_start(d)) {
+		fprintf(stderr, "restfsd: %s\n", d->error);
+		return EXIT_NOT_STARTED;
+	}
+	ready(d, args);
+	serve(d, args, &signals);
+	daemon_stop(d);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments args = {0};
+	struct daemon d = {0};
+	int code;
+
+	thread_role_set(THREAD_INIT, "restfsd");
+	code = arguments_read(&args, argc, argv);
+	if (code < 0) {
+		config_init(&d.config);
+		code = run(&d, &args);
+		config_fini(&d.config);
+	}
+	free(args.overrides);
+	return code;
+}

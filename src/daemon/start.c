@@ -1,0 +1,241 @@
+/*
+ * start.c: what is started, in which order and why. Stopping is the same table backwards. [init]
+ */
+#include "daemon/daemon.h"
+#include "base/log.h"
+#include "doors/s3/s3_door.h"
+#include "managers/storage/storage.h"
+#include "net/http.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define STOP_GRACE_MS 10000
+
+static bool
+fail(struct daemon *d, enum rfs_err err, const char *attempt)
+{
+	if (err && !d->error[0])
+		snprintf(d->error, sizeof(d->error), "%s: %s", attempt, error_face(err)->text);
+	return err == RFS_OK;
+}
+
+static bool
+process_start(struct daemon *d)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+			log_warn(0, "cannot raise the limit of open files to %llu", (unsigned long long)files.rlim_max);
+	}
+	json_object_seed(0);
+	return true;
+}
+
+static bool
+drivers_start(struct daemon *d)
+{
+	return fail(d, embedded_open(&d->config, &d->drivers, d->error), "opening the store");
+}
+
+static void
+drivers_stop(struct daemon *d)
+{
+	if ((void *)d->drivers.storage != (void *)d->drivers.metadata && d->drivers.storage->ops->close)
+		d->drivers.storage->ops->close(d->drivers.storage);
+	d->drivers.metadata->ops->close(d->drivers.metadata);
+}
+
+static bool
+metadata_start(struct daemon *d)
+{
+	d->core.metadata = metadata_new(d->drivers.metadata);
+	return true;
+}
+
+static void
+metadata_stop(struct daemon *d)
+{
+	metadata_free(d->core.metadata);
+}
+
+static bool
+auth_start(struct daemon *d)
+{
+	const char *access_key = getenv("RESTFS_ROOT_ACCESS_KEY"), *secret = getenv("RESTFS_ROOT_SECRET_KEY");
+
+	if (access_key && !access_key[0])
+		access_key = NULL;
+	if (secret && !secret[0])
+		secret = NULL;
+	return fail(d, auth_open(d->core.metadata, d->config.data, access_key, secret, &d->core.auth, d->error),
+		"reading identities");
+}
+
+static void
+auth_stop(struct daemon *d)
+{
+	auth_close(d->core.auth);
+}
+
+static bool
+storage_start(struct daemon *d)
+{
+	enum rfs_err err = storage_new(d->core.metadata, d->drivers.storage, &d->config, &d->core.storage);
+
+	return fail(d, err, "starting the storage manager");
+}
+
+static void
+storage_stop(struct daemon *d)
+{
+	storage_free(d->core.storage);
+}
+
+static bool
+tls_start(struct daemon *d)
+{
+	const char *certificate = d->config.tls_certificate, *key = d->config.tls_key;
+
+	if (!certificate[0] && !key[0])
+		return true;
+	if (!certificate[0] || !key[0]) {
+		snprintf(d->error, sizeof(d->error), "tls.certificate and tls.key must be set together");
+		return false;
+	}
+	d->tls = tls_context_new(certificate, key, d->error);
+	return d->tls != NULL;
+}
+
+static void
+tls_stop(struct daemon *d)
+{
+	if (d->tls)
+		tls_context_free(d->tls);
+}
+
+static bool
+threads_start(struct daemon *d)
+{
+	d->workers = workers_new((unsigned)d->config.threads_workers);
+	d->loops = loops_new((unsigned)d->config.threads_loops);
+	return true;
+}
+
+static void
+threads_stop(struct daemon *d)
+{
+	workers_stop(d->workers);
+	loops_stop(d->loops);
+	workers_free(d->workers);
+	loops_free(d->loops);
+}
+
+static bool
+doors_start(struct daemon *d)
+{
+	d->core.region = d->config.s3_region;
+	d->s3 = s3_door_new(&d->core, &d->config);
+	d->admin = admin_door_new(&d->core, RESTFS_VERSION);
+	return true;
+}
+
+static void
+doors_stop(struct daemon *d)
+{
+	admin_door_free(d->admin);
+	s3_door_free(d->s3);
+}
+
+static void
+server_stop(struct daemon *d)
+{
+	admin_door_set_ready(d->admin, false);
+	http_server_stop(d->server, STOP_GRACE_MS);
+	http_server_free(d->server);
+}
+
+static bool
+listen_at(struct daemon *d, const char *address, const struct http_door *door, unsigned *port)
+{
+	enum rfs_err err = http_server_listen(d->server, address, door, d->tls, port);
+
+	if (err)
+		snprintf(d->error, sizeof(d->error), "cannot listen on %s (the log says why)", address);
+	return err == RFS_OK;
+}
+
+static bool
+server_start(struct daemon *d)
+{
+	char *socket_path;
+	struct http_options options;
+	bool listens;
+
+	http_options_from(&options, &d->config);
+	d->server = http_server_new(d->loops, d->workers, &options);
+	if (asprintf(&socket_path, "%s/admin.sock", d->config.data) < 0)
+		abort();
+	listens = listen_at(d, d->config.s3_listen, d->s3, &d->s3_port) &&
+		  listen_at(d, d->config.admin_listen, admin_door_network(d->admin), &d->admin_port);
+	if (listens && http_server_listen_unix(d->server, socket_path, admin_door_socket(d->admin))) {
+		snprintf(d->error, sizeof(d->error), "cannot listen on %s (the log says why)", socket_path);
+		listens = false;
+	}
+	free(socket_path);
+	if (listens)
+		admin_door_set_ready(d->admin, true);
+	else
+		server_stop(d);
+	return listens;
+}
+
+static const struct step {
+	const char *name;
+	bool (*start)(struct daemon *d); /* false: nothing of it is left */
+	void (*stop)(struct daemon *d);
+	const char *reason; /* why here */
+} steps[] = {
+	{"process", process_start, NULL, "before anything opens files: the store's and the connections' count"},
+	{"certificate", tls_start, tls_stop, "a wrong one is found before a data directory is made"},
+	{"drivers", drivers_start, drivers_stop,
+		"takes the directory's lock: nothing below may touch it before; replays the journal"},
+	{"metadata", metadata_start, metadata_stop, "every manager reads rows"},
+	{"auth", auth_start, auth_stop, "makes the root key before a door can ask for it"},
+	{"storage", storage_start, storage_stop, "its reaper commits, so it stops before the metadata manager"},
+	{"threads", threads_start, threads_stop,
+		"loops post to workers and workers to loops: both are there before a door, and go when none is"},
+	{"doors", doors_start, doors_stop, "the listeners are given to them"},
+	{"listeners", server_start, server_stop,
+		"last: who connects is served; first to stop: who is served gets his answer"},
+};
+
+void
+daemon_stop(struct daemon *d)
+{
+	while (d->started > 0) {
+		const struct step *step = &steps[--d->started];
+
+		log_debug(0, "stopping: %s", step->name);
+		if (step->stop)
+			step->stop(d);
+	}
+}
+
+bool
+daemon_start(struct daemon *d)
+{
+	for (; d->started < sizeof(steps) / sizeof(steps[0]); d->started++) {
+		const struct step *step = &steps[d->started];
+
+		log_debug(0, "starting: %s (%s)", step->name, step->reason);
+		if (!step->start(d)) {
+			daemon_stop(d);
+			return false;
+		}
+	}
+	return true;
+}
