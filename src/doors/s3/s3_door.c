@@ -1,0 +1,172 @@
+/* s3_door.c: an exchange of the S3 door from its headers to its end. The way that it takes is drawn in s3_door.h. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "doors/s3/s3_int.h"
+#include "doors/s3/s3_xml_read.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+static struct s3_exchange *
+exchange_new(struct http_exchange *x)
+{
+	struct s3_exchange *ex = ARENA_NEW(x->rq.arena, struct s3_exchange);
+
+	x->user = ex;
+	ex->door = x->door_data;
+	ex->http = x;
+	ex->rq = &x->rq;
+	ex->started_ns = clock_monotonic_ns();
+	ex->headers = (const struct sigv4_header *)x->headers; /* the same shape: asserted in s3_request.c */
+	ex->header_count = x->header_count;
+	ex->path = x->path;
+	ex->method = x->head_request ? S3_HEAD : S3_GET;
+	ex->signature.kind = SIGV4_NONE;
+	snprintf(ex->id_text, sizeof(ex->id_text), "%016" PRIX64, x->rq.id);
+	return ex;
+}
+
+static int64_t
+body_limit(const struct s3_exchange *ex)
+{
+	return ex->op->flags & S3_STREAM ? S3_OBJECT_MAX : S3_XML_BYTES_MAX;
+}
+
+/* Who asks, and is all of the request understood. May be repeated. */
+static enum rfs_err
+admit(struct s3_exchange *ex)
+{
+	enum rfs_err err;
+
+	if (ex->admitted)
+		return RFS_OK;
+	if ((err = s3_cors_look_up(ex)))
+		return err;
+	if (ex->op->flags & S3_PUBLIC)
+		ex->rq->who = auth_anonymous();
+	else if ((err = s3_authenticate(ex)))
+		return err;
+	if ((err = s3_route_check_known(ex)))
+		return err;
+	if ((err = s3_check_owner(ex, "x-amz-expected-bucket-owner", ex->bucket)))
+		return err;
+	if (ex->op->flags & (S3_DOCUMENT | S3_STREAM) && (err = s3_body_plan(ex, body_limit(ex))))
+		return err;
+	ex->admitted = true;
+	return RFS_OK;
+}
+
+/* The whole of an operation without a body; of one with a body, what comes before it. WOULD_BLOCK: again, on a worker.
+ */
+static enum rfs_err
+attempt(struct s3_exchange *ex)
+{
+	enum rfs_err err;
+
+	s3_reply_reset(ex);
+	request_clear_error(ex->rq);
+	if ((err = admit(ex)))
+		return err;
+	if (ex->op->flags & S3_DOCUMENT) {
+		ex->sink = &s3_document_sink;
+		return RFS_OK;
+	}
+	if (!(ex->op->flags & (S3_ON_LOOP | S3_STREAM)) && !ex->rq->may_block)
+		return RFS_ERR_WOULD_BLOCK;
+	return ex->op->run(ex);
+}
+
+/* [worker] */
+static void
+attempt_work(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	ex->result = attempt(ex);
+}
+
+static void
+attempt_done(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	if (ex->result || !(ex->op->flags & (S3_DOCUMENT | S3_STREAM)))
+		s3_exchange_answer(ex);
+	else
+		s3_receive_start(ex);
+}
+
+static void
+s3_request(struct http_exchange *x)
+{
+	struct s3_exchange *ex = exchange_new(x);
+
+	x->rq.may_block = false;
+	if ((ex->result = s3_route(ex, x->method))) {
+		s3_exchange_answer(ex);
+		return;
+	}
+	ex->result = attempt(ex);
+	if (ex->result == RFS_ERR_WOULD_BLOCK)
+		http_work(x, attempt_work, attempt_done);
+	else
+		attempt_done(x);
+}
+
+void
+s3_exchange_answer(struct s3_exchange *ex)
+{
+	if (ex->result) {
+		log_debug(ex->rq->id, "%s %.*s: %s: %s", ex->op ? ex->op->name : "no operation", (int)ex->path.len,
+			(const char *)ex->path.data, error_face(ex->result)->name, s3_error_message(ex, ex->result));
+		s3_error_reply(ex, ex->result);
+	}
+	s3_reply_send(ex);
+}
+
+static void
+s3_refuse(struct http_exchange *x, enum rfs_err error)
+{
+	struct s3_exchange *ex = exchange_new(x);
+
+	ex->result = error;
+	s3_exchange_answer(ex);
+	s3_reply_reset(ex);
+	x->user = NULL;
+}
+
+static void
+s3_end(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	if (ex->receive.begun)
+		ex->sink->abort(ex);
+	for (size_t i = 0; i < ex->receive.piece_count; i++)
+		slice_unref(&ex->receive.pieces[i]);
+	if (ex->close)
+		ex->close(ex);
+	slice_unref(&ex->next_part);
+	s3_body_free(ex);
+	s3_reply_reset(ex);
+	metric_observe_ns(METRIC_S3_LATENCY, clock_monotonic_ns() - ex->started_ns);
+}
+
+struct http_door *
+s3_door_new(struct core *core, const struct config *config)
+{
+	struct s3_door *door = xcalloc(1, sizeof(*door));
+
+	door->core = core;
+	door->config = config;
+	door->http = (struct http_door){
+		.name = "s3", .request = s3_request, .refuse = s3_refuse, .end = s3_end, .data = door};
+	return &door->http;
+}
+
+void
+s3_door_free(struct http_door *door)
+{
+	if (door)
+		free(door->data);
+}

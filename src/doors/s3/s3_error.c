@@ -1,0 +1,41 @@
+/*
+ * s3_error.c: an error as S3 tells it (Amazon S3 API reference, "Error responses"): status and code of errors.def, an
+ * XML body, none to HEAD. [any]
+ */
+#include "doors/s3/s3_int.h"
+
+const char *
+s3_error_message(const struct s3_exchange *ex, enum rfs_err error)
+{
+	return ex->rq->detail ? ex->rq->detail : error_face(error)->text;
+}
+
+void
+s3_error_reply(struct s3_exchange *ex, enum rfs_err error)
+{
+	const struct error_face *face = error_face(error);
+	struct buf *xml;
+
+	s3_reply_reset(ex);
+	ex->reply.status = face->http;
+	if (ex->method == S3_HEAD || face->http == 304)
+		return;
+	xml = &ex->reply.document;
+	xml_start(xml, "Error", false);
+	xml_string(xml, "Code", face->s3_code);
+	xml_string(xml, "Message", s3_error_message(ex, error));
+	if (error == RFS_ERR_AUTH_HEADER_MALFORMED)
+		xml_string(xml, "Region", ex->door->config->s3_region);
+	if (ex->bucket.len)
+		xml_text(xml, "BucketName", ex->bucket);
+	if (ex->key.len)
+		xml_text(xml, "Key", ex->key);
+	if (ex->path.len)
+		xml_text(xml, "Resource", ex->path);
+	xml_string(xml, "RequestId", ex->id_text);
+	xml_string(xml, "HostId", ex->id_text);
+	xml_close(xml, "Error");
+	s3_reply_header(ex, "Content-Type", BYTES_LITERAL("application/xml"));
+	if (face->http == 503)
+		s3_reply_header(ex, "Retry-After", BYTES_LITERAL("1"));
+}

@@ -1,0 +1,78 @@
+/* s3_object_put.c: PutObject (Amazon S3 API reference). */
+#include "doors/s3/s3_int.h"
+
+struct put_state {
+	struct object_put_args args;
+	struct object_put *put;
+};
+
+static enum rfs_err
+put_begin(struct s3_exchange *ex)
+{
+	struct put_state *state = ex->state;
+
+	return object_put_begin(ex->door->core, ex->rq, &state->args, &state->put);
+}
+
+static enum rfs_err
+put_write(struct s3_exchange *ex, struct slice part)
+{
+	struct put_state *state = ex->state;
+
+	return object_put_write(state->put, part);
+}
+
+static enum rfs_err
+put_finish(struct s3_exchange *ex)
+{
+	struct put_state *state = ex->state;
+	struct version version = {0};
+	enum rfs_err err;
+
+	err = object_put_finish(state->put, ex->body.claims, ex->body.claim_count, &version);
+	state->put = NULL;
+	if (err)
+		return err;
+	s3_write_etag(ex, &version);
+	s3_write_checksum(ex, &version);
+	return RFS_OK;
+}
+
+static void
+put_abort(struct s3_exchange *ex)
+{
+	struct put_state *state = ex->state;
+
+	object_put_abort(state->put);
+	state->put = NULL;
+}
+
+static const struct s3_sink put_sink = {put_begin, put_write, put_finish, put_abort};
+
+/* [any] Reads the headers; the body then goes into the sink. */
+enum rfs_err
+s3_put_object(struct s3_exchange *ex)
+{
+	struct put_state *state = ARENA_NEW(ex->rq->arena, struct put_state);
+	struct object_put_args *args = &state->args;
+	enum rfs_err err;
+
+	ex->state = state;
+	ex->sink = &put_sink;
+	args->bucket = ex->bucket;
+	args->key = ex->key;
+	args->size = ex->body.size;
+	s3_conditions(ex, "", &args->conditions);
+	args->conditions.if_modified_since_ns = 0; /* of reads only */
+	args->conditions.if_unmodified_since_ns = 0;
+	if ((err = s3_read_metadata(ex, args)))
+		return err;
+	args->digests = ex->body.digests & ~DIGEST_BIT(DIGEST_MD5);
+	if (ex->signature.payload == PAYLOAD_SIGNED) {
+		args->payload_sha256_known = true;
+		memcpy(args->payload_sha256.bytes, ex->signature.payload_sha256, sizeof(ex->signature.payload_sha256));
+	}
+	args->store_checksum = ex->body.has_checksum;
+	args->checksum = ex->body.checksum;
+	return RFS_OK;
+}

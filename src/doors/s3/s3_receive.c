@@ -1,0 +1,131 @@
+/*
+ * s3_receive.c: a request's body on its way from the connection into the operation's sink.
+ *
+ *     small body:  read all of it -> worker: begin, write, finish -> answer
+ *     any other:   worker: begin -> { read about 1 MiB -> worker: write } -> worker: write, finish -> answer
+ *
+ * `begin` comes before the first byte is asked for where the body is large or the client waits for 100 Continue, so
+ * that a refusal costs nobody the transfer. A worker is held for a step only, never while the client sends.
+ */
+#include "doors/s3/s3_int.h"
+
+/* What aws-chunked framing and trailers may add to a small body. */
+#define FRAMING_MAX (64 * 1024)
+
+static void read_more(struct s3_exchange *ex, size_t want);
+
+static enum rfs_err
+step_pieces(struct s3_exchange *ex)
+{
+	struct s3_receive *r = &ex->receive;
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = 0; i < r->piece_count; i++) {
+		if (!err)
+			err = s3_body_feed(ex, r->pieces[i]);
+		slice_unref(&r->pieces[i]);
+	}
+	r->piece_count = 0;
+	return err;
+}
+
+/* [worker] */
+static void
+step(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+	struct s3_receive *r = &ex->receive;
+	enum rfs_err err = RFS_OK;
+
+	if (!r->begun)
+		err = ex->sink->begin(ex);
+	if (!err)
+		r->begun = true;
+	if (!err)
+		err = step_pieces(ex);
+	if (!err && r->is_last)
+		err = s3_body_end(ex);
+	if (!err && r->is_last) {
+		r->begun = false;
+		r->finished = true;
+		err = ex->sink->finish(ex);
+	}
+	if (err && r->begun) {
+		r->begun = false;
+		ex->sink->abort(ex);
+	}
+	ex->result = err;
+}
+
+/* [worker] */
+static void
+abort_step(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	ex->receive.begun = false;
+	ex->sink->abort(ex);
+}
+
+static void
+abort_done(struct http_exchange *x)
+{
+	s3_exchange_answer(s3_exchange_of(x));
+}
+
+static void
+step_done(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	if (ex->result || ex->receive.finished)
+		s3_exchange_answer(ex);
+	else
+		read_more(ex, S3_SMALL_BODY);
+}
+
+static void
+read_done(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+	struct s3_receive *r = &ex->receive;
+
+	ex->result = http_body_error(x);
+	if (ex->result && r->begun) {
+		http_work(x, abort_step, abort_done);
+		return;
+	}
+	if (ex->result) {
+		s3_exchange_answer(ex);
+		return;
+	}
+	r->piece_count = http_body_take(x, r->pieces, S3_PIECES_MAX);
+	r->is_last = http_body_ended(x) && http_body_buffered(x) == 0;
+	http_work(x, step, step_done);
+}
+
+static void
+read_more(struct s3_exchange *ex, size_t want)
+{
+	http_body_read(ex->http, want, read_done);
+}
+
+static bool
+is_waiting_for_continue(const struct s3_exchange *ex)
+{
+	return bytes_equal_str_nocase(s3_header(ex, "expect"), "100-continue");
+}
+
+void
+s3_receive_start(struct s3_exchange *ex)
+{
+	struct http_exchange *x = ex->http;
+
+	ex->receive = (struct s3_receive){.is_last = !x->chunked && x->content_length <= 0};
+	if (ex->receive.is_last || is_waiting_for_continue(ex) || ex->body.size > S3_SMALL_BODY)
+		http_work(x, step, step_done);
+	else if (x->content_length >= 0 && x->content_length <= S3_SMALL_BODY + FRAMING_MAX)
+		read_more(ex, (size_t)x->content_length);
+	else
+		read_more(ex, S3_SMALL_BODY);
+}
