@@ -17,4 +17,27 @@ const struct version *object_head(const struct object_at *at);
 /* The error for a key that is not there: NO_SUCH_KEY only to those who may list the bucket, as S3 has it. */
 enum rfs_err object_missing(struct core *core, struct request *rq, const struct object_at *at);
 
+/* The end of the common prefix of `key`: behind the delimiter's first place behind the prefix; 0: it has none. */
+size_t common_prefix_end(struct bytes prefix, struct bytes delimiter, struct bytes key);
+/* All bytes of a read into a put. */
+enum rfs_err object_pass(struct object_get *get, struct object_put *put) RFS_MUST_CHECK;
+
+/* An upload, resolved. NO_SUCH_UPLOAD */
+struct upload_at {
+	struct bucket_row bucket;
+	uint8_t id[UPLOAD_ID_BYTES];
+	struct bytes key; /* of its row */
+	struct row row;
+	struct upload_row upload;
+};
+enum rfs_err upload_resolve(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, struct bytes upload, enum operation op,
+	struct upload_at *at) RFS_MUST_CHECK;
+struct bytes upload_id_text(struct request *rq, const uint8_t id[UPLOAD_ID_BYTES]);
+/* Adds the end of an upload to a batch: its row goes, its parts' rows are the reaper's, with the contents of those that were not used. */
+enum rfs_err upload_end(struct core *core, struct request *rq, struct batch *b, const struct upload_at *at, const struct upload_part_claim *used, size_t used_count)
+	RFS_MUST_CHECK;
+/* A sealed body becomes the part that `args` names. */
+enum rfs_err upload_part_publish(struct core *core, struct request *rq, const struct object_put_args *args, struct content_writer *writer,
+	const struct version *version) RFS_MUST_CHECK;
+
 #endif

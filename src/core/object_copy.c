@@ -17,7 +17,6 @@ version_describe(struct request *rq, const struct object_copy_args *args, const 
 	*to = *from;
 	to->owner = rq->who ? rq->who->id : IDENTITY_NOBODY;
 	to->acl = args->to.acl;
-	to->parts = 0;
 	if (args->replace_metadata) {
 		to->content_type = args->to.content_type;
 		to->properties = args->to.properties;
@@ -30,11 +29,12 @@ static enum rfs_err
 copy_within(struct core *core, struct request *rq, const struct object_copy_args *args, struct version *out)
 {
 	struct batch *batch = batch_new(0);
+	struct content_share share = { 0 };
+	struct object_at from, to = { 0 };
 	unsigned attempt = 0;
 	enum rfs_err err;
 
 	do {
-		struct object_at from, to;
 
 		request_clear_error(rq);
 		batch_reset(batch);
@@ -52,8 +52,10 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 		bucket_check(batch, &to.bucket);
 		version_describe(rq, args, &from.name.head, out);
 		/* Onto itself the content stays: only what is said of it changes. */
-		if (!is_same_name(args))
-			err = content_share(core->storage, rq, &to.bucket, batch, &from.name.head.content, &out->content);
+		if (!is_same_name(args)) {
+			err = content_share(core->storage, rq, &to.bucket, batch, &from.name.head.content, &share);
+			out->content = share.content;
+		}
 		if (err == RFS_ERR_NOT_FOUND)
 			err = RFS_ERR_CONFLICT; /* the source was replaced meanwhile: read it again */
 		if (!err)
@@ -63,12 +65,13 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 			err = metadata_commit(core->metadata, rq, batch);
 		}
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	content_share_end(core->storage, rq, &to.bucket, &share, err == RFS_OK);
 	batch_free(batch);
 	return err;
 }
 
-static enum rfs_err
-bytes_pass(struct object_get *get, struct object_put *put)
+enum rfs_err
+object_pass(struct object_get *get, struct object_put *put)
 {
 	enum rfs_err err;
 
@@ -106,7 +109,7 @@ copy_across(struct core *core, struct request *rq, const struct object_copy_args
 		to.checksum = get.version.checksum;
 	}
 	if (!(err = conditions_hold(rq, &args->from_conditions, &get.version, false)) && !(err = object_put_begin(core, rq, &to, &put)))
-		err = bytes_pass(&get, put);
+		err = object_pass(&get, put);
 	object_get_close(&get);
 	if (err) {
 		object_put_abort(put);

@@ -48,10 +48,14 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 	out->version = at.name.head;
 	if ((err = conditions_hold(rq, &args->conditions, &out->version, true)))
 		return err;
-	if (args->part_number > 1)
-		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "the object has one part");
 	if ((err = range_resolve(&args->range, out->version.content.size, out)))
 		return err;
+	if (args->part_number) {
+		out->partial = true;
+		err = content_part(core->storage, rq, &out->bucket, &out->version.content, args->part_number, &out->offset, &out->length);
+		if (err)
+			return err;
+	}
 	if (args->head_only || out->length == 0)
 		return RFS_OK;
 	out->read = ARENA_NEW(rq->arena, struct object_read);

@@ -15,13 +15,6 @@ struct listing {
 	bool flat;
 };
 
-/* Smallest key that is greater than `key` and all that begins with it. */
-static struct bytes
-behind_prefix(struct arena *a, struct bytes key)
-{
-	return key_after_prefix(a, key);
-}
-
 static struct bytes
 behind_key(struct arena *a, struct bytes key)
 {
@@ -32,15 +25,14 @@ behind_key(struct arena *a, struct bytes key)
 	return bytes_of(p, key.len + 1);
 }
 
-/* Where the delimiter first stands in `key` behind the prefix: the end of the common prefix; 0: nowhere. */
-static size_t
-delimiter_end(const struct object_list_args *args, struct bytes key)
+size_t
+common_prefix_end(struct bytes prefix, struct bytes delimiter, struct bytes key)
 {
-	if (!args->delimiter.len)
+	if (!delimiter.len)
 		return 0;
-	for (size_t at = args->prefix.len; at + args->delimiter.len <= key.len; at++)
-		if (memcmp(key.data + at, args->delimiter.data, args->delimiter.len) == 0)
-			return at + args->delimiter.len;
+	for (size_t at = prefix.len; at + delimiter.len <= key.len; at++)
+		if (memcmp(key.data + at, delimiter.data, delimiter.len) == 0)
+			return at + delimiter.len;
 	return 0;
 }
 
@@ -59,8 +51,8 @@ first_key(struct listing *l)
 
 	if (!args->after.len)
 		return bytes_of(NULL, 0);
-	if (bytes_starts_with(args->after, args->prefix) && delimiter_end(args, args->after) == args->after.len)
-		return behind_prefix(a, args->after);
+	if (bytes_starts_with(args->after, args->prefix) && common_prefix_end(args->prefix, args->delimiter, args->after) == args->after.len)
+		return key_after_prefix(a, args->after);
 	return behind_key(a, args->after);
 }
 
@@ -73,12 +65,12 @@ item_next(struct listing *l, struct object_list_item *item)
 
 	if ((err = tree_walk_next(l->walk, &found)))
 		return err;
-	end = found.is_prefix ? found.key.len : delimiter_end(l->args, found.key);
+	end = found.is_prefix ? found.key.len : common_prefix_end(l->args->prefix, l->args->delimiter, found.key);
 	item->is_prefix = end != 0;
 	item->version = found.version;
 	item->key = arena_copy(l->rq->arena, end ? bytes_sub(found.key, 0, end) : found.key);
 	if (end && !l->flat)
-		l->walk = walk_from(l, behind_prefix(l->rq->arena, item->key));
+		l->walk = walk_from(l, key_after_prefix(l->rq->arena, item->key));
 	return RFS_OK;
 }
 

@@ -15,17 +15,36 @@ struct object_put {
 	struct content_writer *writer;
 };
 
+/* May he, and does it make sense: before the body comes. */
+static enum rfs_err
+target_judge(struct core *core, struct request *rq, const struct object_put_args *args, struct bucket_row *bucket)
+{
+	struct object_at at;
+	struct upload_at upload;
+	enum rfs_err err;
+
+	if (args->upload.len) {
+		if (args->part_number < 1 || args->part_number > UPLOAD_PARTS_MAX)
+			return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "a part number is between 1 and %d", UPLOAD_PARTS_MAX);
+		err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &upload);
+		*bucket = upload.bucket;
+		return err;
+	}
+	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_WRITE, &at)))
+		return err;
+	*bucket = at.bucket;
+	return conditions_hold(rq, &args->conditions, object_head(&at), false);
+}
+
 enum rfs_err
 object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out)
 {
-	struct object_at at;
+	struct bucket_row bucket;
 	struct object_put *put;
 	unsigned digests = args->digests;
 	enum rfs_err err;
 
-	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_WRITE, &at)))
-		return err;
-	if ((err = conditions_hold(rq, &args->conditions, object_head(&at), false)))
+	if ((err = target_judge(core, rq, args, &bucket)))
 		return err;
 	if (args->payload_sha256_known)
 		digests |= DIGEST_BIT(DIGEST_SHA256);
@@ -35,8 +54,8 @@ object_put_begin(struct core *core, struct request *rq, const struct object_put_
 	put->core = core;
 	put->rq = rq;
 	put->args = *args;
-	put->bucket = at.bucket;
-	put->writer = content_writer_new(core->storage, rq, &at.bucket, digests);
+	put->bucket = bucket;
+	put->writer = content_writer_new(core->storage, rq, &bucket, digests);
 	*out = put;
 	return RFS_OK;
 }
@@ -136,7 +155,7 @@ object_put_finish(struct object_put *put, const struct digest_claim *claims, siz
 	if ((err = content_seal(put->writer)))
 		goto out;
 	version_describe(put, out);
-	err = version_publish(put, out);
+	err = put->args.upload.len ? upload_part_publish(put->core, put->rq, &put->args, put->writer, out) : version_publish(put, out);
 out:
 	content_writer_free(put->writer, err == RFS_OK);
 	free(put);

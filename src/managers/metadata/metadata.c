@@ -269,14 +269,19 @@ feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket
 }
 
 void
-purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content)
+purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content)
 {
 	struct buf value;
 
-	if (content->kind == CONTENT_EMPTY)
-		return;
 	buf_init(&value, b->arena);
-	buf_u8(&value, 1);
+	buf_u8(&value, (uint8_t)state);
 	content_encode(&value, content);
 	batch_put(b, key_purge(b->arena, bucket->id, content->data_id), buf_bytes(&value));
+}
+
+void
+purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content)
+{
+	if (content->kind != CONTENT_EMPTY)
+		purge_put(b, bucket, PURGE_DEAD, content);
 }

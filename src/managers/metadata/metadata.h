@@ -79,7 +79,17 @@ enum rfs_err name_remove(struct metadata *m, struct request *rq, struct batch *b
 void feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,
 	const struct version *version);
 
-/* Content that no row names any more: a purge row, which the reaper empties in bounded batches. */
+/*
+ * Content that no row names any more: a purge row, which the reaper empties in bounded batches. Its value begins with the state; DEAD and STAGED are followed by
+ * the content, UPLOAD by the upload's id and the numbers of the parts whose contents live on (varint count, varints).
+ */
+enum purge_state {
+	PURGE_DEAD = 1,   /* no row names the content */
+	PURGE_STAGED = 2, /* it is being written, or was when a process before this one ended */
+	PURGE_UPLOAD = 3, /* the upload is over: its parts' rows go */
+};
+void purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content);
+/* DEAD, unless the content is empty. */
 void purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content);
 /* Takes a bucket in which something was purged since it was last given; false: none. */
 bool metadata_purged(struct metadata *m, uint64_t *bucket);

@@ -183,17 +183,32 @@ segments_read(struct content_reader *r, const struct content *c, uint64_t at, ui
 		(unsigned long long)c->data_id, block);
 }
 
-static enum rfs_err
-parts_read(struct content_reader *r)
+enum rfs_err
+content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts, size_t *count)
 {
 	struct row row;
 	enum rfs_err err;
 
-	if (r->parts)
-		return RFS_OK;
-	if ((err = metadata_get(r->storage->metadata, r->rq, key_parts(r->rq->arena, r->bucket.id, r->content.data_id), &row)))
+	if ((err = metadata_get(s->metadata, rq, key_parts(rq->arena, bucket->id, content->data_id), &row)))
 		return err;
-	return row.found ? parts_decode(r->rq->arena, row.value, &r->parts, &r->part_count) : RFS_ERR_NOT_FOUND;
+	return row.found ? parts_decode(rq->arena, row.value, parts, count) : RFS_ERR_NOT_FOUND;
+}
+
+enum rfs_err
+content_part(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t number, uint64_t *offset,
+	uint64_t *length)
+{
+	struct part_ref whole = { .end = content->size }, *parts = &whole;
+	size_t count = 1;
+	enum rfs_err err;
+
+	if (content->kind == CONTENT_PARTS && (err = content_parts(s, rq, bucket, content, &parts, &count)))
+		return err;
+	if (number < 1 || number > count)
+		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "the object has %zu parts", count);
+	*offset = number > 1 ? parts[number - 2].end : 0;
+	*length = parts[number - 1].end - *offset;
+	return RFS_OK;
 }
 
 /* The block or segments that hold byte `at`; `at` becomes an offset in it, `len` is clipped to it. */
@@ -207,7 +222,7 @@ leaf_find(struct content_reader *r, struct content *leaf, uint64_t *at, uint64_t
 	*leaf = r->content;
 	if (r->content.kind != CONTENT_PARTS)
 		return RFS_OK;
-	if ((err = parts_read(r)))
+	if (!r->parts && (err = content_parts(r->storage, r->rq, &r->bucket, &r->content, &r->parts, &r->part_count)))
 		return err;
 	for (high = r->part_count; low < high;) {
 		size_t middle = (low + high) / 2;

@@ -1,6 +1,8 @@
 /* content_share.c: a copy within a bucket: a second content on the same blocks, for the price of references; see storage.h. [worker] */
 #include "managers/storage/storage_int.h"
 
+#define PARTS_AT_ONCE 64 /* the index of parts is written anew for each so many */
+
 static struct bytes
 references_key(struct arena *a, const struct bucket_row *bucket, uint64_t first)
 {
@@ -44,24 +46,17 @@ segment_share(struct storage *s, struct request *rq, const struct bucket_row *bu
 	return err;
 }
 
-/* Copies the segment rows of `from` under a staged data id, one bounded batch each. */
+/* Copies the segment rows of `from` under the data id of `to`, one bounded batch each. */
 static enum rfs_err
-segments_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from, const struct content *to,
-	uint64_t *staged_serial)
+segments_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from, const struct content *to)
 {
-	struct batch *b = batch_new(bucket->id);
 	struct bytes next = key_segment(rq->arena, bucket->id, from->data_id, 0);
 	struct bytes end = key_segment(rq->arena, bucket->id, from->data_id + 1, 0);
 	struct row_page page = { .more = true };
-	enum rfs_err err;
+	enum rfs_err err = RFS_OK;
 
-	purge_row(b, bucket, PURGE_STAGED, to);
-	err = metadata_commit(s->metadata, rq, b);
-	*staged_serial = b->serial;
-	batch_free(b);
 	while (!err && page.more) {
-		if ((err = metadata_scan(s->metadata, rq, next, end, 64, false, &page)))
-			break;
+		err = metadata_scan(s->metadata, rq, next, end, 64, false, &page);
 		for (size_t i = 0; !err && i < page.count; i++) {
 			uint64_t number = load_be64(page.rows[i].key.data + 17);
 
@@ -72,29 +67,120 @@ segments_share(struct storage *s, struct request *rq, const struct bucket_row *b
 	return err;
 }
 
-enum rfs_err
-content_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct content *from, struct content *out)
+/*
+ * Parts [from, to) of the copy: the index is written with them before their segments are shared, so that whatever stops us, the reaper finds all
+ * that was taken.
+ */
+static enum rfs_err
+parts_share_some(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct part_ref *source, struct part_ref *copy, size_t from,
+	size_t to, uint64_t data_id)
 {
-	uint64_t staged_serial;
-	struct bytes key;
+	struct batch *b = batch_new(bucket->id);
+	struct buf index;
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = from; !err && i < to; i++) {
+		copy[i] = source[i];
+		if (source[i].content.kind == CONTENT_EMPTY)
+			continue;
+		err = metadata_number(s->metadata, rq, 1, &copy[i].content.data_id);
+		if (!err && source[i].content.kind == CONTENT_BLOCK)
+			err = run_refer(s, rq, bucket, b, source[i].content.block);
+	}
+	if (!err) {
+		buf_init(&index, b->arena);
+		parts_encode(&index, copy, to);
+		batch_put(b, key_parts(b->arena, bucket->id, data_id), buf_bytes(&index));
+		err = metadata_commit(s->metadata, rq, b);
+	}
+	for (size_t i = from; !err && i < to; i++)
+		if (source[i].content.kind == CONTENT_SEGMENTS)
+			err = segments_share(s, rq, bucket, &source[i].content, &copy[i].content);
+	batch_free(b);
+	return err;
+}
+
+static enum rfs_err
+parts_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from, const struct content *to)
+{
+	struct part_ref *source, *copy;
+	size_t count;
 	enum rfs_err err;
 
-	*out = *from;
-	if (from->kind == CONTENT_EMPTY)
-		return RFS_OK;
-	if (from->kind == CONTENT_PARTS)
-		return request_fail(rq, RFS_ERR_NOT_IMPLEMENTED, "copying an object that was made of parts");
-	if ((err = metadata_number(s->metadata, rq, 1, &out->data_id)))
+	if ((err = content_parts(s, rq, bucket, from, &source, &count)))
 		return err;
-	if (from->kind == CONTENT_BLOCK)
-		return run_refer(s, rq, bucket, b, from->block);
-	storage_pin(s, from->data_id);
-	err = segments_share(s, rq, bucket, from, out, &staged_serial);
-	storage_unpin(s, from->data_id);
+	copy = ARENA_ARRAY(rq->arena, struct part_ref, count + 1);
+	for (size_t i = 0; !err && i < count; i += PARTS_AT_ONCE)
+		err = parts_share_some(s, rq, bucket, source, copy, i, i + PARTS_AT_ONCE < count ? i + PARTS_AT_ONCE : count, to->data_id);
+	return err;
+}
+
+static void
+content_unshare(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint64_t staged_serial)
+{
+	struct batch *b = batch_new(bucket->id);
+
+	/* If this fails, the next start reaps it. */
+	batch_check(b, key_purge(b->arena, bucket->id, content->data_id), staged_serial);
+	purge_put(b, bucket, PURGE_DEAD, content);
+	(void)!metadata_commit(s->metadata, rq, b);
+	batch_free(b);
+}
+
+static enum rfs_err
+staged_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from, const struct content *to,
+	uint64_t *staged_serial)
+{
+	struct batch *b = batch_new(bucket->id);
+	enum rfs_err err;
+
+	purge_put(b, bucket, PURGE_STAGED, to);
+	err = metadata_commit(s->metadata, rq, b);
+	*staged_serial = b->serial;
+	batch_free(b);
 	if (err)
 		return err;
-	key = key_purge(b->arena, bucket->id, out->data_id);
-	batch_check(b, key, staged_serial);
+	err = from->kind == CONTENT_SEGMENTS ? segments_share(s, rq, bucket, from, to) : parts_share(s, rq, bucket, from, to);
+	if (err)
+		content_unshare(s, rq, bucket, to, *staged_serial);
+	return err;
+}
+
+enum rfs_err
+content_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct content *from, struct content_share *share)
+{
+	struct bytes key;
+	enum rfs_err err = RFS_OK;
+
+	if (share->staged_serial && !(share->from.data_id == from->data_id && share->from.kind == from->kind)) {
+		content_unshare(s, rq, bucket, &share->content, share->staged_serial);
+		share->staged_serial = 0;
+	}
+	if (!share->staged_serial) {
+		share->from = share->content = *from;
+		if (from->kind == CONTENT_EMPTY)
+			return RFS_OK;
+		if ((err = metadata_number(s->metadata, rq, 1, &share->content.data_id)))
+			return err;
+		if (from->kind == CONTENT_BLOCK)
+			return run_refer(s, rq, bucket, b, from->block);
+		storage_pin(s, from->data_id);
+		err = staged_share(s, rq, bucket, from, &share->content, &share->staged_serial);
+		storage_unpin(s, from->data_id);
+		if (err) {
+			share->staged_serial = 0;
+			return err;
+		}
+	}
+	key = key_purge(b->arena, bucket->id, share->content.data_id);
+	batch_check(b, key, share->staged_serial);
 	batch_delete(b, key);
 	return RFS_OK;
+}
+
+void
+content_share_end(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct content_share *share, bool published)
+{
+	if (share->staged_serial && !published)
+		content_unshare(s, rq, bucket, &share->content, share->staged_serial);
 }

@@ -105,7 +105,7 @@ stage_begin(struct content_writer *w)
 		return err;
 	w->content.kind = CONTENT_SEGMENTS;
 	b = batch_new(w->bucket.id);
-	purge_row(b, &w->bucket, PURGE_STAGED, &w->content);
+	purge_put(b, &w->bucket, PURGE_STAGED, &w->content);
 	err = metadata_commit(w->storage->metadata, w->rq, b);
 	w->staged = !err;
 	w->staged_serial = b->serial;
@@ -292,7 +292,7 @@ stage_abandon(struct content_writer *w)
 	struct batch *b = batch_new(w->bucket.id);
 
 	batch_check(b, key_purge(b->arena, w->bucket.id, w->content.data_id), w->staged_serial);
-	purge_row(b, &w->bucket, PURGE_DEAD, &w->content);
+	purge_put(b, &w->bucket, PURGE_DEAD, &w->content);
 	(void)!metadata_commit(w->storage->metadata, w->rq, b);
 	batch_free(b);
 }

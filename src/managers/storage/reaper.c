@@ -10,17 +10,6 @@
 
 #define REAP_PAGE 256
 
-void
-purge_row(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content)
-{
-	struct buf value;
-
-	buf_init(&value, b->arena);
-	buf_u8(&value, (uint8_t)state);
-	content_encode(&value, content);
-	batch_put(b, key_purge(b->arena, bucket->id, content->data_id), buf_bytes(&value));
-}
-
 /* One reference less to a run; the last one takes its row. */
 static enum rfs_err
 run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first)
@@ -123,30 +112,77 @@ content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batc
 	return RFS_ERR_DAMAGED;
 }
 
+/* Is `number` among the parts whose contents live on? `r` stands before their count. */
+static bool
+part_lives(struct reader r, uint32_t number)
+{
+	uint64_t count = reader_varint(&r);
+
+	while (count-- && !r.failed)
+		if (reader_varint(&r) == number && !r.failed)
+			return true;
+	return false;
+}
+
+/* The rows of an upload that is over, a page a batch; a part that was not used leaves its content to be purged. */
+static enum rfs_err
+upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_t id[UPLOAD_ID_BYTES], struct reader used)
+{
+	const struct bucket_row owner = { .id = bucket };
+	struct row_page page = { .more = true };
+	enum rfs_err err = RFS_OK;
+
+	while (!err && page.more) {
+		struct batch *b = batch_new(bucket);
+
+		err = metadata_scan(s->metadata, rq, key_upload_part(rq->arena, bucket, id, 0), key_upload_part(rq->arena, bucket, id, UINT32_MAX), REAP_PAGE,
+			false, &page);
+		for (size_t i = 0; !err && i < page.count; i++) {
+			struct part_row part;
+
+			err = part_decode(page.rows[i].value, &part);
+			if (!err && !part_lives(used, part.number))
+				purge_add(b, &owner, &part.content);
+			batch_check(b, page.rows[i].key, page.rows[i].serial);
+			batch_delete(b, page.rows[i].key);
+		}
+		if (!err && page.count)
+			err = metadata_commit(s->metadata, rq, b);
+		batch_free(b);
+	}
+	return err;
+}
+
 static enum rfs_err
 purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool staged_too)
 {
 	struct content content;
 	struct reader r;
-	struct batch *b;
+	struct bytes id;
+	struct batch *b = batch_new(bucket);
 	uint8_t state;
-	enum rfs_err err;
+	enum rfs_err err = RFS_OK;
 
 	reader_init(&r, row->value);
 	state = reader_u8(&r);
-	if (!content_decode(&r, &content))
-		return request_fail(rq, RFS_ERR_DAMAGED, "reading a purge row");
-	if ((state == PURGE_STAGED && !staged_too) || storage_is_pinned(s, content.data_id))
-		return RFS_OK;
-	b = batch_new(bucket);
-	err = content_drop(s, rq, bucket, b, &content);
+	if (state == PURGE_UPLOAD) {
+		id = reader_bytes(&r, UPLOAD_ID_BYTES);
+		err = r.failed ? RFS_ERR_DAMAGED : upload_reap(s, rq, bucket, id.data, r);
+	} else if (!content_decode(&r, &content)) {
+		err = RFS_ERR_DAMAGED;
+	} else if ((state == PURGE_STAGED && !staged_too) || storage_is_pinned(s, content.data_id)) {
+		goto out;
+	} else {
+		err = content_drop(s, rq, bucket, b, &content);
+	}
 	if (!err) {
 		batch_check(b, row->key, row->serial);
 		batch_delete(b, row->key);
 		err = metadata_commit(s->metadata, rq, b);
 	}
+out:
 	batch_free(b);
-	return err;
+	return err == RFS_ERR_DAMAGED ? request_fail(rq, err, "reading a purge row") : err;
 }
 
 static bool

@@ -46,11 +46,22 @@ struct content_reader *content_reader_new(struct storage *s, struct request *rq,
 enum rfs_err content_read(struct content_reader *r, struct slice *out) RFS_MUST_CHECK;
 void content_reader_free(struct content_reader *r);
 
+/* Where part `number` (from 1) of a content lies. INVALID_ARGUMENT: it has no such part; a content without parts has part 1. */
+enum rfs_err content_part(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t number,
+	uint64_t *offset, uint64_t *length) RFS_MUST_CHECK;
+
 /*
- * A second content with the same bytes, in the same bucket: references, no bytes. Adds to the batch what takes the references; for more than one block the
- * rows are staged first, like a writer's.
+ * A second content with the same bytes, in the same bucket: references, no bytes. content_share adds to the batch what takes the references; it is called once for each
+ * attempt to commit, with the same (at first zeroed) struct. For more than one block the rows are staged first, like a writer's. NOT_FOUND: `from` has gone.
  */
+struct content_share {
+	struct content content; /* the new one */
+	struct content from;
+	uint64_t staged_serial;
+};
 enum rfs_err content_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct content *from,
-	struct content *out) RFS_MUST_CHECK;
+	struct content_share *share) RFS_MUST_CHECK;
+/* After the last attempt. */
+void content_share_end(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct content_share *share, bool published);
 
 #endif

@@ -36,13 +36,9 @@ void storage_pin(struct storage *s, uint64_t data_id);
 void storage_unpin(struct storage *s, uint64_t data_id);
 bool storage_is_pinned(struct storage *s, uint64_t data_id);
 
-/* A purge row's first byte. */
-enum purge_state {
-	PURGE_DEAD = 1,   /* no row names the content */
-	PURGE_STAGED = 2, /* it is being written, by this process or was when a process before it ended */
-};
-
-void purge_row(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content);
+/* The parts row of a CONTENT_PARTS. NOT_FOUND */
+enum rfs_err content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts,
+	size_t *count) RFS_MUST_CHECK;
 
 /* --- frames.c: a block's payload ----------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,247 @@
+/*
+ * upload_complete.c: parts become an object, without touching their bytes. [worker]
+ *
+ * First the upload's row says COMPLETING: a part that is being put meanwhile CHECKs that row and is refused, so the parts stand still. Then one batch publishes the
+ * index of parts and the object's head, and leaves the parts' rows to the reaper. A list that does not hold puts the upload back to OPEN; a crash in between
+ * leaves it COMPLETING, where Complete and Abort go on.
+ */
+#include "core/core_int.h"
+
+#define PARTS_PAGE 1000
+
+struct completion {
+	struct core *core;
+	struct request *rq;
+	const struct upload_complete_args *args;
+	struct upload_at at;
+	struct part_row *parts; /* those of the list, in its order */
+	struct part_ref *index;
+	uint64_t size;
+};
+
+/* PUT of the upload's row with another state; at->row and serial follow. */
+static enum rfs_err
+state_set(struct completion *c, enum upload_state state)
+{
+	struct batch *b = batch_new(c->at.bucket.id);
+	struct buf value;
+	enum rfs_err err;
+
+	c->at.upload.state = state;
+	buf_init(&value, b->arena);
+	upload_encode(&value, &c->at.upload);
+	bucket_check(b, &c->at.bucket);
+	batch_check(b, c->at.key, c->at.row.serial);
+	batch_put(b, c->at.key, buf_bytes(&value));
+	err = metadata_commit(c->core->metadata, c->rq, b);
+	if (!err)
+		c->at.row.serial = b->serial;
+	batch_free(b);
+	return err;
+}
+
+/* All parts that there are, by number. */
+static enum rfs_err
+parts_read(struct completion *c, struct part_row *all, size_t *count)
+{
+	struct request *rq = c->rq;
+	struct bytes next = key_upload_part(rq->arena, c->at.bucket.id, c->at.id, 0);
+	struct bytes end = key_upload_part(rq->arena, c->at.bucket.id, c->at.id, UINT32_MAX);
+	struct row_page page = { .more = true };
+	enum rfs_err err;
+
+	*count = 0;
+	while (page.more) {
+		if ((err = metadata_scan(c->core->metadata, rq, next, end, PARTS_PAGE, false, &page)))
+			return err;
+		for (size_t i = 0; i < page.count && *count < UPLOAD_PARTS_MAX; i++, (*count)++) {
+			if ((err = part_decode(page.rows[i].value, &all[*count])))
+				return err;
+			next = key_upload_part(rq->arena, c->at.bucket.id, c->at.id, all[*count].number + 1);
+		}
+	}
+	return RFS_OK;
+}
+
+static bool
+claim_matches(const struct upload_part_claim *claim, const struct part_row *part)
+{
+	struct bytes etag = claim->etag;
+	uint8_t md5_bytes[16];
+
+	if (etag.len >= 2 && etag.data[0] == '"' && etag.data[etag.len - 1] == '"')
+		etag = bytes_sub(etag, 1, etag.len - 2);
+	if (etag.len != 32 || !hex_decode(etag, md5_bytes, 16) || memcmp(md5_bytes, part->md5, 16) != 0)
+		return false;
+	if (!claim->has_checksum)
+		return true;
+	return part->has_checksum && part->checksum == claim->checksum.digest &&
+	       memcmp(part->checksum_value.bytes, claim->checksum.value.bytes, digest_size(part->checksum)) == 0;
+}
+
+/* The client's list against the parts that there are. */
+static enum rfs_err
+list_verify(struct completion *c)
+{
+	const struct upload_complete_args *args = c->args;
+	struct arena *a = c->rq->arena;
+	struct part_row *all = ARENA_ARRAY(a, struct part_row, UPLOAD_PARTS_MAX);
+	size_t count, at = 0;
+	enum rfs_err err;
+
+	if (!args->part_count || args->part_count > UPLOAD_PARTS_MAX)
+		return RFS_ERR_MALFORMED_XML;
+	if ((err = parts_read(c, all, &count)))
+		return err;
+	c->parts = ARENA_ARRAY(a, struct part_row, args->part_count);
+	c->index = ARENA_ARRAY(a, struct part_ref, args->part_count);
+	for (size_t i = 0; i < args->part_count; i++) {
+		if (i && args->parts[i].number <= args->parts[i - 1].number)
+			return RFS_ERR_INVALID_PART_ORDER;
+		while (at < count && all[at].number < args->parts[i].number)
+			at++;
+		if (at == count || all[at].number != args->parts[i].number || !claim_matches(&args->parts[i], &all[at]))
+			return request_fail(c->rq, RFS_ERR_INVALID_PART, "part %u was not uploaded, or is another one than the list says", args->parts[i].number);
+		if (i + 1 < args->part_count && all[at].content.size < UPLOAD_PART_MIN_BYTES)
+			return RFS_ERR_ENTITY_TOO_SMALL;
+		c->parts[i] = all[at];
+		c->size += all[at].content.size;
+		c->index[i] = (struct part_ref){ .end = c->size, .content = all[at].content };
+	}
+	if (args->size >= 0 && (uint64_t)args->size != c->size)
+		return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "the parts have %llu bytes together", (unsigned long long)c->size);
+	return RFS_OK;
+}
+
+/* "A multipart ETag": MD5 of the parts' MD5s, a hyphen, how many. */
+static void
+etag_make(struct completion *c, struct version *v)
+{
+	struct buf all;
+	uint8_t sum[16];
+	char hex[33];
+	char *text;
+
+	buf_init(&all, c->rq->arena);
+	for (size_t i = 0; i < c->args->part_count; i++)
+		buf_put(&all, c->parts[i].md5, 16);
+	md5(buf_bytes(&all), sum);
+	hex_encode(bytes_of(sum, 16), hex);
+	text = arena_printf(c->rq->arena, "%s-%zu", hex, c->args->part_count);
+	v->etag = bytes_str(text);
+}
+
+static void
+checksum_combine(struct completion *c, enum digest which, struct digest_value *out)
+{
+	uint64_t sum = 0;
+	size_t bytes = digest_size(which);
+
+	for (size_t i = 0; i < c->args->part_count; i++) {
+		uint64_t part = 0, len = c->parts[i].content.size;
+
+		for (size_t k = 0; k < bytes; k++)
+			part = part << 8 | c->parts[i].checksum_value.bytes[k];
+		if (which == DIGEST_CRC32)
+			sum = crc32_ieee_combine((uint32_t)sum, (uint32_t)part, len);
+		else if (which == DIGEST_CRC32C)
+			sum = crc32c_combine((uint32_t)sum, (uint32_t)part, len);
+		else
+			sum = crc64nvme_combine(sum, part, len);
+	}
+	for (size_t k = 0; k < bytes; k++)
+		out->bytes[k] = (uint8_t)(sum >> 8 * (bytes - 1 - k));
+}
+
+/* The object's checksum from the parts': combined (FULL_OBJECT), or that of their concatenation (COMPOSITE). */
+static enum rfs_err
+checksum_make(struct completion *c, struct version *v)
+{
+	const struct upload_row *upload = &c->at.upload;
+	struct digester *d;
+
+	if (!upload->has_checksum)
+		return RFS_OK;
+	for (size_t i = 0; i < c->args->part_count; i++)
+		if (!c->parts[i].has_checksum || c->parts[i].checksum != upload->checksum)
+			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "part %u has no checksum of the upload's kind", c->parts[i].number);
+	v->has_checksum = true;
+	v->checksum = upload->checksum;
+	v->checksum_type = upload->checksum_type;
+	if (upload->checksum_type == CHECKSUM_FULL_OBJECT) {
+		checksum_combine(c, upload->checksum, &v->checksum_value);
+	} else {
+		d = digester_new(DIGEST_BIT(upload->checksum));
+		for (size_t i = 0; i < c->args->part_count; i++)
+			digester_update(d, c->parts[i].checksum_value.bytes, digest_size(upload->checksum));
+		digester_value(d, upload->checksum, &v->checksum_value);
+		digester_free(d);
+	}
+	if (c->args->has_checksum && (c->args->checksum.digest != v->checksum ||
+					     memcmp(c->args->checksum.value.bytes, v->checksum_value.bytes, digest_size(v->checksum)) != 0))
+		return RFS_ERR_BAD_DIGEST;
+	return RFS_OK;
+}
+
+static enum rfs_err
+object_publish(struct completion *c, struct version *v)
+{
+	struct core *core = c->core;
+	struct request *rq = c->rq;
+	struct batch *b = batch_new(c->at.bucket.id);
+	unsigned attempt = 0;
+	enum rfs_err err;
+
+	do {
+		struct object_at at;
+		struct buf index;
+
+		batch_reset(b);
+		request_clear_error(rq);
+		if ((err = object_resolve(core, rq, c->args->bucket, c->args->key, OP_OBJECT_WRITE, &at)) ||
+			(err = conditions_hold(rq, &c->args->conditions, object_head(&at), false)))
+			break;
+		bucket_check(b, &at.bucket);
+		buf_init(&index, b->arena);
+		parts_encode(&index, c->index, c->args->part_count);
+		batch_put(b, key_parts(b->arena, at.bucket.id, v->content.data_id), buf_bytes(&index));
+		if ((err = name_put(core->metadata, rq, b, &at.bucket, &at.name, v)) ||
+			(err = upload_end(core, rq, b, &c->at, c->args->parts, c->args->part_count)))
+			break;
+		feed_append(b, rq, &at.bucket, CHANGE_PUT, c->args->key, v);
+		err = metadata_commit(core->metadata, rq, b);
+		v->serial = b->serial;
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	batch_free(b);
+	return err;
+}
+
+enum rfs_err
+upload_complete(struct core *core, struct request *rq, const struct upload_complete_args *args, struct version *out)
+{
+	struct completion c = { .core = core, .rq = rq, .args = args };
+	unsigned attempt = 0;
+	enum rfs_err err;
+
+	do {
+		request_clear_error(rq);
+		if ((err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &c.at)))
+			return err;
+		err = state_set(&c, UPLOAD_COMPLETING);
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	if (err)
+		return err;
+	*out = c.at.upload.version;
+	if ((err = list_verify(&c)) || (err = checksum_make(&c, out)))
+		goto reopen;
+	etag_make(&c, out);
+	out->parts = (uint32_t)args->part_count;
+	out->content = (struct content){ .kind = c.size ? CONTENT_PARTS : CONTENT_EMPTY, .size = c.size };
+	if ((err = metadata_number(core->metadata, rq, 1, &out->content.data_id)) || (err = object_publish(&c, out)))
+		goto reopen;
+	return RFS_OK;
+reopen:
+	/* If this fails too, the upload stays COMPLETING: nothing is lost, and the client may complete or abort it. */
+	(void)!state_set(&c, UPLOAD_OPEN);
+	return err;
+}
