@@ -1,4 +1,5 @@
-/* batch.c: building a batch. The lists grow in the batch's own arena; a limit that is passed is remembered, not reported. [any] */
+/* batch.c: building a batch. The lists grow in the batch's own arena; a limit that is passed is remembered, not
+ * reported. [any] */
 #include "drivers/batch.h"
 #include "base/clock.h"
 #include <stdlib.h>
@@ -70,9 +71,7 @@ op_new(struct batch *b, enum batch_op_kind kind, struct bytes key, struct bytes 
 	op->kind = kind;
 	b->bytes += key.len + value.len;
 	if (b->op_count >= BATCH_MAX_OPS || b->bytes > BATCH_MAX_BYTES) {
-		b->overflow = true; /* the slot is used again, and the bytes are not copied */
-		if (b->op_count + 1 < b->op_capacity && b->op_count < BATCH_MAX_OPS)
-			b->op_count++;
+		b->overflow = true; /* the slot is not counted, and the bytes are not copied */
 		return op;
 	}
 	b->op_count++;

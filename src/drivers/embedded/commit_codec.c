@@ -1,6 +1,6 @@
 /*
- * commit_codec.c: a batch as the payload of its COMMIT record, and back (docs/format/volume.md). The decoder reads what a disk gave: every
- * length is checked. [any]
+ * commit_codec.c: a batch as the payload of its COMMIT record, and back (docs/format/volume.md). The decoder reads what
+ * a disk gave: every length is checked. [any]
  */
 #include "drivers/embedded/embedded_int.h"
 
@@ -72,15 +72,16 @@ commit_encode(const struct batch *b, const struct commit_record *blocks, uint64_
 	}
 }
 
-static bool
-blocks_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batch *b, struct bytes key, struct bytes value)
+static struct batch_op *
+blocks_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batch *b, struct bytes key,
+	struct bytes value)
 {
 	uint64_t count = reader_varint(r), back, len;
 	struct batch_block *blocks;
 	struct bytes stored;
 
 	if (r->failed || count > reader_left(r)) /* each takes more than a byte */
-		return false;
+		return NULL;
 	blocks = ARENA_ARRAY(b->arena, struct batch_block, count ? count : 1);
 	for (uint64_t i = 0; i < count; i++) {
 		bool is_stored = reader_u8(r) != 0;
@@ -90,18 +91,17 @@ blocks_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct 
 		if (is_stored) {
 			stored = reader_bytes(r, BLOCK_LOCATION_BYTES);
 			if (r->failed)
-				return false;
+				return NULL;
 			memcpy(blocks[i].location.bytes, stored.data, BLOCK_LOCATION_BYTES);
 			continue;
 		}
 		back = reader_varint(r);
 		len = reader_varint(r);
 		if (r->failed || len > BLOCK_MAX_BYTES || back > commit_offset || back < record_bytes(len))
-			return false;
+			return NULL;
 		location_encode(volume, (uint32_t)len, commit_offset - back + RECORD_HEADER_BYTES, &blocks[i].location);
 	}
-	batch_blocks(b, key, value, blocks, count);
-	return !r->failed;
+	return r->failed ? NULL : batch_blocks(b, key, value, blocks, count);
 }
 
 static bool
@@ -110,6 +110,7 @@ op_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batc
 	static const struct bytes none;
 	uint8_t kind = reader_u8(r), slot = reader_u8(r);
 	struct bytes key = reader_field(r), value = none;
+	struct batch_op *op;
 
 	if (kind != BATCH_ADD && kind != BATCH_MAX && kind != BATCH_DELETE)
 		value = kind == BATCH_CHECK || kind == BATCH_EXPECT ? none : reader_field(r);
@@ -135,10 +136,10 @@ op_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batc
 		batch_append(b, bytes_sub(key, 0, key.len - 8), value);
 		return slot == SLOT_SERIAL;
 	case BATCH_BLOCKS:
-		if (!blocks_decode(r, volume, commit_offset, b, key, value))
-			return false;
-		b->ops[b->op_count - 1].slot = (enum batch_slot)slot;
-		return true;
+		op = blocks_decode(r, volume, commit_offset, b, key, value);
+		if (op)
+			op->slot = (enum batch_slot)slot;
+		return op != NULL;
 	default:
 		return false;
 	}

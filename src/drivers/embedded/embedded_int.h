@@ -1,5 +1,6 @@
 /*
- * embedded_int.h: the embedded driver inside. The journal is the store; RocksDB is an index over it (docs/format/volume.md).
+ * embedded_int.h: the embedded driver inside. The journal is the store; RocksDB is an index over it
+ * (docs/format/volume.md).
  *
  * The way of a commit, and its threads:
  *
@@ -75,9 +76,11 @@ struct record_header {
 void superblock_encode(const struct superblock *s, uint8_t out[SUPERBLOCK_BYTES]);
 /* UNSUPPORTED_FORMAT: another magic or a later version; DAMAGED: the checksum. */
 enum rfs_err superblock_decode(const uint8_t in[SUPERBLOCK_BYTES], struct superblock *out) RFS_MUST_CHECK;
-void record_header_encode(const struct record_header *h, uint64_t offset, uint64_t generation, uint8_t out[RECORD_HEADER_BYTES]);
+void record_header_encode(
+	const struct record_header *h, uint64_t offset, uint64_t generation, uint8_t out[RECORD_HEADER_BYTES]);
 /* False: no valid header of this place and volume. */
-bool record_header_decode(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t generation, struct record_header *out);
+bool record_header_decode(
+	const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t generation, struct record_header *out);
 uint64_t record_padding(uint64_t length);
 /* Header, payload, padding and footer. */
 uint64_t record_bytes(uint64_t length);
@@ -101,8 +104,8 @@ struct volume {
 	uint32_t number;
 	int fd;
 	uint64_t generation;
-	unsigned pins;     /* under cache lock */
-	uint64_t used;     /* tick of the last use */
+	unsigned pins; /* under cache lock */
+	uint64_t used; /* tick of the last use */
 };
 
 struct volume_cache {
@@ -155,7 +158,8 @@ struct latch_table {
 
 void latch_table_init(struct latch_table *t);
 void latch_table_fini(struct latch_table *t);
-/* Sorts the holds and merges equal ones to the strongest. True: all are held. False: parked, and later on the ready list. */
+/* Sorts the holds and merges equal ones to the strongest. True: all are held. False: parked, and later on the ready
+ * list. */
 bool latch_acquire(struct latch_table *t, struct commit *c);
 void latch_release(struct latch_table *t, struct commit *c);
 /* The next batch that was parked and now holds all; NULL when stopped. Blocks. */
@@ -168,12 +172,12 @@ struct counter_use;
 
 /* A counter, or a bucket's state (value: last serial; feed: last feed serial). */
 struct cell {
-	struct cell *chain;          /* table lock */
-	struct cell *older, *newer;  /* table lock: unpinned cells, oldest first */
-	unsigned pins;               /* table lock */
-	bool loaded;                 /* table lock */
-	uint64_t value, feed;        /* the committer's once loaded */
-	uint64_t evaluation;         /* the committer's: the group that changed it last */
+	struct cell *chain;         /* table lock */
+	struct cell *older, *newer; /* table lock: unpinned cells, oldest first */
+	unsigned pins;              /* table lock */
+	bool loaded;                /* table lock */
+	uint64_t value, feed;       /* the committer's once loaded */
+	uint64_t evaluation;        /* the committer's: the group that changed it last */
 	struct counter_use *last_use;
 	struct commit *last_commit;
 	uint64_t hash;
@@ -245,7 +249,8 @@ struct commit {
 
 /* ---- COMMIT payload (commit_codec.c) ---- */
 
-/* Without CHECKs and EXPECTs. Blocks with payload are told by the distance from the COMMIT record back to their record. */
+/* Without CHECKs and EXPECTs. Blocks with payload are told by the distance from the COMMIT record back to their record.
+ */
 void commit_encode(const struct batch *b, const struct commit_record *blocks, uint64_t commit_offset, struct buf *out);
 /* Into an empty batch; blocks get their location from the COMMIT's place. False: not well-formed. */
 bool commit_decode(struct bytes payload, uint32_t volume, uint64_t commit_offset, struct batch *out);
@@ -277,13 +282,15 @@ struct index {
 enum rfs_err index_open(struct index *ix, const char *path, size_t cache_bytes, char *error) RFS_MUST_CHECK;
 void index_close(struct index *ix);
 enum rfs_err index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;
-enum rfs_err index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
-	struct row_page *out) RFS_MUST_CHECK;
+enum rfs_err index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes to, size_t limit,
+	bool reverse, struct row_page *out) RFS_MUST_CHECK;
 /* The row's serial; 0: no such row. */
 enum rfs_err index_serial(struct index *ix, struct bytes key, uint64_t *out) RFS_MUST_CHECK;
 /* Up to two numbers behind the tag; zeros when there is no row. */
 enum rfs_err index_numbers(struct index *ix, struct bytes key, uint64_t out[2], bool *found) RFS_MUST_CHECK;
 enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) RFS_MUST_CHECK;
+/* Adds the position to a write. */
+void index_put_applied(rocksdb_writebatch_t *wb, const struct position *p);
 enum rfs_err index_write(struct index *ix, rocksdb_writebatch_t *wb) RFS_MUST_CHECK;
 enum rfs_err index_flush_wal(struct index *ix) RFS_MUST_CHECK;
 
@@ -312,8 +319,8 @@ struct applier {
 	unsigned pending;
 	bool stop;
 	pthread_t thread;
-	rocksdb_writebatch_t *wb;  /* apply thread */
-	uint64_t epoch;            /* apply thread: the newest of batch ids */
+	rocksdb_writebatch_t *wb; /* apply thread */
+	uint64_t epoch;           /* apply thread: the newest of batch ids */
 };
 
 /* Writes a group's effects; also used by recovery. Does not complete the commits. */
@@ -356,7 +363,8 @@ struct journal {
 
 void *committer_main(void *embedded);
 void commit_enqueue(struct embedded *e, struct commit *c);
-/* Gives serial and counter values; false: an EXPECT failed, nothing changed. `replay`: EXPECTs held already and the serial is known. */
+/* Gives serial and counter values; false: an EXPECT failed, nothing changed. `replay`: EXPECTs held already and the
+ * serial is known. */
 bool commit_evaluate(struct embedded *e, struct commit *c, bool replay);
 /* A new volume to write to, naming its predecessor (0: none). */
 enum rfs_err journal_start_volume(struct embedded *e, uint64_t predecessor, uint64_t predecessor_end) RFS_MUST_CHECK;
@@ -401,12 +409,13 @@ struct bulk {
 	struct bulk_volume *volumes; /* newest first */
 };
 
-enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
-	size_t len, struct slice *out);
-enum rfs_err bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct slice *parts,
-	size_t count, struct block_ticket *out);
+enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t number,
+	const struct block_location *location, uint64_t offset, size_t len, struct slice *out);
+enum rfs_err bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
+	const struct slice *parts, size_t count, struct block_ticket *out);
 enum rfs_err bulk_wait(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);
-enum rfs_err bulk_remove(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
+enum rfs_err bulk_remove(
+	struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
 enum rfs_err bulk_close(struct embedded *e);
 
 /* ---- the driver ---- */

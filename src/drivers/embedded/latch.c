@@ -1,9 +1,10 @@
 /*
  * latch.c: latches on 64-bit hashes of keys: shared or exclusive, owned by batches, first come first served.
  *
- * A batch takes its latches in the order of their hashes, so no two wait for each other. One that must wait is parked in the latch's queue;
- * whoever releases the latch takes the next ones on its behalf, and when it holds all, it is put on the ready list. Two keys of one hash share
- * a latch: that costs concurrency, never correctness. [worker, resume, apply]
+ * A batch takes its latches in the order of their hashes, so no two wait for each other. One that must wait is parked
+ * in the latch's queue; whoever releases the latch takes the next ones on its behalf, and when it holds all, it is put
+ * on the ready list. Two keys of one hash share a latch: that costs concurrency, never correctness. [worker, resume,
+ * apply]
  */
 #include "drivers/embedded/embedded_int.h"
 #include <stdlib.h>
@@ -11,8 +12,8 @@
 struct latch {
 	struct latch *chain;
 	uint64_t hash;
-	unsigned shared;  /* holders */
-	bool exclusive;   /* held so */
+	unsigned shared; /* holders */
+	bool exclusive;  /* held so */
 	struct commit *waiting, **waiting_tail;
 };
 

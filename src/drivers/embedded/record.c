@@ -59,7 +59,8 @@ header_crc(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t gene
 }
 
 void
-record_header_encode(const struct record_header *h, uint64_t offset, uint64_t generation, uint8_t out[RECORD_HEADER_BYTES])
+record_header_encode(
+	const struct record_header *h, uint64_t offset, uint64_t generation, uint8_t out[RECORD_HEADER_BYTES])
 {
 	out[4] = h->type;
 	out[5] = h->flags;
@@ -76,7 +77,8 @@ record_header_encode(const struct record_header *h, uint64_t offset, uint64_t ge
 }
 
 bool
-record_header_decode(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t generation, struct record_header *out)
+record_header_decode(
+	const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t generation, struct record_header *out)
 {
 	if (in[4] < RECORD_BLOCK || in[4] > RECORD_CHECKPOINT || load_u32(in) != header_crc(in, offset, generation))
 		return false;

@@ -1,8 +1,8 @@
 /*
  * volume.c: volume files: their making, their listing, and the cache of those open for reading.
  *
- * A volume is made under a temporary name with its superblock and its first zeros, synced, renamed, and the directory is synced: so a file
- * ending in .vol has a superblock, and one that fails its checksum is damage. [any, may block]
+ * A volume is made under a temporary name with its superblock and its first zeros, synced, renamed, and the directory
+ * is synced: so a file ending in .vol has a superblock, and one that fails its checksum is damage. [any, may block]
  */
 #include "base/clock.h"
 #include "base/hash.h"
@@ -159,9 +159,11 @@ volume_inspect(struct embedded *e, uint64_t number, struct volume_info *info, ch
 
 	err = read_superblock(e, number, &fd, &info->super);
 	if (err) {
-		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number, error_face(err)->text);
+		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number,
+			error_face(err)->text);
 	} else if (info->super.number != number || (e->has_store && memcmp(info->super.store, e->store, 16) != 0)) {
-		snprintf(error, ERROR_BYTES, "volume %016llx belongs to another place or store", (unsigned long long)number);
+		snprintf(error, ERROR_BYTES, "volume %016llx belongs to another place or store",
+			(unsigned long long)number);
 		err = RFS_ERR_DAMAGED;
 	} else if (fstat(fd, &st) != 0) {
 		err = error_from_errno(errno);
@@ -181,7 +183,8 @@ parse_name(const char *name, const char *suffix, uint64_t *number)
 {
 	uint8_t id[8];
 
-	if (strlen(name) != 16 + strlen(suffix) || strcmp(name + 16, suffix) != 0 || !hex_decode(bytes_of(name, 16), id, 8))
+	if (strlen(name) != 16 + strlen(suffix) || strcmp(name + 16, suffix) != 0 ||
+		!hex_decode(bytes_of(name, 16), id, 8))
 		return false;
 	*number = load_be64(id);
 	return true;

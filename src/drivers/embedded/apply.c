@@ -1,0 +1,268 @@
+/*
+ * apply.c: the apply thread: a synced group becomes one RocksDB write, and its batches are given back to their owners.
+ *
+ * RocksDB gets absolute values of counters, and of a counter changed several times in a group only the last. The order
+ * inside the write is the order of the log. [apply]
+ */
+#include "base/log.h"
+#include "drivers/embedded/embedded_int.h"
+#include <stdlib.h>
+
+/* Groups synced and not yet applied; the committer waits at this many. */
+#define GROUPS_PENDING 8
+
+#define PARTS_MOST 4
+
+/* Pieces of a key or a value, put together by RocksDB. */
+struct parts {
+	const char *data[PARTS_MOST];
+	size_t len[PARTS_MOST];
+	int count;
+};
+
+static void
+parts_add(struct parts *p, const void *data, size_t len)
+{
+	p->data[p->count] = data;
+	p->len[p->count++] = len;
+}
+
+static void
+key_parts(const struct commit *c, const struct batch_op *op, uint8_t slot[8], struct parts *out)
+{
+	out->count = 0;
+	if (op->slot == SLOT_NONE) {
+		parts_add(out, op->key.data, op->key.len);
+		return;
+	}
+	store_be64(slot, op->slot == SLOT_SERIAL ? c->serial : ~c->serial);
+	parts_add(out, op->key.data, op->key.len - 8);
+	parts_add(out, slot, 8);
+}
+
+static void
+put_parts(rocksdb_writebatch_t *wb, const struct parts *key, const struct parts *value)
+{
+	rocksdb_writebatch_putv(wb, key->count, key->data, key->len, value->count, value->data, value->len);
+}
+
+/* The places of a BLOCKS operation's blocks; those that went with the batch lie before its COMMIT, in order. */
+static uint8_t *
+block_locations(const struct commit *c, const struct batch_op *op, size_t *record)
+{
+	uint8_t *out = xmalloc(op->block_count * BLOCK_LOCATION_BYTES + 1);
+	struct block_location location;
+
+	for (size_t i = 0; i < op->block_count; i++) {
+		if (op->blocks[i].stored) {
+			location = op->blocks[i].location;
+		} else {
+			location_encode(c->volume, c->records[*record].fields.length,
+				c->offset + c->records[*record].offset + RECORD_HEADER_BYTES, &location);
+			(*record)++;
+		}
+		memcpy(out + i * BLOCK_LOCATION_BYTES, location.bytes, BLOCK_LOCATION_BYTES);
+	}
+	return out;
+}
+
+static void
+apply_row(struct embedded *e, const struct commit *c, const struct batch_op *op, size_t *record)
+{
+	static const char tag = ROW_TAG_ROW;
+	uint8_t slot[8], serial[8], feed[8], *locations = NULL;
+	struct parts key, value = {.count = 0};
+
+	key_parts(c, op, slot, &key);
+	parts_add(&value, &tag, 1);
+	parts_add(&value, op->value.data, op->value.len);
+	if (op->kind == BATCH_APPEND) {
+		store_u64(feed, c->previous_feed);
+		parts_add(&value, feed, 8);
+	} else if (op->kind == BATCH_BLOCKS) {
+		locations = block_locations(c, op, record);
+		parts_add(&value, locations, op->block_count * BLOCK_LOCATION_BYTES);
+	}
+	store_u64(serial, c->serial);
+	parts_add(&value, serial, 8);
+	put_parts(e->applier.wb, &key, &value);
+	free(locations);
+}
+
+static void
+apply_counters(struct embedded *e, const struct commit *c)
+{
+	uint8_t value[9] = {ROW_TAG_COUNTER};
+
+	for (size_t i = 0; i < c->use_count; i++) {
+		const struct counter_use *use = &c->uses[i];
+		const struct bytes *key = &c->batch->ops[use->op].key;
+
+		if (use->superseded || c->batch->ops[use->op].kind == BATCH_EXPECT)
+			continue;
+		if (use->value == 0) {
+			rocksdb_writebatch_delete(e->applier.wb, (const char *)key->data, key->len);
+			continue;
+		}
+		store_u64(value + 1, use->value);
+		rocksdb_writebatch_put(
+			e->applier.wb, (const char *)key->data, key->len, (const char *)value, sizeof(value));
+	}
+}
+
+/* The bucket's state and the memory of the batch's id; ids of epochs before the last are forgotten when an epoch
+ * begins. */
+static void
+apply_own_rows(struct embedded *e, const struct commit *c)
+{
+	uint64_t epoch = (uint64_t)(c->time_ns / BATCH_ID_EPOCH_NS);
+	uint8_t state[DRIVER_KEY_BYTES], value[17], from[ID_KEY_BYTES], to[ID_KEY_BYTES];
+	static const uint8_t none[16];
+
+	if (epoch > e->applier.epoch) {
+		e->applier.epoch = epoch;
+		key_batch_id(0, 0, none, from);
+		key_batch_id(epoch - 1, 0, none, to);
+		rocksdb_writebatch_delete_range(
+			e->applier.wb, (const char *)from, sizeof(from), (const char *)to, sizeof(to));
+	}
+	value[0] = ROW_TAG_ID;
+	store_u64(value + 1, c->serial);
+	store_u64(value + 9, (uint64_t)c->time_ns);
+	key_batch_id(epoch, c->batch->bucket, c->batch->id, from);
+	rocksdb_writebatch_put(e->applier.wb, (const char *)from, sizeof(from), (const char *)value, sizeof(value));
+	if (c->bucket_superseded)
+		return;
+	value[0] = ROW_TAG_STATE;
+	store_u64(value + 1, c->serial);
+	store_u64(value + 9, c->has_append ? c->serial : c->previous_feed);
+	key_state(c->batch->bucket, state);
+	rocksdb_writebatch_put(e->applier.wb, (const char *)state, sizeof(state), (const char *)value, sizeof(value));
+}
+
+static void
+apply_commit(struct embedded *e, const struct commit *c)
+{
+	size_t record = 0;
+
+	for (size_t i = 0; i < c->batch->op_count; i++) {
+		const struct batch_op *op = &c->batch->ops[i];
+
+		switch (op->kind) {
+		case BATCH_PUT:
+		case BATCH_APPEND:
+		case BATCH_BLOCKS:
+			apply_row(e, c, op, &record);
+			break;
+		case BATCH_DELETE:
+			rocksdb_writebatch_delete(e->applier.wb, (const char *)op->key.data, op->key.len);
+			break;
+		case BATCH_DELETE_RANGE:
+			rocksdb_writebatch_delete_range(e->applier.wb, (const char *)op->key.data, op->key.len,
+				(const char *)op->value.data, op->value.len);
+			break;
+		default:
+			break;
+		}
+	}
+	apply_counters(e, c);
+	apply_own_rows(e, c);
+}
+
+enum rfs_err
+apply_write(struct embedded *e, struct group *g)
+{
+	rocksdb_writebatch_clear(e->applier.wb);
+	for (struct commit *c = g->first; c; c = c->next)
+		if (!c->error)
+			apply_commit(e, c);
+	index_put_applied(e->applier.wb, &g->position);
+	return index_write(&e->index, e->applier.wb);
+}
+
+enum rfs_err
+apply_position(struct embedded *e, const struct position *p)
+{
+	rocksdb_writebatch_clear(e->applier.wb);
+	index_put_applied(e->applier.wb, p);
+	return index_write(&e->index, e->applier.wb);
+}
+
+void
+apply_enqueue(struct embedded *e, struct group *g)
+{
+	struct applier *a = &e->applier;
+
+	g->next = NULL;
+	pthread_mutex_lock(&a->lock);
+	while (a->pending >= GROUPS_PENDING)
+		pthread_cond_wait(&a->room, &a->lock);
+	*a->tail = g;
+	a->tail = &g->next;
+	a->pending++;
+	pthread_cond_signal(&a->wake);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static struct group *
+next_group(struct applier *a)
+{
+	struct group *g;
+
+	pthread_mutex_lock(&a->lock);
+	while (a->queue == NULL && !a->stop)
+		pthread_cond_wait(&a->wake, &a->lock);
+	g = a->queue;
+	if (g) {
+		a->queue = g->next;
+		if (a->queue == NULL)
+			a->tail = &a->queue;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return g;
+}
+
+static void
+group_done(struct embedded *e, struct group *g, enum rfs_err err)
+{
+	struct applier *a = &e->applier;
+	struct commit *next;
+
+	for (struct commit *c = g->first; c; c = next) {
+		next = c->next;
+		commit_finish(c, c->error ? c->error : err, c->failed_op);
+	}
+	pthread_mutex_lock(&a->lock);
+	a->pending--;
+	pthread_cond_signal(&a->room);
+	pthread_mutex_unlock(&a->lock);
+	free(g);
+}
+
+void *
+apply_main(void *embedded)
+{
+	struct embedded *e = embedded;
+	enum rfs_err err;
+	struct group *g;
+	bool failed = false;
+
+	thread_role_set(THREAD_APPLY, "apply");
+	while ((g = next_group(&e->applier))) {
+		err = RFS_OK;
+		if (g->journalled && !failed && (err = apply_write(e, g))) {
+			/* What is in the journal is committed: it shows after the next open. Nothing may be applied
+			 * behind a gap. */
+			log_error(0, "apply group %llu: the index takes no writes",
+				(unsigned long long)g->position.group);
+			embedded_poison(e, "the index");
+			failed = true;
+		}
+		if (failed)
+			err = RFS_ERR_POISONED;
+		else if (g->journalled)
+			embedded_applied(e, g->bytes);
+		group_done(e, g, err);
+	}
+	return NULL;
+}

@@ -1,0 +1,358 @@
+/*
+ * embedded.c: the embedded driver's tables, its opening and closing, its lock and the flusher of RocksDB's log.
+ *
+ * DATA/lock          held (flock) while the store is open; the process id is in it
+ * DATA/volumes/      the store
+ * DATA/index/        RocksDB; can be deleted: it is rebuilt from the volumes
+ */
+#include "drivers/embedded/embedded_int.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FLUSH_SECONDS 1
+#define FLUSH_BYTES ((uint64_t)64 * 1024 * 1024)
+
+static struct embedded *
+embedded_of(struct metadata_driver *d)
+{
+	return (struct embedded *)(void *)d;
+}
+
+void
+embedded_poison(struct embedded *e, const char *what)
+{
+	if (atomic_exchange(&e->poisoned, true))
+		return;
+	metric_set(METRIC_STORE_POISONED, 1);
+	log_error(0, "%s failed: the store takes no more writes until it is opened again", what);
+}
+
+void
+embedded_applied(struct embedded *e, uint64_t bytes)
+{
+	pthread_mutex_lock(&e->flush_lock);
+	e->flush_pending += bytes;
+	if (e->flush_pending >= FLUSH_BYTES)
+		pthread_cond_signal(&e->flush_wake);
+	pthread_mutex_unlock(&e->flush_lock);
+}
+
+/* Bounds what recovery has to apply again: a second, or 64 MiB of journal. [background] */
+static void *
+flusher_main(void *embedded)
+{
+	struct embedded *e = embedded;
+	struct timespec until;
+	bool pending;
+
+	thread_role_set(THREAD_BACKGROUND, "flusher");
+	pthread_mutex_lock(&e->flush_lock);
+	while (!e->flush_stop) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += FLUSH_SECONDS;
+		while (!e->flush_stop && e->flush_pending < FLUSH_BYTES &&
+			pthread_cond_timedwait(&e->flush_wake, &e->flush_lock, &until) == 0)
+			;
+		pending = e->flush_pending != 0;
+		e->flush_pending = 0;
+		pthread_mutex_unlock(&e->flush_lock);
+		if (pending && index_flush_wal(&e->index))
+			log_warn(0, "sync the index's log: recovery will take longer");
+		pthread_mutex_lock(&e->flush_lock);
+	}
+	pthread_mutex_unlock(&e->flush_lock);
+	return NULL;
+}
+
+/* Batches that were parked go on here. */
+static void *
+resume_main(void *embedded)
+{
+	struct embedded *e = embedded;
+	struct commit *c;
+
+	thread_role_set(THREAD_WORKER, "resume");
+	while ((c = latch_next_ready(&e->latches)))
+		commit_proceed(c);
+	return NULL;
+}
+
+static enum rfs_err
+embedded_get(struct metadata_driver *d, struct request *rq, struct bytes key, struct row *out)
+{
+	return index_get(&embedded_of(d)->index, rq, key, out);
+}
+
+static enum rfs_err
+embedded_multi_get(
+	struct metadata_driver *d, struct request *rq, const struct bytes *keys, size_t count, struct row *out)
+{
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = 0; i < count && !err; i++)
+		err = index_get(&embedded_of(d)->index, rq, keys[i], &out[i]);
+	return err;
+}
+
+static enum rfs_err
+embedded_scan(struct metadata_driver *d, struct request *rq, struct bytes from, struct bytes to, size_t limit,
+	bool reverse, struct row_page *out)
+{
+	return index_scan(&embedded_of(d)->index, rq, from, to, limit, reverse, out);
+}
+
+static void
+embedded_info(struct metadata_driver *d, struct metadata_info *out)
+{
+	struct embedded *e = embedded_of(d);
+	uint64_t keys = 0, tables = 0;
+
+	rocksdb_property_int(e->index.db, "rocksdb.estimate-num-keys", &keys);
+	rocksdb_property_int(e->index.db, "rocksdb.total-sst-files-size", &tables);
+	*out = (struct metadata_info){.name = "embedded",
+		.fused = true,
+		.poisoned = atomic_load(&e->poisoned),
+		.rows_estimate = keys,
+		.bytes_on_disk = atomic_load(&e->disk_bytes) + tables};
+}
+
+static void
+stop_flusher(struct embedded *e)
+{
+	pthread_mutex_lock(&e->flush_lock);
+	e->flush_stop = true;
+	pthread_cond_signal(&e->flush_wake);
+	pthread_mutex_unlock(&e->flush_lock);
+	pthread_join(e->flush_thread, NULL);
+}
+
+static void
+stop_zeroer(struct embedded *e)
+{
+	struct journal *j = &e->journal;
+
+	pthread_mutex_lock(&j->zero_lock);
+	j->zero_stop = true;
+	pthread_cond_signal(&j->zero_wake);
+	pthread_mutex_unlock(&j->zero_lock);
+	pthread_join(j->zero_thread, NULL);
+}
+
+/* From the front of a commit's way to its end, so that nothing is lost between two threads. */
+static void
+stop_commits(struct embedded *e)
+{
+	struct journal *j = &e->journal;
+
+	latch_stop(&e->latches);
+	pthread_join(e->resume_thread, NULL);
+	pthread_mutex_lock(&j->queue_lock);
+	j->stop = true;
+	pthread_cond_signal(&j->queue_wake);
+	pthread_mutex_unlock(&j->queue_lock);
+	pthread_join(j->thread, NULL);
+	pthread_mutex_lock(&e->applier.lock);
+	e->applier.stop = true;
+	pthread_cond_signal(&e->applier.wake);
+	pthread_mutex_unlock(&e->applier.lock);
+	pthread_join(e->applier.thread, NULL);
+}
+
+static void
+embedded_free(struct embedded *e)
+{
+	if (e->applier.wb)
+		rocksdb_writebatch_destroy(e->applier.wb);
+	index_close(&e->index);
+	volume_cache_fini(&e->cache);
+	latch_table_fini(&e->latches);
+	cell_table_fini(&e->cells);
+	if (e->journal.fd >= 0)
+		close(e->journal.fd);
+	if (e->journal.zero_fd >= 0)
+		close(e->journal.zero_fd);
+	free(e->journal.iov);
+	if (e->lock_fd >= 0)
+		close(e->lock_fd);
+	free(e->data);
+	free(e);
+}
+
+static void
+embedded_close(struct metadata_driver *d)
+{
+	struct embedded *e = embedded_of(d);
+	enum rfs_err err = RFS_OK;
+
+	ASSERT_MAY_BLOCK();
+	stop_commits(e);
+	stop_flusher(e);
+	if (bulk_close(e))
+		embedded_poison(e, "closing the bulk volumes");
+	if (!atomic_load(&e->poisoned))
+		err = journal_close_clean(e);
+	stop_zeroer(e);
+	if (!err && !atomic_load(&e->poisoned))
+		err = index_flush_wal(&e->index);
+	if (err)
+		log_warn(0, "close the store: %s; the next start will recover", error_face(err)->text);
+	embedded_free(e);
+}
+
+/* Its end comes with the metadata table's. */
+static void
+embedded_storage_close(struct storage_driver *d)
+{
+}
+
+static const struct metadata_ops metadata_ops = {
+	.get = embedded_get,
+	.multi_get = embedded_multi_get,
+	.scan = embedded_scan,
+	.commit = embedded_commit,
+	.info = embedded_info,
+	.close = embedded_close,
+};
+
+static const struct storage_ops storage_ops = {
+	.put = bulk_put,
+	.wait = bulk_wait,
+	.get = block_get,
+	.remove = bulk_remove,
+	.close = embedded_storage_close,
+};
+
+/* Makes a directory, durably; false: errno says why. */
+static bool
+make_directory(const char *path)
+{
+	char parent[4096], *slash;
+
+	if (mkdir(path, 0700) != 0)
+		return errno == EEXIST;
+	snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (slash == NULL)
+		snprintf(parent, sizeof(parent), ".");
+	else
+		slash[slash == parent] = 0;
+	return !sync_directory(parent);
+}
+
+static enum rfs_err
+lock_store(struct embedded *e, char *error)
+{
+	char path[4096], pid[32];
+	int len;
+
+	snprintf(path, sizeof(path), "%s/volumes", e->data);
+	if (!make_directory(e->data) || !make_directory(path)) {
+		snprintf(error, ERROR_BYTES, "create %s: %s", path, strerror(errno));
+		return error_from_errno(errno);
+	}
+	snprintf(path, sizeof(path), "%s/lock", e->data);
+	e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (e->lock_fd < 0) {
+		snprintf(error, ERROR_BYTES, "open %s: %s", path, strerror(errno));
+		return error_from_errno(errno);
+	}
+	if (flock(e->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		memset(pid, 0, sizeof(pid));
+		if (pread(e->lock_fd, pid, sizeof(pid) - 1, 0) < 0)
+			pid[0] = 0;
+		pid[strcspn(pid, "\n")] = 0;
+		snprintf(error, ERROR_BYTES, "the store %s is in use by process %s", e->data, pid);
+		return RFS_ERR_LOCKED;
+	}
+	len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (ftruncate(e->lock_fd, 0) != 0 || pwrite(e->lock_fd, pid, (size_t)len, 0) != len)
+		log_warn(0, "write the process id to %s: %s", path, strerror(errno));
+	return RFS_OK;
+}
+
+static struct embedded *
+embedded_new(const struct config *config)
+{
+	struct embedded *e = xcalloc(1, sizeof(*e));
+	struct journal *j = &e->journal;
+
+	e->metadata.ops = &metadata_ops;
+	e->storage.ops = &storage_ops;
+	e->data = xstrdup(config->data);
+	e->volume_bytes = (uint64_t)config->journal_volume_bytes;
+	e->lock_fd = j->fd = j->zero_fd = -1;
+	e->hash_seed = random_u64();
+	volume_cache_init(&e->cache);
+	latch_table_init(&e->latches);
+	cell_table_init(&e->cells);
+	pthread_mutex_init(&j->queue_lock, NULL);
+	pthread_cond_init(&j->queue_wake, NULL);
+	j->queue_tail = &j->queue;
+	pthread_mutex_init(&j->zero_lock, NULL);
+	pthread_cond_init(&j->zero_wake, NULL);
+	pthread_cond_init(&j->zero_done, NULL);
+	pthread_mutex_init(&e->applier.lock, NULL);
+	pthread_cond_init(&e->applier.wake, NULL);
+	pthread_cond_init(&e->applier.room, NULL);
+	e->applier.tail = &e->applier.queue;
+	e->applier.wb = rocksdb_writebatch_create();
+	pthread_mutex_init(&e->bulk.lock, NULL);
+	pthread_cond_init(&e->bulk.wake, NULL);
+	pthread_mutex_init(&e->flush_lock, NULL);
+	pthread_cond_init(&e->flush_wake, NULL);
+	return e;
+}
+
+static void
+thread_start(pthread_t *thread, void *(*main)(void *), struct embedded *e)
+{
+	int failed = pthread_create(thread, NULL, main, e);
+
+	if (failed) {
+		log_error(0, "start a thread of the store: %s", strerror(failed));
+		abort();
+	}
+}
+
+enum rfs_err
+embedded_open(const struct config *config, struct store_drivers *out, char *error)
+{
+	struct embedded *e = embedded_new(config);
+	char path[4096];
+	enum rfs_err err;
+
+	error[0] = 0;
+	metric_set(METRIC_STORE_POISONED, 0);
+	if ((err = lock_store(e, error)))
+		goto out;
+	snprintf(path, sizeof(path), "%s/index", e->data);
+	if ((err = index_open(&e->index, path, (size_t)config->index_cache_bytes, error)))
+		goto out;
+	if ((err = recover(e, error)))
+		goto out;
+	thread_start(&e->journal.zero_thread, zeroer_main, e);
+	thread_start(&e->journal.thread, committer_main, e);
+	thread_start(&e->applier.thread, apply_main, e);
+	thread_start(&e->resume_thread, resume_main, e);
+	thread_start(&e->flush_thread, flusher_main, e);
+	out->metadata = &e->metadata;
+	out->storage = &e->storage;
+out:
+	if (err) {
+		if (error[0] == 0)
+			snprintf(error, ERROR_BYTES, "open the store %s: %s", e->data, error_face(err)->text);
+		log_error(0, "%s", error);
+		embedded_free(e);
+	}
+	return err;
+}

@@ -1,0 +1,355 @@
+/*
+ * index.c: RocksDB as the index over the journal. One column family; each value begins with a tag (ROW_TAG_*). Its own
+ * log is not synced with each write: what it loses in a power cut, recovery applies again from the journal. [any:
+ * reads; apply: writes]
+ */
+#include "drivers/embedded/embedded_int.h"
+#include "base/log.h"
+#include <stdio.h>
+
+#define WRITE_BUFFER_BYTES ((size_t)16 * 1024 * 1024)
+#define OPEN_FILES 512
+#define BLOOM_BITS 10
+#define READ_TIER_CACHE 1 /* kBlockCacheTier */
+
+/* C API constants without a name there. */
+#define INFO_LOG_WARN 2
+#define LZ4 4
+
+void
+key_state(uint64_t bucket, uint8_t out[DRIVER_KEY_BYTES])
+{
+	store_be64(out, bucket);
+	out[8] = 0;
+	out[9] = ROW_TAG_STATE;
+}
+
+void
+key_batch_id(uint64_t epoch, uint64_t bucket, const uint8_t id[16], uint8_t out[ID_KEY_BYTES])
+{
+	store_be64(out, 0);
+	out[8] = 0;
+	out[9] = ROW_TAG_ID;
+	store_be64(out + 10, epoch);
+	store_be64(out + 18, bucket);
+	memcpy(out + 26, id, 16);
+}
+
+/* Frees RocksDB's message. "Result incomplete" is its answer to a read that would need the disk. */
+static enum rfs_err
+index_error(char *message, const char *what)
+{
+	enum rfs_err err = RFS_ERR_IO;
+
+	if (strncmp(message, "Result incomplete", 17) == 0) {
+		err = RFS_ERR_WOULD_BLOCK;
+	} else {
+		if (strncmp(message, "Corruption", 10) == 0)
+			err = RFS_ERR_DAMAGED;
+		else if (strstr(message, "No space"))
+			err = RFS_ERR_NO_SPACE;
+		log_error(0, "%s: %s", what, message);
+	}
+	rocksdb_free(message);
+	return err;
+}
+
+static void
+set_table_options(struct index *ix, size_t cache_bytes)
+{
+	ix->table = rocksdb_block_based_options_create();
+	ix->cache = rocksdb_cache_create_lru(cache_bytes);
+	rocksdb_block_based_options_set_block_cache(ix->table, ix->cache);
+	rocksdb_block_based_options_set_filter_policy(ix->table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+	rocksdb_block_based_options_set_format_version(ix->table, 5);
+	rocksdb_block_based_options_set_block_size(ix->table, 8192);
+	rocksdb_options_set_block_based_table_factory(ix->options, ix->table);
+}
+
+static void
+set_options(struct index *ix, size_t cache_bytes)
+{
+	rocksdb_options_t *o = ix->options = rocksdb_options_create();
+
+	rocksdb_options_set_create_if_missing(o, 1);
+	rocksdb_options_set_paranoid_checks(o, 1);
+	rocksdb_options_set_write_buffer_size(o, WRITE_BUFFER_BYTES);
+	rocksdb_options_set_max_write_buffer_number(o, 2);
+	rocksdb_options_set_max_open_files(o, OPEN_FILES);
+	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+	rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
+	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	rocksdb_options_set_stats_persist_period_sec(o, 0);
+	rocksdb_options_set_info_log_level(o, INFO_LOG_WARN);
+	rocksdb_options_set_keep_log_file_num(o, 2);
+	rocksdb_options_set_max_log_file_size(o, 1024 * 1024);
+	rocksdb_options_set_max_total_wal_size(o, 4 * WRITE_BUFFER_BYTES);
+	rocksdb_options_set_max_background_jobs(o, 2);
+	rocksdb_options_set_compression(o, LZ4);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.02);
+	rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
+	rocksdb_options_set_is_fd_close_on_exec(o, 1);
+	set_table_options(ix, cache_bytes);
+}
+
+enum rfs_err
+index_open(struct index *ix, const char *path, size_t cache_bytes, char *error)
+{
+	char *message = NULL;
+
+	set_options(ix, cache_bytes);
+	ix->read = rocksdb_readoptions_create();
+	ix->read_nowait = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_read_tier(ix->read_nowait, READ_TIER_CACHE);
+	ix->write = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(ix->write, 0);
+	ix->db = rocksdb_open(ix->options, path, &message);
+	if (message) {
+		snprintf(error, ERROR_BYTES, "open the index %s: %s", path, message);
+		ix->db = NULL;
+		return index_error(message, "open the index");
+	}
+	return RFS_OK;
+}
+
+void
+index_close(struct index *ix)
+{
+	if (ix->db)
+		rocksdb_close(ix->db);
+	if (ix->options == NULL)
+		return;
+	rocksdb_readoptions_destroy(ix->read);
+	rocksdb_readoptions_destroy(ix->read_nowait);
+	rocksdb_writeoptions_destroy(ix->write);
+	rocksdb_block_based_options_destroy(ix->table);
+	rocksdb_cache_destroy(ix->cache);
+	rocksdb_options_destroy(ix->options);
+	memset(ix, 0, sizeof(*ix));
+}
+
+/* Takes a stored value apart; false: damaged. */
+static bool
+row_parse(struct arena *arena, const char *data, size_t len, struct row *out)
+{
+	size_t behind = 0;
+
+	if (len < 1)
+		return false;
+	if (data[0] == ROW_TAG_ROW) {
+		if (len < 9)
+			return false;
+		behind = 8;
+		out->serial = load_u64(data + len - 8);
+	}
+	out->value =
+		arena_copy(arena, bytes_of(data + 1, len - 1 - behind)); /* the pinned block goes back to its cache */
+	out->found = true;
+	return true;
+}
+
+static enum rfs_err
+row_damaged(const char *what)
+{
+	log_error(0, "%s: a row of the index is not well-formed", what);
+	return RFS_ERR_DAMAGED;
+}
+
+enum rfs_err
+index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out)
+{
+	rocksdb_pinnableslice_t *value;
+	char *message = NULL;
+	const char *data;
+	size_t len;
+	bool well;
+
+	memset(out, 0, sizeof(*out));
+	value = rocksdb_get_pinned(
+		ix->db, rq->may_block ? ix->read : ix->read_nowait, (const char *)key.data, key.len, &message);
+	if (message)
+		return index_error(message, "read a row");
+	if (value == NULL)
+		return RFS_OK;
+	data = rocksdb_pinnableslice_value(value, &len);
+	well = row_parse(rq->arena, data, len, out);
+	rocksdb_pinnableslice_destroy(value);
+	return well ? RFS_OK : row_damaged("read a row");
+}
+
+enum rfs_err
+index_serial(struct index *ix, struct bytes key, uint64_t *out)
+{
+	rocksdb_pinnableslice_t *value;
+	char *message = NULL;
+	const char *data;
+	bool well = true;
+	size_t len;
+
+	*out = 0;
+	value = rocksdb_get_pinned(ix->db, ix->read, (const char *)key.data, key.len, &message);
+	if (message)
+		return index_error(message, "verify a row");
+	if (value == NULL)
+		return RFS_OK;
+	data = rocksdb_pinnableslice_value(value, &len);
+	if (len >= 9 && data[0] == ROW_TAG_ROW)
+		*out = load_u64(data + len - 8);
+	else
+		well = len > 0 && data[0] != ROW_TAG_ROW;
+	rocksdb_pinnableslice_destroy(value);
+	return well ? RFS_OK : row_damaged("verify a row");
+}
+
+enum rfs_err
+index_numbers(struct index *ix, struct bytes key, uint64_t out[2], bool *found)
+{
+	rocksdb_pinnableslice_t *value;
+	char *message = NULL;
+	const char *data;
+	size_t len;
+
+	out[0] = out[1] = 0;
+	*found = false;
+	value = rocksdb_get_pinned(ix->db, ix->read, (const char *)key.data, key.len, &message);
+	if (message)
+		return index_error(message, "read a counter");
+	if (value == NULL)
+		return RFS_OK;
+	data = rocksdb_pinnableslice_value(value, &len);
+	if (len >= 9) {
+		out[0] = load_u64(data + 1);
+		out[1] = len >= 17 ? load_u64(data + 9) : 0;
+		*found = true;
+	}
+	rocksdb_pinnableslice_destroy(value);
+	return *found ? RFS_OK : row_damaged("read a counter");
+}
+
+static enum rfs_err
+scan_fill(
+	struct index *ix, struct request *rq, rocksdb_iterator_t *it, size_t limit, bool reverse, struct row_page *out)
+{
+	size_t capacity = limit < 64 ? limit : 64, len;
+	const char *data;
+	char *message = NULL;
+	struct row *grown;
+
+	out->rows = ARENA_ARRAY(rq->arena, struct row, capacity);
+	for (; rocksdb_iter_valid(it); reverse ? rocksdb_iter_prev(it) : rocksdb_iter_next(it)) {
+		if (out->count == limit) {
+			out->more = true;
+			break;
+		}
+		if (out->count == capacity) {
+			grown = ARENA_ARRAY(rq->arena, struct row, capacity * 2);
+			memcpy(grown, out->rows, capacity * sizeof(*grown));
+			out->rows = grown;
+			capacity *= 2;
+		}
+		data = rocksdb_iter_key(it, &len);
+		out->rows[out->count].key = arena_copy(rq->arena, bytes_of(data, len));
+		data = rocksdb_iter_value(it, &len);
+		if (!row_parse(rq->arena, data, len, &out->rows[out->count++]))
+			return row_damaged("scan");
+	}
+	rocksdb_iter_get_error(it, &message);
+	return message ? index_error(message, "scan") : RFS_OK;
+}
+
+enum rfs_err
+index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
+	struct row_page *out)
+{
+	rocksdb_readoptions_t *options;
+	rocksdb_iterator_t *it;
+	enum rfs_err err;
+
+	memset(out, 0, sizeof(*out));
+	if (limit == 0 || bytes_compare(from, to) >= 0)
+		return RFS_OK;
+	options = rocksdb_readoptions_create();
+	if (!rq->may_block)
+		rocksdb_readoptions_set_read_tier(options, READ_TIER_CACHE);
+	rocksdb_readoptions_set_iterate_lower_bound(options, (const char *)from.data, from.len);
+	rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)to.data, to.len);
+	it = rocksdb_create_iterator(ix->db, options);
+	if (reverse)
+		rocksdb_iter_seek_to_last(it);
+	else
+		rocksdb_iter_seek(it, (const char *)from.data, from.len);
+	err = scan_fill(ix, rq, it, limit, reverse, out);
+	rocksdb_iter_destroy(it);
+	rocksdb_readoptions_destroy(options);
+	if (err)
+		memset(out, 0, sizeof(*out));
+	return err;
+}
+
+enum rfs_err
+index_write(struct index *ix, rocksdb_writebatch_t *wb)
+{
+	char *message = NULL;
+
+	rocksdb_write(ix->db, ix->write, wb, &message);
+	return message ? index_error(message, "write the index") : RFS_OK;
+}
+
+enum rfs_err
+index_flush_wal(struct index *ix)
+{
+	char *message = NULL;
+
+	rocksdb_flush_wal(ix->db, 1, &message);
+	return message ? index_error(message, "sync the index's log") : RFS_OK;
+}
+
+/* applied := tag, clean (1), volume, offset, group, sequence, store (16) */
+#define APPLIED_BYTES (2 + 4 * 8 + 16)
+static const uint8_t applied_key[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};
+
+enum rfs_err
+index_applied(struct index *ix, struct position *out, bool *found)
+{
+	rocksdb_pinnableslice_t *value;
+	char *message = NULL;
+	const char *data;
+	size_t len;
+
+	memset(out, 0, sizeof(*out));
+	*found = false;
+	value = rocksdb_get_pinned(ix->db, ix->read, (const char *)applied_key, sizeof(applied_key), &message);
+	if (message)
+		return index_error(message, "read the applied position");
+	if (value == NULL)
+		return RFS_OK;
+	data = rocksdb_pinnableslice_value(value, &len);
+	if (len == APPLIED_BYTES && data[0] == ROW_TAG_APPLIED) {
+		*found = true;
+		out->clean = data[1] != 0;
+		out->volume = load_u64(data + 2);
+		out->offset = load_u64(data + 10);
+		out->group = load_u64(data + 18);
+		out->sequence = load_u64(data + 26);
+		memcpy(out->store, data + 34, 16);
+	}
+	rocksdb_pinnableslice_destroy(value);
+	return *found ? RFS_OK : row_damaged("read the applied position");
+}
+
+void
+index_put_applied(rocksdb_writebatch_t *wb, const struct position *p)
+{
+	uint8_t value[APPLIED_BYTES];
+
+	value[0] = ROW_TAG_APPLIED;
+	value[1] = p->clean;
+	store_u64(value + 2, p->volume);
+	store_u64(value + 10, p->offset);
+	store_u64(value + 18, p->group);
+	store_u64(value + 26, p->sequence);
+	memcpy(value + 34, p->store, 16);
+	rocksdb_writebatch_put(wb, (const char *)applied_key, sizeof(applied_key), (const char *)value, sizeof(value));
+}

@@ -1,0 +1,442 @@
+/*
+ * recovery.c: from what the disk holds to a store that is open. [init]
+ *
+ *   applied (or the first volume) --scan--> end of a volume --successor?--> next volume ... --> the end of the journal
+ *
+ * Each volume's superblock names its predecessor and that one's valid end, so a volume with a successor must be whole
+ * up to there. In the last one a bad record ends the scan: the group that was being written is torn. A valid record of
+ * a later group behind it cannot be (group n + 1 is written after n is synced) unless something acknowledged was
+ * damaged: then the store is not opened. Complete batches at the front of a torn group are kept: whole, though nobody
+ * was told. What follows is never written over: writing goes on in a new volume.
+ */
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "drivers/embedded/embedded_int.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SCAN_BUFFER ((uint64_t)4 * 1024 * 1024)
+#define APPLY_BYTES ((uint64_t)8 * 1024 * 1024)
+#define APPLY_COMMITS 4096
+
+/* A volume read front to back. */
+struct scan {
+	struct embedded *e;
+	char *error;
+	int fd;
+	const struct volume_info *info;
+	uint8_t *buffer;
+	uint64_t capacity, start, len; /* what of the file the buffer holds */
+	uint64_t offset;               /* the next record; everything before it is good */
+	uint64_t group, sequence;      /* of the last good batch */
+	bool group_complete;
+	struct group *pending; /* batches to apply */
+	size_t pending_count;
+	uint64_t commits; /* applied in all */
+};
+
+static enum rfs_err __attribute__((format(printf, 3, 4)))
+fail(struct scan *s, enum rfs_err err, const char *format, ...)
+{
+	char what[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	snprintf(s->error, ERROR_BYTES, "recover volume %016llx: %s", (unsigned long long)s->info->super.number, what);
+	return err;
+}
+
+/* The file's bytes [offset, offset + len), or NULL when they are beyond its end or cannot be read (`err` then says so).
+ */
+static const uint8_t *
+scan_bytes(struct scan *s, uint64_t offset, uint64_t len, enum rfs_err *err)
+{
+	uint64_t want;
+	ssize_t n;
+
+	if (len > s->info->size || offset > s->info->size - len)
+		return NULL;
+	if (offset >= s->start && offset + len <= s->start + s->len)
+		return s->buffer + (offset - s->start);
+	want = len > SCAN_BUFFER ? len : SCAN_BUFFER;
+	if (want > s->info->size - offset)
+		want = s->info->size - offset;
+	if (want > s->capacity) {
+		s->buffer = xrealloc(s->buffer, want);
+		s->capacity = want;
+	}
+	s->start = offset;
+	s->len = 0;
+	while (s->len < want) {
+		n = pread(s->fd, s->buffer + s->len, want - s->len, (off_t)(offset + s->len));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			*err = fail(s, n < 0 ? error_from_errno(errno) : RFS_ERR_IO, "read at %llu",
+				(unsigned long long)offset);
+			return NULL;
+		}
+		s->len += (uint64_t)n;
+	}
+	return s->buffer;
+}
+
+/* A whole, valid record at `offset`: its header and payload. */
+static bool
+scan_record(struct scan *s, uint64_t offset, struct record_header *h, struct bytes *payload, enum rfs_err *err)
+{
+	const uint8_t *at = scan_bytes(s, offset, RECORD_HEADER_BYTES, err);
+
+	if (at == NULL || !record_header_decode(at, offset, s->info->super.generation, h))
+		return false;
+	at = scan_bytes(s, offset, record_bytes(h->length), err);
+	if (at == NULL)
+		return false;
+	*payload = bytes_of(at + RECORD_HEADER_BYTES, h->length);
+	return record_tail_matches(crc32c(0, payload->data, payload->len), h->length, payload->data + payload->len);
+}
+
+/* The batch may begin here: the next one in the order of the log. */
+static bool
+follows(const struct scan *s, const struct record_header *h)
+{
+	uint64_t sequence = h->type == RECORD_EMPTY ? s->sequence : s->sequence + 1;
+
+	return h->index == 0 && h->sequence == sequence && h->group == (s->group_complete ? s->group + 1 : s->group);
+}
+
+static enum rfs_err
+apply_pending(struct scan *s)
+{
+	struct embedded *e = s->e;
+	struct commit *c, *next;
+	enum rfs_err err;
+
+	if (s->pending->first == NULL)
+		return RFS_OK;
+	e->journal.evaluation++;
+	for (c = s->pending->first; c; c = c->next)
+		(void)commit_evaluate(e, c, true);
+	s->pending->position = (struct position){
+		.volume = s->info->super.number, .offset = s->offset, .group = s->group, .sequence = s->sequence};
+	memcpy(s->pending->position.store, e->store, 16);
+	err = apply_write(e, s->pending);
+	for (c = s->pending->first; c; c = next) {
+		next = c->next;
+		cells_unpin(&e->cells, c);
+		batch_free(c->batch);
+	}
+	s->commits += s->pending_count;
+	s->pending->first = NULL;
+	s->pending->tail = &s->pending->first;
+	s->pending->bytes = 0;
+	s->pending_count = 0;
+	return err ? fail(s, err, "apply to the index") : RFS_OK;
+}
+
+static enum rfs_err
+queue_commit(struct scan *s, const struct record_header *h, struct bytes payload, uint64_t offset, uint64_t batch_start)
+{
+	struct batch *b = batch_new(h->bucket);
+	struct commit *c = ARENA_NEW(b->arena, struct commit);
+	enum rfs_err err;
+
+	c->batch = b;
+	c->driver = s->e;
+	c->volume = (uint32_t)s->info->super.number;
+	c->offset = batch_start;
+	c->serial = h->number;
+	c->previous_feed = h->previous_feed;
+	c->time_ns = h->time_ns;
+	if (!commit_decode(payload, c->volume, offset, b)) {
+		batch_free(b);
+		return fail(s, RFS_ERR_DAMAGED, "the batch at %llu is not well-formed", (unsigned long long)offset);
+	}
+	if ((err = commit_pin(c))) {
+		cells_unpin(&s->e->cells, c);
+		batch_free(b);
+		return fail(s, err, "read counters from the index");
+	}
+	*s->pending->tail = c;
+	s->pending->tail = &c->next;
+	s->pending->bytes += payload.len;
+	s->pending_count++;
+	return RFS_OK;
+}
+
+/* One batch at s->offset. False in `good`: it is not there, or not whole. */
+static enum rfs_err
+scan_batch(struct scan *s, bool *good)
+{
+	struct record_header h, first = {0};
+	struct bytes payload;
+	uint64_t at = s->offset;
+	enum rfs_err err = RFS_OK;
+
+	*good = false;
+	for (uint32_t i = 0;; i++) {
+		if (!scan_record(s, at, &h, &payload, &err))
+			return err;
+		if (i == 0)
+			first = h;
+		if (i == 0 ? !follows(s, &h)
+			   : h.index != i || h.sequence != first.sequence || h.group != first.group ||
+					h.count != first.count)
+			return RFS_OK;
+		if (h.type == RECORD_EMPTY || h.type == RECORD_COMMIT)
+			break;
+		if (h.type != RECORD_BLOCK || i + 1 >= h.count)
+			return RFS_OK;
+		at += record_bytes(h.length);
+	}
+	if (h.type == RECORD_COMMIT && (h.index + 1u != h.count || (err = queue_commit(s, &h, payload, at, s->offset))))
+		return err;
+	s->offset = at + record_bytes(h.length);
+	s->group = h.group;
+	s->sequence = h.sequence;
+	s->group_complete = (h.flags & RECORD_GROUP_LAST) != 0;
+	*good = true;
+	return RFS_OK;
+}
+
+/* Is there a record of a group later than the torn one? Its header's checksum is bound to this volume and place:
+ * nothing else looks like it. */
+static enum rfs_err
+look_for_later_groups(struct scan *s)
+{
+	uint64_t torn = s->group_complete ? s->group + 1 : s->group;
+	struct record_header h;
+	enum rfs_err err = RFS_OK;
+	const uint8_t *at;
+
+	for (uint64_t offset = s->offset; offset + RECORD_HEADER_BYTES <= s->info->size; offset += 8) {
+		if ((at = scan_bytes(s, offset, RECORD_HEADER_BYTES, &err)) == NULL)
+			return err;
+		if (load_u64(at) == 0 || load_u64(at + 24) <= torn)
+			continue;
+		if (record_header_decode(at, offset, s->info->super.generation, &h))
+			return fail(s, RFS_ERR_DAMAGED,
+				"the record at %llu is damaged, but group %llu behind it was written after it was "
+				"synced; "
+				"`restfs salvage` can rebuild the store and names what was lost",
+				(unsigned long long)s->offset, (unsigned long long)h.group);
+	}
+	return RFS_OK;
+}
+
+/* Everything from s->offset to `end` (0: to wherever the journal ends). */
+static enum rfs_err
+scan_volume(struct scan *s, uint64_t end)
+{
+	enum rfs_err err;
+	bool good = true;
+
+	while (end == 0 || s->offset < end) {
+		if ((err = scan_batch(s, &good)))
+			return err;
+		if (!good)
+			break;
+		if ((s->pending->bytes > APPLY_BYTES || s->pending_count >= APPLY_COMMITS) && s->group_complete &&
+			(err = apply_pending(s)))
+			return err;
+	}
+	if (end && s->offset != end)
+		return fail(s, RFS_ERR_DAMAGED,
+			"the record at %llu is damaged, and the volume was written up to %llu; `restfs salvage` can "
+			"rebuild the store",
+			(unsigned long long)s->offset, (unsigned long long)end);
+	if (end == 0 && (err = look_for_later_groups(s)))
+		return err;
+	return apply_pending(s);
+}
+
+static const struct volume_info *
+find_volume(const struct volume_info *list, size_t count, uint64_t number, bool successor)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct superblock *s = &list[i].super;
+
+		if (s->kind == VOLUME_JOURNAL && (successor ? s->predecessor : s->number) == number)
+			return &list[i];
+	}
+	return NULL;
+}
+
+static enum rfs_err
+scan_open(struct scan *s, const struct volume_info *info)
+{
+	char path[4096];
+
+	if (s->fd >= 0)
+		close(s->fd);
+	s->info = info;
+	s->start = s->len = 0;
+	s->fd = open(volume_path(s->e, info->super.number, ".vol", path), O_RDONLY | O_CLOEXEC);
+	return s->fd < 0 ? fail(s, error_from_errno(errno), "open: %s", strerror(errno)) : RFS_OK;
+}
+
+static enum rfs_err
+scan_journal(struct scan *s, const struct volume_info *list, size_t count)
+{
+	const struct volume_info *next;
+	enum rfs_err err;
+
+	for (;;) {
+		next = find_volume(list, count, s->info->super.number, true);
+		if ((err = scan_volume(s, next ? next->super.predecessor_end : 0)) || next == NULL)
+			return err;
+		if ((err = scan_open(s, next)))
+			return err;
+		if (next->super.first_sequence != s->sequence + 1 || next->super.first_group <= s->group)
+			return fail(s, RFS_ERR_DAMAGED, "it does not continue its predecessor");
+		s->offset = SUPERBLOCK_BYTES;
+		s->group = next->super.first_group - 1;
+		s->group_complete = true;
+	}
+}
+
+/* Where to begin: behind what the index has, or at the first volume. */
+static enum rfs_err
+find_start(struct scan *s, const struct volume_info *list, size_t count, struct position *applied)
+{
+	const struct volume_info *info;
+	enum rfs_err err;
+	bool found;
+
+	if ((err = index_applied(&s->e->index, applied, &found)))
+		return err;
+	if (found && memcmp(applied->store, s->e->store, 16) != 0) {
+		snprintf(s->error, ERROR_BYTES, "the index belongs to another store");
+		return RFS_ERR_DAMAGED;
+	}
+	info = find_volume(list, count, found ? applied->volume : 0, !found);
+	if (info == NULL) {
+		snprintf(s->error, ERROR_BYTES, "the journal's volume %016llx is missing",
+			(unsigned long long)(found ? applied->volume : 1));
+		return RFS_ERR_DAMAGED;
+	}
+	if ((err = scan_open(s, info)))
+		return err;
+	s->offset = found ? applied->offset : SUPERBLOCK_BYTES;
+	s->group = found ? applied->group : info->super.first_group - 1;
+	s->sequence = found ? applied->sequence : info->super.first_sequence - 1;
+	s->group_complete = true;
+	if (s->offset > info->size)
+		return fail(s, RFS_ERR_DAMAGED, "it ends before what the index has of it");
+	return RFS_OK;
+}
+
+/* Goes on in the volume of a clean close; its mark is taken away, durably, before anything is written. */
+static enum rfs_err
+continue_volume(struct scan *s, const struct position *applied)
+{
+	struct journal *j = &s->e->journal;
+	struct position dirty = *applied;
+	struct volume *pinned;
+	char path[4096];
+	enum rfs_err err;
+
+	dirty.clean = false;
+	if ((err = apply_position(s->e, &dirty)) || (err = index_flush_wal(&s->e->index)))
+		return err;
+	j->fd = open(volume_path(s->e, applied->volume, ".vol", path), O_RDWR | O_CLOEXEC);
+	if (j->fd < 0)
+		return fail(s, error_from_errno(errno), "open: %s", strerror(errno));
+	j->volume = (uint32_t)applied->volume;
+	j->generation = s->info->super.generation;
+	if ((err = volume_pin(s->e, j->volume, true, &pinned)))
+		return err;
+	volume_unpin(s->e, pinned);
+	atomic_store(&j->offset, s->offset);
+	zeroer_switch(s->e, j->fd, s->info->size > s->offset ? s->info->size : s->offset);
+	return RFS_OK;
+}
+
+/* The tail behind the valid end is of no use: the successor's superblock says where it is. */
+static void
+drop_tail(struct embedded *e, uint64_t number, uint64_t end)
+{
+	char path[4096];
+
+	if (truncate(volume_path(e, number, ".vol", path), (off_t)end) != 0)
+		log_warn(0, "give back the unused end of %s: %s", path, strerror(errno));
+}
+
+static enum rfs_err
+create_store(struct embedded *e, char *error)
+{
+	struct position applied;
+	enum rfs_err err;
+	bool found;
+
+	if ((err = index_applied(&e->index, &applied, &found)))
+		return err;
+	if (found) {
+		snprintf(error, ERROR_BYTES, "there is an index, but the journal's volumes are missing");
+		return RFS_ERR_DAMAGED;
+	}
+	uuid_v7(e->store);
+	e->has_store = true;
+	e->journal.group = e->journal.sequence = 1;
+	if ((err = journal_start_volume(e, 0, 0)))
+		snprintf(error, ERROR_BYTES, "create the first volume: %s", error_face(err)->text);
+	return err;
+}
+
+static enum rfs_err
+recover_list(struct scan *s, const struct volume_info *list, size_t count)
+{
+	struct embedded *e = s->e;
+	int64_t start = clock_monotonic_ns();
+	struct position applied;
+	uint64_t from;
+	enum rfs_err err;
+
+	if ((err = find_start(s, list, count, &applied)))
+		return err;
+	from = s->offset;
+	if ((err = scan_journal(s, list, count)))
+		return err;
+	e->journal.group = s->group + 1;
+	e->journal.sequence = s->sequence + 1;
+	if (applied.clean && s->info->super.number == applied.volume && s->offset == from)
+		return continue_volume(s, &applied);
+	log_info(0, "recovered: %llu batches applied in %lld ms; the journal ended in volume %016llx at %llu",
+		(unsigned long long)s->commits, (long long)((clock_monotonic_ns() - start) / 1000000),
+		(unsigned long long)s->info->super.number, (unsigned long long)s->offset);
+	if ((err = journal_start_volume(e, s->info->super.number, s->offset)))
+		return fail(s, err, "start its successor");
+	drop_tail(e, s->info->super.number, s->offset);
+	return RFS_OK;
+}
+
+enum rfs_err
+recover(struct embedded *e, char *error)
+{
+	struct scan s = {.e = e, .error = error, .fd = -1};
+	struct volume_info *list = NULL;
+	struct group pending = {0};
+	size_t count = 0;
+	enum rfs_err err;
+
+	s.pending = &pending;
+	pending.tail = &pending.first;
+	if ((err = volume_list(e, &list, &count, error)))
+		goto out;
+	atomic_store(&e->next_volume, count ? list[count - 1].super.number + 1 : 1);
+	for (size_t i = 0; i < count; i++)
+		atomic_fetch_add(&e->disk_bytes, list[i].size);
+	err = count ? recover_list(&s, list, count) : create_store(e, error);
+out:
+	if (s.fd >= 0)
+		close(s.fd);
+	free(s.buffer);
+	free(list);
+	return err;
+}
