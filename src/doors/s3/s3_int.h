@@ -84,6 +84,7 @@ struct s3_reply {
 	struct slice bytes;  /* or the first bytes of an object */
 	bool has_length;     /* `length` is the whole body's, of which `bytes` is the beginning */
 	uint64_t length;
+	uint64_t sent; /* of it */
 	/* The next bytes of a long body; empty at the end. [worker] */
 	enum rfs_err (*next)(struct s3_exchange *ex, struct slice *out);
 };
@@ -101,7 +102,7 @@ struct s3_cors_answer {
 
 /* A streamed body on its way in. */
 struct s3_receive {
-	struct slice pieces[S3_PIECES_MAX]; /* what the worker's step takes */
+	struct slice *pieces; /* what the worker's step takes, at most S3_PIECES_MAX; NULL until a body is read */
 	size_t piece_count;
 	bool begun;    /* sink->begin has succeeded, neither finish nor abort was called */
 	bool is_last;  /* no piece comes after these */
@@ -109,7 +110,7 @@ struct s3_receive {
 };
 
 struct s3_door {
-	struct http_door http; /* first: the server knows this part */
+	struct http_door http;
 	struct core *core;
 	const struct config *config;
 };

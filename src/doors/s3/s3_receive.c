@@ -99,6 +99,8 @@ read_done(struct http_exchange *x)
 		s3_exchange_answer(ex);
 		return;
 	}
+	if (!r->pieces)
+		r->pieces = ARENA_ARRAY(ex->rq->arena, struct slice, S3_PIECES_MAX);
 	r->piece_count = http_body_take(x, r->pieces, S3_PIECES_MAX);
 	r->is_last = http_body_ended(x) && http_body_buffered(x) == 0;
 	http_work(x, step, step_done);

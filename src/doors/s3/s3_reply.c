@@ -104,6 +104,22 @@ send_head(struct s3_exchange *ex)
 
 static void stream_drained(struct http_exchange *x);
 
+/* An empty part: there is nothing more, and HTTP sees whether that is what was promised. */
+static void
+stream_send(struct s3_exchange *ex, struct slice part)
+{
+	struct s3_reply *r = &ex->reply;
+	bool is_last = part.len == 0 || r->sent + part.len >= r->length;
+
+	r->sent += part.len;
+	if (part.len)
+		http_reply_send(ex->http, part);
+	if (is_last)
+		http_reply_end(ex->http);
+	else
+		http_reply_on_drain(ex->http, DRAIN_BELOW, stream_drained);
+}
+
 static void
 stream_read(struct http_exchange *x)
 {
@@ -123,12 +139,7 @@ stream_read_done(struct http_exchange *x)
 		http_reply_abort(x);
 		return;
 	}
-	if (ex->next_part.len == 0) {
-		http_reply_end(x);
-		return;
-	}
-	http_reply_send(x, slice_take(&ex->next_part));
-	http_reply_on_drain(x, DRAIN_BELOW, stream_drained);
+	stream_send(ex, slice_take(&ex->next_part));
 }
 
 static void
@@ -159,8 +170,7 @@ s3_reply_send(struct s3_exchange *ex)
 		http_reply_head(x, status, r->has_length ? (int64_t)r->length : 0);
 	} else if (r->has_length && r->bytes.len < r->length) {
 		http_reply_begin(x, status, (int64_t)r->length);
-		http_reply_send(x, slice_take(&r->bytes));
-		http_reply_on_drain(x, DRAIN_BELOW, stream_drained);
+		stream_send(ex, slice_take(&r->bytes));
 	} else {
 		http_reply(x, status, slice_take(&r->bytes));
 	}
