@@ -145,7 +145,7 @@ rpc_answer(struct rpc *rpc, struct request *rq, struct bytes text, struct buf *o
 	json_error_t error;
 	json_t *call, *answer;
 
-	call = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &error);
+	call = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!call) {
 		request_clear_error(rq);
 		request_fail(rq, RFS_ERR_PARSE_ERROR, "the request is not valid JSON: %s", error.text);
