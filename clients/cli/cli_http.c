@@ -40,6 +40,15 @@ struct endpoint {
 
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
+static void
+timeouts_set(int fd)
+{
+	struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+}
+
 /* Through the directory's descriptor: a socket's path may only have 107 bytes. */
 static bool
 connect_socket(struct cli *cli, struct connection *c)
@@ -52,6 +61,7 @@ connect_socket(struct cli *cli, struct connection *c)
 			strerror(errno));
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/admin.sock", directory);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	timeouts_set(c->fd);
 	error = c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof(address)) != 0 ? errno : 0;
 	close(directory);
 	if (error)
@@ -115,7 +125,6 @@ static bool
 connect_network(struct cli *cli, const struct endpoint *to, struct connection *c)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL, *a;
-	struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
 	int error = getaddrinfo(to->host, to->port, &hints, &found), connect_error = 0;
 
 	if (error)
@@ -124,8 +133,7 @@ connect_network(struct cli *cli, const struct endpoint *to, struct connection *c
 		c->fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
 		if (c->fd < 0)
 			continue;
-		setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-		setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		timeouts_set(c->fd);
 		if (connect(c->fd, a->ai_addr, a->ai_addrlen) != 0) {
 			connect_error = errno;
 			close(c->fd);

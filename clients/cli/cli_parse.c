@@ -272,7 +272,7 @@ cli_help(const char *words)
 
 		if (strncmp(c->words, words, strlen(words)) != 0)
 			continue;
-		printf("  restfs %s ", c->words);
+		printf("  restfs %s%s", c->words, c->arguments[0] ? " " : "");
 		arguments_print(c->arguments);
 		printf("\n      %s\n", c->help);
 	}
