@@ -257,13 +257,13 @@ lock_store(struct embedded *e, char *error)
 
 	snprintf(path, sizeof(path), "%s/volumes", e->data);
 	if (!make_directory(e->data) || !make_directory(path)) {
-		snprintf(error, ERROR_BYTES, "create %s: %s", path, strerror(errno));
+		snprintf(error, ERROR_BYTES, "create %.400s: %s", path, strerror(errno));
 		return error_from_errno(errno);
 	}
 	snprintf(path, sizeof(path), "%s/lock", e->data);
 	e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (e->lock_fd < 0) {
-		snprintf(error, ERROR_BYTES, "open %s: %s", path, strerror(errno));
+		snprintf(error, ERROR_BYTES, "open %.400s: %s", path, strerror(errno));
 		return error_from_errno(errno);
 	}
 	if (flock(e->lock_fd, LOCK_EX | LOCK_NB) != 0) {
@@ -271,7 +271,7 @@ lock_store(struct embedded *e, char *error)
 		if (pread(e->lock_fd, pid, sizeof(pid) - 1, 0) < 0)
 			pid[0] = 0;
 		pid[strcspn(pid, "\n")] = 0;
-		snprintf(error, ERROR_BYTES, "the store %s is in use by process %s", e->data, pid);
+		snprintf(error, ERROR_BYTES, "the store %.400s is in use by process %s", e->data, pid);
 		return RFS_ERR_LOCKED;
 	}
 	len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
@@ -350,7 +350,7 @@ embedded_open(const struct config *config, struct store_drivers *out, char *erro
 out:
 	if (err) {
 		if (error[0] == 0)
-			snprintf(error, ERROR_BYTES, "open the store %s: %s", e->data, error_face(err)->text);
+			snprintf(error, ERROR_BYTES, "open the store %.400s: %s", e->data, error_face(err)->text);
 		log_error(0, "%s", error);
 		embedded_free(e);
 	}

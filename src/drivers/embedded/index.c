@@ -107,7 +107,7 @@ index_open(struct index *ix, const char *path, size_t cache_bytes, char *error)
 	rocksdb_writeoptions_set_sync(ix->write, 0);
 	ix->db = rocksdb_open(ix->options, path, &message);
 	if (message) {
-		snprintf(error, ERROR_BYTES, "open the index %s: %s", path, message);
+		snprintf(error, ERROR_BYTES, "open the index %.200s: %s", path, message);
 		ix->db = NULL;
 		return index_error(message, "open the index");
 	}

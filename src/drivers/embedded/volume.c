@@ -204,7 +204,7 @@ volume_list(struct embedded *e, struct volume_info **out, size_t *count, char *e
 	snprintf(path, sizeof(path), "%s/volumes", e->data);
 	dir = opendir(path);
 	if (dir == NULL) {
-		snprintf(error, ERROR_BYTES, "list %s: %s", path, strerror(errno));
+		snprintf(error, ERROR_BYTES, "list %.400s: %s", path, strerror(errno));
 		return error_from_errno(errno);
 	}
 	while (!err && (entry = readdir(dir))) {
