@@ -103,6 +103,8 @@ plan_checksum_headers(struct s3_exchange *ex)
 {
 	enum rfs_err err;
 
+	if (ex->op->flags & S3_OBJECT_CHECKSUM)
+		return RFS_OK;
 	for (enum digest d = 0; d < DIGEST_COUNT; d++) {
 		const struct s3_checksum_name *name = s3_checksum_of(d);
 		struct bytes text = name ? s3_header(ex, name->header) : (struct bytes){0};

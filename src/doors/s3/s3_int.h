@@ -23,6 +23,7 @@ enum s3_level { S3_SERVICE, S3_BUCKET, S3_OBJECT };
 #define S3_DOCUMENT 2u
 #define S3_STREAM 4u
 #define S3_PUBLIC 8u
+#define S3_OBJECT_CHECKSUM 16u
 
 struct s3_exchange;
 
@@ -273,6 +274,18 @@ s3_exchange_of(struct http_exchange *x)
 void s3_error_reply(struct s3_exchange *ex, enum rfs_err error);
 /* The face's text, or the detail that was recorded. */
 const char *s3_error_message(const struct s3_exchange *ex, enum rfs_err error);
+
+/* --- s3_upload.c */
+
+/* uploadId and partNumber. INVALID_ARGUMENT, NO_SUCH_UPLOAD. */
+enum rfs_err s3_read_part_name(struct s3_exchange *ex, struct bytes *upload, uint32_t *number) RFS_MUST_CHECK;
+
+/* --- s3_object_copy.c */
+
+/* x-amz-copy-source and x-amz-source-expected-bucket-owner. INVALID_ARGUMENT, KEY_TOO_LONG, NO_SUCH_VERSION, ACCESS_DENIED. */
+enum rfs_err s3_read_source(struct s3_exchange *ex, struct bytes *bucket, struct bytes *key) RFS_MUST_CHECK;
+/* The answer of a copy: ETag, time and checksum in `root`. */
+void s3_write_copied(struct s3_exchange *ex, const char *root, const struct version *version);
 
 /* --- s3_acl.c
  * -------------------------------------------------------------------------------------------------------------------

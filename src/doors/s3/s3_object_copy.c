@@ -2,11 +2,12 @@
 #include "doors/s3/s3_int.h"
 
 /* x-amz-copy-source: "/bucket/key" or "bucket/key", percent-encoded, perhaps with "?versionId=". */
-static enum rfs_err
-read_source(struct s3_exchange *ex, struct bytes *bucket, struct bytes *key)
+enum rfs_err
+s3_read_source(struct s3_exchange *ex, struct bytes *bucket, struct bytes *key)
 {
 	struct bytes source = s3_header(ex, "x-amz-copy-source"), version = {0};
 	size_t mark = bytes_find(source, '?', 0), slash;
+	enum rfs_err err;
 	static const char text[] = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey";
 
 	if (mark != SIZE_MAX && bytes_starts_with(bytes_sub(source, mark, SIZE_MAX), BYTES_LITERAL("?versionId="))) {
@@ -26,7 +27,9 @@ read_source(struct s3_exchange *ex, struct bytes *bucket, struct bytes *key)
 	*key = bytes_sub(source, slash + 1, SIZE_MAX);
 	if (key->len > S3_KEY_MAX)
 		return request_fail(ex->rq, RFS_ERR_KEY_TOO_LONG, "Your key is too long");
-	return s3_check_version_id(ex, version);
+	if ((err = s3_check_version_id(ex, version)))
+		return err;
+	return s3_check_owner(ex, "x-amz-source-expected-bucket-owner", *bucket);
 }
 
 /* COPY (the standard) or REPLACE. */
@@ -66,9 +69,7 @@ read_args(struct s3_exchange *ex, struct object_copy_args *args)
 	bool replace_tags; /* there are none on either side */
 	enum rfs_err err;
 
-	if ((err = read_source(ex, &args->from_bucket, &args->from_key)))
-		return err;
-	if ((err = s3_check_owner(ex, "x-amz-source-expected-bucket-owner", args->from_bucket)))
+	if ((err = s3_read_source(ex, &args->from_bucket, &args->from_key)))
 		return err;
 	if ((err = read_directive(ex, "x-amz-metadata-directive", &args->replace_metadata)))
 		return err;
@@ -85,12 +86,25 @@ read_args(struct s3_exchange *ex, struct object_copy_args *args)
 	return read_checksum(ex, &args->to);
 }
 
+void
+s3_write_copied(struct s3_exchange *ex, const char *root, const struct version *version)
+{
+	struct buf *xml = s3_reply_xml(ex, root);
+
+	xml_date(xml, "LastModified", version->modified_ns);
+	xml_etag(xml, "ETag", version->etag);
+	if (version->has_checksum && s3_checksum_of(version->checksum)) {
+		xml_string(xml, "ChecksumType", s3_checksum_type_text(version));
+		xml_string(xml, s3_checksum_of(version->checksum)->element, s3_checksum_text(ex->rq->arena, version));
+	}
+	xml_close(xml, root);
+}
+
 enum rfs_err
 s3_copy_object(struct s3_exchange *ex)
 {
 	struct object_copy_args args = {0};
 	struct version version = {0};
-	struct buf *xml;
 	enum rfs_err err;
 
 	if ((err = read_args(ex, &args)))
@@ -101,13 +115,6 @@ s3_copy_object(struct s3_exchange *ex)
 						      source */
 	if (err)
 		return err;
-	xml = s3_reply_xml(ex, "CopyObjectResult");
-	xml_date(xml, "LastModified", version.modified_ns);
-	xml_etag(xml, "ETag", version.etag);
-	if (version.has_checksum && s3_checksum_of(version.checksum)) {
-		xml_string(xml, "ChecksumType", s3_checksum_type_text(&version));
-		xml_string(xml, s3_checksum_of(version.checksum)->element, s3_checksum_text(ex->rq->arena, &version));
-	}
-	xml_close(xml, "CopyObjectResult");
+	s3_write_copied(ex, "CopyObjectResult", &version);
 	return RFS_OK;
 }

@@ -1,4 +1,4 @@
-/* s3_object_put.c: PutObject (Amazon S3 API reference). */
+/* s3_object_put.c: PutObject and UploadPart (Amazon S3 API reference): a body into core. */
 #include "doors/s3/s3_int.h"
 
 struct put_state {
@@ -49,24 +49,18 @@ put_abort(struct s3_exchange *ex)
 
 static const struct s3_sink put_sink = {put_begin, put_write, put_finish, put_abort};
 
-/* [any] Reads the headers; the body then goes into the sink. */
-enum rfs_err
-s3_put_object(struct s3_exchange *ex)
+/* What the headers say of the body, for both. */
+static struct object_put_args *
+put_prepare(struct s3_exchange *ex)
 {
 	struct put_state *state = ARENA_NEW(ex->rq->arena, struct put_state);
 	struct object_put_args *args = &state->args;
-	enum rfs_err err;
 
 	ex->state = state;
 	ex->sink = &put_sink;
 	args->bucket = ex->bucket;
 	args->key = ex->key;
 	args->size = ex->body.size;
-	s3_conditions(ex, "", &args->conditions);
-	args->conditions.if_modified_since_ns = 0; /* of reads only */
-	args->conditions.if_unmodified_since_ns = 0;
-	if ((err = s3_read_metadata(ex, args)))
-		return err;
 	args->digests = ex->body.digests & ~DIGEST_BIT(DIGEST_MD5);
 	if (ex->signature.payload == PAYLOAD_SIGNED) {
 		args->payload_sha256_known = true;
@@ -74,5 +68,26 @@ s3_put_object(struct s3_exchange *ex)
 	}
 	args->store_checksum = ex->body.has_checksum;
 	args->checksum = ex->body.checksum;
-	return RFS_OK;
+	return args;
+}
+
+/* [any] Reads the headers; the body then goes into the sink. */
+enum rfs_err
+s3_put_object(struct s3_exchange *ex)
+{
+	struct object_put_args *args = put_prepare(ex);
+
+	s3_conditions(ex, "", &args->conditions);
+	args->conditions.if_modified_since_ns = 0; /* of reads only */
+	args->conditions.if_unmodified_since_ns = 0;
+	return s3_read_metadata(ex, args);
+}
+
+/* [any] */
+enum rfs_err
+s3_upload_part(struct s3_exchange *ex)
+{
+	struct object_put_args *args = put_prepare(ex);
+
+	return s3_read_part_name(ex, &args->upload, &args->part_number);
 }

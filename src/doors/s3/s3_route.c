@@ -157,7 +157,7 @@ operation_find(const struct s3_exchange *ex, enum s3_level level)
 enum rfs_err
 s3_route(struct s3_exchange *ex, struct bytes method)
 {
-	enum s3_level level;
+	enum s3_level level = S3_SERVICE;
 	enum rfs_err err;
 
 	for (ex->method = 0; ex->method < S3_METHOD_COUNT; ex->method++)
