@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #define STOP_GRACE_MS 10000
+#define ADMIN_SOCKET "admin.sock" /* in the data directory */
 
 static bool
 fail(struct daemon *d, enum rfs_err err, const char *attempt)
@@ -171,21 +172,19 @@ listen_at(struct daemon *d, const char *address, const struct http_door *door, u
 static bool
 server_start(struct daemon *d)
 {
-	char *socket_path;
+	const struct http_door *socket = admin_door_socket(d->admin);
 	struct http_options options;
 	bool listens;
 
 	http_options_from(&options, &d->config);
 	d->server = http_server_new(d->loops, d->workers, &options);
-	if (asprintf(&socket_path, "%s/admin.sock", d->config.data) < 0)
-		abort();
 	listens = listen_at(d, d->config.s3_listen, d->s3, &d->s3_port) &&
 		  listen_at(d, d->config.admin_listen, admin_door_network(d->admin), &d->admin_port);
-	if (listens && http_server_listen_unix(d->server, socket_path, admin_door_socket(d->admin))) {
-		snprintf(d->error, sizeof(d->error), "cannot listen on %s (the log says why)", socket_path);
+	if (listens && http_server_listen_unix(d->server, d->config.data, ADMIN_SOCKET, socket) != RFS_OK) {
+		snprintf(d->error, sizeof(d->error), "cannot listen on %s/" ADMIN_SOCKET " (the log says why)",
+			d->config.data);
 		listens = false;
 	}
-	free(socket_path);
 	if (listens)
 		admin_door_set_ready(d->admin, true);
 	else

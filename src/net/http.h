@@ -136,6 +136,12 @@ struct http_server *http_server_new(struct loops *loops, struct workers *workers
  */
 RFS_MUST_CHECK enum rfs_err http_server_listen(struct http_server *s, const char *address, const struct http_door *door,
 	struct tls_context *tls, unsigned *port);
+/*
+ * Listens on a socket in the file system, which takes the place of one that is there: mode 0600, plain, with an empty
+ * rq.peer. The system's error, with a line in the log. [init]
+ */
+RFS_MUST_CHECK enum rfs_err http_server_listen_unix(
+	struct http_server *s, const char *directory, const char *name, const struct http_door *door);
 /* Stops accepting, closes idle connections, lets exchanges finish for `grace_ms`, then cuts them; returns when all have ended. [init] */
 void http_server_stop(struct http_server *s, int64_t grace_ms);
 /* After http_server_stop. [init] */
