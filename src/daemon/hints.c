@@ -48,7 +48,9 @@ daemon_hints(struct daemon *d, const char *program)
 		       "s3 mb s3://first\n",
 			key, secret, region, url);
 		printf("  %s --data %s bucket ls\n", restfs_path(arena, program), d->config.data);
-		printf("  curl --aws-sigv4 aws:amz:%s:s3 --user '%s:%s' %s/\n\n", region, key, secret, url);
+		printf("  curl --aws-sigv4 aws:amz:%s:s3 --user '%s:%s' -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "
+		       "%s/\n\n",
+			region, key, secret, url);
 		fflush(stdout);
 	}
 	explicit_bzero(secret, sizeof(secret));

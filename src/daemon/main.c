@@ -216,6 +216,7 @@ serve(struct daemon *d, const struct arguments *args, const sigset_t *signals)
 	while (sigwait(signals, &received) == 0 && received == SIGHUP)
 		reload(d, args);
 	log_info(0, "stopping: %s", strsignal(received));
+	signal(SIGHUP, SIG_IGN);
 	pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 

@@ -6,10 +6,12 @@
 #include "doors/s3/s3_door.h"
 #include "managers/storage/storage.h"
 #include "net/http.h"
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define STOP_GRACE_MS 10000
 #define ADMIN_SOCKET "admin.sock" /* in the data directory */
@@ -151,12 +153,25 @@ doors_stop(struct daemon *d)
 	s3_door_free(d->s3);
 }
 
+/* Only now: the lock on the directory says that nobody else has put one there. */
+static void
+socket_remove(struct daemon *d)
+{
+	int directory = open(d->config.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (directory >= 0) {
+		unlinkat(directory, ADMIN_SOCKET, 0);
+		close(directory);
+	}
+}
+
 static void
 server_stop(struct daemon *d)
 {
 	admin_door_set_ready(d->admin, false);
 	http_server_stop(d->server, STOP_GRACE_MS);
 	http_server_free(d->server);
+	socket_remove(d);
 }
 
 static bool
