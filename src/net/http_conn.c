@@ -1,0 +1,533 @@
+/*
+ * http_conn.c: a connection's socket and its states (drawn in http_int.h). Nothing here knows what a header or a chunk
+ * is. [loop]
+ *
+ * conn_advance is the only place where states follow from one another: it takes steps until none changes anything, then
+ * decides what to wait for.
+ */
+#include "net/http_int.h"
+#include "base/metrics.h"
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <arpa/inet.h>
+
+void
+input_skip(struct http_input *in, size_t len)
+{
+	assert(len <= in->len);
+	in->data += len;
+	in->len -= len;
+	if (in->len == 0)
+		input_clear(in);
+}
+
+void
+input_clear(struct http_input *in)
+{
+	free(in->owned);
+	*in = (struct http_input){0};
+}
+
+/* A copy, because the loop's buffer serves the next connection; at most HTTP_READ_BYTES, since reading stops while it
+ * is there. */
+void
+input_keep(struct http_input *in)
+{
+	if (in->len == 0 || in->owned)
+		return;
+	in->owned = xmalloc(in->len);
+	memcpy(in->owned, in->data, in->len);
+	in->data = in->owned;
+}
+
+static void
+call_end(struct http_turn *t)
+{
+	if (!t->in_door)
+		return;
+	t->in_door = false;
+	if (t->conn->listener->door.end)
+		t->conn->listener->door.end(&t->x);
+}
+
+static void
+drop_turn(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+
+	c->turn = NULL;
+	if (t)
+		turn_free(t);
+}
+
+static void
+begin_linger(struct http_conn *c)
+{
+	drop_turn(c);
+	input_clear(&c->in);
+	c->state = CONN_LINGER;
+	if (c->tls)
+		tls_stream_shutdown(c->tls);
+}
+
+/* The answer is with the kernel and nothing holds the turn. */
+static void
+finish_exchange(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+	bool keep = t->x.keep_alive && !t->closes && !t->body_error && !atomic_load(&c->hl->server->stopping);
+
+	call_end(t);
+	c->served = true;
+	t->body_cb = NULL;
+	t->drain_cb = NULL;
+	if (!keep || (!t->body_done && t->body_left > (int64_t)HTTP_DRAIN_BYTES)) {
+		begin_linger(c);
+	} else if (!t->body_done) {
+		t->drop_body = true;
+		body_fini(t);
+		c->state = CONN_DRAIN;
+	} else {
+		drop_turn(c);
+		c->state = CONN_IDLE;
+	}
+}
+
+static bool
+step_headers(struct http_conn *c)
+{
+	struct http_turn *t;
+	enum rfs_err err;
+
+	if (c->in.len == 0) {
+		if (c->eof)
+			conn_close(c, false);
+		return c->eof;
+	}
+	if (c->state == CONN_IDLE) {
+		c->turn = turn_new(c);
+		c->state = CONN_HEADERS;
+		timer_set(c, HTTP_TIMER_HEADER, true);
+	}
+	t = c->turn;
+	if (!parse_input(t, &c->in))
+		return true;
+	err = t->parse_error;
+	if (!err)
+		err = request_fill(t);
+	c->state = CONN_EXCHANGE;
+	if (err)
+		turn_refuse(t, err);
+	else
+		turn_begin(t);
+	return true;
+}
+
+/* The door's callbacks wait until its work is done: the worker owns the exchange. */
+static bool
+step_callbacks(struct http_turn *t)
+{
+	void (*cb)(struct http_exchange * x);
+
+	if (t->working)
+		return false;
+	if (t->body_cb && body_ready(t)) {
+		cb = t->body_cb;
+		t->body_cb = NULL;
+	} else if (t->drain_cb && (t->out_bytes < t->drain_below || atomic_load(&t->x.gone))) {
+		cb = t->drain_cb;
+		t->drain_cb = NULL;
+	} else {
+		return false;
+	}
+	cb(&t->x);
+	return true;
+}
+
+static bool
+step_exchange(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+
+	if (t->reset) {
+		conn_close(c, true);
+		return true;
+	}
+	if (c->in.len && body_wanted(t)) {
+		body_consume(t, &c->in);
+		return true;
+	}
+	if (c->eof && c->in.len == 0 && t->body_asked && !t->body_done && !t->body_error) {
+		body_fail(t, RFS_ERR_INCOMPLETE_BODY);
+		return true;
+	}
+	if (step_callbacks(t))
+		return true;
+	if (t->reply != REPLY_ENDED || t->out_bytes || t->working || t->holds)
+		return false;
+	finish_exchange(c);
+	return true;
+}
+
+static bool
+step_drain(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+
+	if (c->in.len && !t->body_done)
+		body_consume(t, &c->in);
+	if (t->body_error || t->dropped > HTTP_DRAIN_BYTES) {
+		begin_linger(c);
+		return true;
+	}
+	if (t->body_done) {
+		drop_turn(c);
+		c->state = CONN_IDLE;
+		return true;
+	}
+	if (c->eof)
+		conn_close(c, false);
+	return c->eof;
+}
+
+/* What the client still sends is dropped, so that closing does not reset the connection under an answer that it has yet
+ * to read. */
+static bool
+step_linger(struct http_conn *c)
+{
+	uv_os_fd_t fd;
+
+	input_clear(&c->in);
+	if (!c->fin_sent && uv_stream_get_write_queue_size(&c->stream) == 0) {
+		c->fin_sent = true;
+		if (uv_fileno(&c->handle, &fd) == 0)
+			shutdown(fd, SHUT_WR);
+	}
+	if (c->eof)
+		conn_close(c, false);
+	return c->eof;
+}
+
+static bool
+step_closed(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+
+	if (t == NULL)
+		return false;
+	if (t->body_cb)
+		body_fail(t, RFS_ERR_CANCELLED);
+	if (step_callbacks(t))
+		return true;
+	if (t->working || t->holds)
+		return false;
+	call_end(t);
+	/* Until then a write may still read its slices. */
+	if (c->handle_closed)
+		drop_turn(c);
+	return false;
+}
+
+/* Plain bytes out of TLS, when there is a use for them. */
+static bool
+wants_input(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+
+	if (c->eof || c->in.len)
+		return false;
+	/* With its body complete, a request that is being answered still reads, to see the client go. */
+	return c->state != CONN_EXCHANGE || t->body_done || t->body_error || body_wanted(t);
+}
+
+static bool
+step_tls(struct http_conn *c)
+{
+	int n;
+
+	if (!wants_input(c))
+		return false;
+	n = tls_stream_read(c->tls, c->hl->plain, HTTP_READ_BYTES);
+	if (n > 0)
+		c->in = (struct http_input){c->hl->plain, (size_t)n, NULL};
+	else if (n == -1)
+		c->eof = true;
+	else if (n < 0) {
+		/* The alert, if any. */
+		(void)!output_flush(c);
+		conn_close(c, false);
+	}
+	return n != 0;
+}
+
+static bool
+step(struct http_conn *c)
+{
+	if (c->state == CONN_CLOSED)
+		return step_closed(c);
+	if (c->tls && step_tls(c))
+		return true;
+	if (!output_flush(c)) {
+		conn_close(c, false);
+		return true;
+	}
+	switch (c->state) {
+	case CONN_IDLE:
+	case CONN_HEADERS:
+		return step_headers(c);
+	case CONN_EXCHANGE:
+		return step_exchange(c);
+	case CONN_DRAIN:
+		return step_drain(c);
+	default:
+		return step_linger(c);
+	}
+}
+
+static void
+on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct http_conn *c = handle->data;
+	uint8_t *base = c->hl->plain;
+	size_t len = HTTP_READ_BYTES;
+
+	if (c->tls)
+		base = http_loop_cipher(c->hl);
+	else if (c->state == CONN_EXCHANGE)
+		body_direct(c->turn, &base, &len);
+	*buf = uv_buf_init((char *)base, (unsigned)len);
+}
+
+static void
+on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct http_conn *c = stream->data;
+	const uint8_t *data = (const uint8_t *)buf->base;
+
+	if (n == 0)
+		return;
+	if (n == UV_EOF) {
+		c->eof = true;
+	} else if (n < 0) {
+		conn_close(c, false);
+	} else {
+		if (c->timer == HTTP_TIMER_IDLE)
+			timer_set(c, HTTP_TIMER_IDLE, true);
+		if (c->tls)
+			tls_stream_feed(c->tls, data, (size_t)n);
+		else if (data == c->hl->plain)
+			c->in = (struct http_input){data, (size_t)n, NULL};
+		else
+			body_direct_done(c->turn, (size_t)n);
+	}
+	conn_advance(c);
+}
+
+static enum http_timer
+timer_wanted(struct http_conn *c)
+{
+	struct http_turn *t = c->turn;
+
+	switch (c->state) {
+	case CONN_IDLE:
+		return c->served ? HTTP_TIMER_IDLE : HTTP_TIMER_HEADER;
+	case CONN_HEADERS:
+		return HTTP_TIMER_HEADER;
+	case CONN_EXCHANGE:
+		if (t->out_bytes || c->cipher_writing || (t->body_cb && !t->working && !c->is_starved))
+			return HTTP_TIMER_IDLE;
+		return HTTP_TIMER_NONE;
+	default:
+		return HTTP_TIMER_LINGER;
+	}
+}
+
+/* Nothing more follows from what is known: decides what to wait for. */
+static void
+settle(struct http_conn *c)
+{
+	bool read;
+
+	input_keep(&c->in);
+	if (c->tls)
+		tls_stream_keep(c->tls);
+	read = wants_input(c) && !(c->tls && tls_stream_has_input(c->tls));
+	if (read && !c->reading)
+		read = uv_read_start(&c->stream, on_alloc, on_read) == 0;
+	else if (!read && c->reading)
+		uv_read_stop(&c->stream);
+	c->reading = read;
+	timer_set(c, timer_wanted(c), false);
+}
+
+static void
+conn_free(struct http_conn *c)
+{
+	struct http_server *s = c->hl->server;
+
+	http_loop_count(c->hl, -1);
+	free(c);
+	server_leave(s);
+}
+
+void
+conn_advance(struct http_conn *c)
+{
+	if (c->advancing)
+		return;
+	c->advancing = true;
+	while (step(c))
+		continue;
+	c->advancing = false;
+	if (c->state != CONN_CLOSED)
+		settle(c);
+	else if (c->handle_closed && c->turn == NULL && !c->is_dirty)
+		conn_free(c);
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+	struct http_conn *c = handle->data;
+
+	c->handle_closed = true;
+	if (c->counted)
+		peers_leave(c->hl->server->peers, c->address);
+	atomic_fetch_sub(&c->listener->connections, 1);
+	metric_add(METRIC_HTTP_CONNECTIONS, -1);
+	tls_stream_free(c->tls);
+	c->tls = NULL;
+	conn_advance(c);
+}
+
+void
+conn_close(struct http_conn *c, bool reset)
+{
+	if (c->state == CONN_CLOSED)
+		return;
+	c->state = CONN_CLOSED;
+	c->reading = false;
+	timer_set(c, HTTP_TIMER_NONE, false);
+	link_remove(&c->all);
+	input_clear(&c->in);
+	http_loop_unstarve(c);
+	if (c->turn)
+		atomic_store(&c->turn->x.gone, true);
+	if (!reset || uv_tcp_close_reset(&c->tcp, on_closed) != 0)
+		uv_close(&c->handle, on_closed);
+}
+
+/* Writing counts as progress when the kernel has taken anything since the last look. */
+static void
+exchange_timeout(struct http_conn *c)
+{
+	size_t queued = uv_stream_get_write_queue_size(&c->stream);
+
+	if (c->turn->out_bytes == 0 && c->cipher_writing == 0) {
+		body_fail(c->turn, RFS_ERR_REQUEST_TIMEOUT);
+	} else if (queued != c->queue_seen) {
+		c->queue_seen = queued;
+	} else {
+		conn_close(c, true);
+	}
+}
+
+void
+conn_timeout(struct http_conn *c)
+{
+	switch (c->state) {
+	case CONN_HEADERS:
+		c->state = CONN_EXCHANGE;
+		turn_refuse(c->turn, RFS_ERR_REQUEST_TIMEOUT);
+		break;
+	case CONN_EXCHANGE:
+		exchange_timeout(c);
+		break;
+	default:
+		conn_close(c, false);
+	}
+	conn_advance(c);
+}
+
+void
+conn_stop(struct http_conn *c)
+{
+	if (c->state == CONN_IDLE || c->state == CONN_HEADERS) {
+		conn_close(c, false);
+		conn_advance(c);
+	}
+}
+
+/* IPv4 as IPv6-mapped, so that one table holds both. */
+static void
+read_address(struct http_conn *c)
+{
+	struct sockaddr_storage sa = {0};
+	int len = sizeof(sa);
+	const struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&sa;
+	const struct sockaddr_in *v4 = (struct sockaddr_in *)&sa;
+
+	uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&sa, &len);
+	if (sa.ss_family == AF_INET6) {
+		memcpy(c->address, &v6->sin6_addr, 16);
+		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+			inet_ntop(AF_INET, c->address + 12, c->peer, sizeof(c->peer));
+		else
+			inet_ntop(AF_INET6, c->address, c->peer, sizeof(c->peer));
+	} else if (sa.ss_family == AF_INET) {
+		c->address[10] = c->address[11] = 0xff;
+		memcpy(c->address + 12, &v4->sin_addr, 4);
+		inet_ntop(AF_INET, &v4->sin_addr, c->peer, sizeof(c->peer));
+	}
+}
+
+/* A connection too many is told so, unless those are too many as well, or it would take a handshake. */
+static void
+admit(struct http_conn *c)
+{
+	const struct http_options *o = &c->hl->server->options;
+	size_t count = atomic_fetch_add(&c->listener->connections, 1) + 1;
+
+	c->counted = peers_enter(c->hl->server->peers, c->address, o->connections_per_address);
+	if (count <= o->connections && c->counted)
+		return;
+	if (c->tls || count > o->connections + o->connections / 8 + 8) {
+		metric_add(METRIC_HTTP_REFUSED, 1);
+		conn_close(c, false);
+		return;
+	}
+	c->turn = turn_new(c);
+	c->state = CONN_EXCHANGE;
+	turn_refuse(c->turn, RFS_ERR_SLOW_DOWN);
+}
+
+void
+conn_open(struct http_acceptor *acceptor)
+{
+	struct http_conn *c = xcalloc(1, sizeof(*c));
+	struct http_loop *hl = acceptor->hl;
+
+	c->hl = hl;
+	c->listener = acceptor->listener;
+	uv_tcp_init(loop_uv(hl->loop), &c->tcp);
+	c->tcp.data = c;
+	link_init(&c->time);
+	link_append(&hl->conns, &c->all);
+	server_enter(hl->server);
+	http_loop_count(hl, 1);
+	metric_add(METRIC_HTTP_CONNECTIONS, 1);
+	if (uv_accept((uv_stream_t *)&acceptor->tcp, &c->stream) != 0) {
+		atomic_fetch_add(&c->listener->connections, 1);
+		conn_close(c, false);
+		return;
+	}
+	uv_tcp_nodelay(&c->tcp, 1);
+	read_address(c);
+	if (c->listener->tls && (c->tls = tls_stream_new(c->listener->tls)) == NULL) {
+		atomic_fetch_add(&c->listener->connections, 1);
+		conn_close(c, false);
+		return;
+	}
+	admit(c);
+	conn_advance(c);
+}

@@ -1,0 +1,51 @@
+/* http_fixture.h: a real server with a small door on a free port, and a client of raw sockets. */
+#ifndef TEST_HTTP_FIXTURE_H
+#define TEST_HTTP_FIXTURE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "net/http.h"
+#include "net/tls.h"
+
+#define BIG_BYTES ((size_t)48 * 1024 * 1024)
+
+/*
+ * The door: /hello answers "hello"; /echo the body; /count its length, one step of work a megabyte; /ignore 403 without
+ * reading; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
+ * fewer bytes than promised; /stuck begins nothing and holds for 50 ms; /path the path, a bar and the query.
+ */
+struct fixture {
+	struct loops *loops;
+	struct workers *workers;
+	struct http_server *server;
+	struct http_options options;
+	unsigned port;
+	atomic_int begun, ended, refused, gone;
+	atomic_int refusal; /* the last error */
+	atomic_size_t big_unsent_most;
+	atomic_size_t taken; /* slices that /keep holds on to */
+};
+
+/* NULL options: generous ones. */
+struct fixture *fixture_new(unsigned loops, const struct http_options *options, struct tls_context *tls);
+/* Stops everything, and checks that every request() had its end(). */
+void fixture_free(struct fixture *f);
+void fixture_options(struct http_options *o);
+
+int client_open(struct fixture *f);
+void client_send(int fd, const char *text);
+void client_send_bytes(int fd, const void *data, size_t len);
+/* Reads until what came contains `text`, and gives all of it (malloc'ed); fails after 5 s or at the end. */
+char *client_expect(int fd, const char *text);
+/* Reads to the end of the connection. */
+char *client_rest(int fd);
+bool client_is_closed(int fd);
+/* One connection: sends, reads to the end (the request must ask for close, or be refused). */
+char *client_talk(struct fixture *f, const char *request);
+void wait_until(atomic_int *value, int wanted);
+
+#endif
