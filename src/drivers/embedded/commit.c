@@ -35,6 +35,16 @@ commit_finish(struct commit *c, enum rfs_err error, size_t failed_op)
 	b->done(b); /* `c` is in the batch's arena: gone */
 }
 
+static size_t __attribute__((unused))
+parts_len(const struct batch_block *block)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < block->part_count; i++)
+		len += block->parts[i].len;
+	return len;
+}
+
 static bool
 is_payload(const struct batch_block *block)
 {
@@ -59,6 +69,7 @@ measure(const struct batch *b, size_t *records, size_t *pieces)
 
 			if (!is_payload(block))
 				continue;
+			assert(parts_len(block) == block->len);
 			payload += block->len;
 			*records += 1;
 			*pieces += block->part_count + 2;
