@@ -1,0 +1,491 @@
+/*
+ * test_recovery.c: what the embedded driver makes of a store whose process was killed, and of damaged files.
+ *
+ * A child writes and tells each acknowledgement over a pipe, then ends without closing; the parent damages the files
+ * and opens the store: everything acknowledged must be there, or the store must refuse to open.
+ */
+#include "driver_help.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define BUCKET 5
+#define PAYLOAD 3000
+#define HEADER 64
+#define FIRST_RECORD 4096
+
+static int
+setup(void **state)
+{
+	struct store *s = calloc(1, sizeof(*s));
+
+	store_init(s, "1M");
+	*state = s;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	store_fini(*state);
+	free(*state);
+	return 0;
+}
+
+static enum rfs_err
+open_store(struct store *s)
+{
+	char error[512];
+	enum rfs_err err = embedded_open(&s->config, &s->drivers, error);
+
+	return err;
+}
+
+static void
+close_store(struct store *s)
+{
+	s->drivers.metadata->ops->close(s->drivers.metadata);
+}
+
+static void
+fill(uint8_t *out, unsigned i)
+{
+	for (size_t k = 0; k < PAYLOAD; k++)
+		out[k] = (uint8_t)(i * 13 + k * 7);
+}
+
+/* Batch i: a row with a block, a counter, a feed row. */
+static enum rfs_err
+write_one(struct store *s, unsigned i)
+{
+	struct batch *b = batch_new(BUCKET);
+	struct slice payload = slice_new(PAYLOAD);
+	struct batch_block block = {.number = 100 + i, .parts = &payload, .part_count = 1, .len = PAYLOAD};
+	char name[16];
+	enum rfs_err err;
+
+	fill(slice_writable(&payload), i);
+	snprintf(name, sizeof(name), "%08u", i);
+	batch_blocks(b, test_key(b->arena, BUCKET, TABLE_ROWS, name), bytes_str("v"), &block, 1);
+	batch_add(b, test_key(b->arena, BUCKET, TABLE_COUNTERS, "n"), 1);
+	batch_append(b, test_key(b->arena, BUCKET, TABLE_FEED, ""), bytes_str(name));
+	slice_unref(&payload);
+	err = test_commit(s, b);
+	batch_free(b);
+	return err;
+}
+
+/* A child writes [from, to) and ends like a killed process; the number that it was told are durable. */
+static unsigned
+write_and_die(struct store *s, unsigned from, unsigned to)
+{
+	unsigned acknowledged = 0, i;
+	int fds[2], status;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (open_store(s))
+			_exit(9);
+		for (i = from; i < to; i++)
+			if (write_one(s, i) || write(fds[1], &i, sizeof(i)) != sizeof(i))
+				_exit(8);
+		_exit(7);
+	}
+	close(fds[1]);
+	while (read(fds[0], &i, sizeof(i)) == sizeof(i)) {
+		assert_int_equal(i, from + acknowledged);
+		acknowledged++;
+	}
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	return acknowledged;
+}
+
+/* Batches [0, count) are there, whole, and nothing else. */
+static void
+assert_store(struct store *s, unsigned count)
+{
+	uint8_t expected[PAYLOAD];
+	struct block_location at;
+	struct slice payload;
+	struct row_page page;
+	char name[16];
+	struct row row;
+
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%08u", i);
+		row = test_get(s, BUCKET, TABLE_ROWS, name);
+		assert_true(row.found);
+		assert_int_equal(row.serial, i + 1);
+		memcpy(at.bytes, row.value.data + 1, sizeof(at.bytes));
+		assert_int_equal(
+			s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100 + i, &at, 0, PAYLOAD, &payload),
+			RFS_OK);
+		fill(expected, i);
+		assert_memory_equal(payload.data, expected, PAYLOAD);
+		slice_unref(&payload);
+	}
+	assert_int_equal(test_counter(s, BUCKET, "n"), count);
+	assert_int_equal(s->drivers.metadata->ops->scan(s->drivers.metadata, &s->rq,
+				 test_key(s->rq.arena, BUCKET, TABLE_FEED, ""),
+				 test_key(s->rq.arena, BUCKET, TABLE_FEED + 1, ""), 100000, false, &page),
+		RFS_OK);
+	assert_int_equal(page.count, count);
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(load_u64(page.rows[i].value.data + 8), i);
+}
+
+static void
+remove_index(struct store *s)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/index", s->directory);
+	remove_tree(path);
+}
+
+/* A volume's file; the last one when number is 0. */
+static int
+open_volume(struct store *s, unsigned number)
+{
+	char path[400];
+	int fd = -1, next;
+
+	for (unsigned n = number ? number : 1;; n++) {
+		snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, n);
+		next = open(path, O_RDWR);
+		if (next < 0)
+			break;
+		if (fd >= 0)
+			close(fd);
+		fd = next;
+		if (number)
+			break;
+	}
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* The offset behind the last record: records are found by their lengths. `last`: the last record's own. */
+static off_t
+journal_end(int fd, off_t *last)
+{
+	uint8_t header[HEADER];
+	off_t at = FIRST_RECORD, before = at;
+
+	while (pread(fd, header, sizeof(header), at) == sizeof(header) && header[4] != 0) {
+		before = at;
+		at += HEADER + (off_t)((load_u32(header + 8) + 7) / 8 * 8) + 8;
+	}
+	*last = before;
+	return at;
+}
+
+static void
+flip(int fd, off_t at)
+{
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x40;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+static void
+what_was_acknowledged_survives_a_killed_process(void **state)
+{
+	struct store *s = *state;
+
+	assert_int_equal(write_and_die(s, 0, 20), 20);
+	assert_int_equal(write_and_die(s, 20, 60), 40);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 60);
+	assert_int_equal(write_one(s, 60), RFS_OK);
+	assert_store(s, 61);
+	close_store(s);
+}
+
+static void
+a_lost_index_is_rebuilt_from_the_journal(void **state)
+{
+	struct store *s = *state;
+
+	assert_int_equal(write_and_die(s, 0, 700), 700); /* several volumes */
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 700);
+	close_store(s);
+	remove_index(s); /* also after a clean close */
+	assert_int_equal(write_and_die(s, 700, 720), 20);
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 720);
+	close_store(s);
+}
+
+static void
+an_older_index_is_brought_up_to_date(void **state)
+{
+	struct store *s = *state;
+	char command[1024];
+
+	assert_int_equal(write_and_die(s, 0, 30), 30);
+	assert_int_equal(open_store(s), RFS_OK);
+	close_store(s);
+	snprintf(command, sizeof(command), "cp -r %s/index %s/kept", s->directory, s->directory);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(write_and_die(s, 30, 500), 470);
+	remove_index(s);
+	snprintf(command, sizeof(command), "mv %s/kept %s/index", s->directory, s->directory);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 500);
+	close_store(s);
+}
+
+static void
+a_torn_last_group_was_never_there(void **state)
+{
+	struct store *s = *state;
+	off_t end, last;
+	int fd;
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	remove_index(s);
+	fd = open_volume(s, 1);
+	end = journal_end(fd, &last);
+	flip(fd, end - 30); /* in the last COMMIT, as if its group had not reached the disk */
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 9);
+	assert_int_equal(write_one(s, 9), RFS_OK); /* never behind the torn tail */
+	assert_store(s, 10);
+	close_store(s);
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 10);
+	close_store(s);
+}
+
+static void
+a_group_whose_first_page_is_missing_was_never_there(void **state)
+{
+	static const uint8_t zeros[HEADER];
+	struct store *s = *state;
+	off_t end, last;
+	int fd;
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	remove_index(s);
+	fd = open_volume(s, 1);
+	end = journal_end(fd, &last);
+	/* The last batch's BLOCK header is lost; its COMMIT, of the same group, is there. */
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), last - (HEADER + PAYLOAD + 8)), sizeof(zeros));
+	assert_true(end > last);
+	close(fd);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 9);
+	close_store(s);
+}
+
+static void
+garbage_behind_the_end_is_ignored(void **state)
+{
+	struct store *s = *state;
+	uint8_t garbage[5000];
+	off_t end, last;
+	int fd;
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	fd = open_volume(s, 1);
+	end = journal_end(fd, &last);
+	random_bytes(garbage, sizeof(garbage));
+	assert_int_equal(pwrite(fd, garbage, sizeof(garbage), end), sizeof(garbage));
+	close(fd);
+	assert_int_equal(write_and_die(s, 10, 20), 10);
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 20);
+	close_store(s);
+}
+
+static void
+an_old_copy_of_a_record_is_no_record(void **state)
+{
+	struct store *s = *state;
+	uint8_t *copy = malloc(65536);
+	off_t end, last;
+	int fd;
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	fd = open_volume(s, 1);
+	end = journal_end(fd, &last);
+	assert_true(end < 65536);
+	assert_int_equal(pread(fd, copy, (size_t)(end - FIRST_RECORD), FIRST_RECORD), end - FIRST_RECORD);
+	assert_int_equal(pwrite(fd, copy, (size_t)(end - FIRST_RECORD), end), end - FIRST_RECORD);
+	close(fd);
+	free(copy);
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 10);
+	close_store(s);
+}
+
+static void
+damage_before_a_later_group_is_refused(void **state)
+{
+	static const off_t places[] = {FIRST_RECORD + 2, FIRST_RECORD + HEADER + 100,
+		FIRST_RECORD + HEADER + PAYLOAD + 4, FIRST_RECORD + HEADER + PAYLOAD + 8 + HEADER + 3};
+	struct store *s = *state;
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		remove_index(s);
+		flip(open_volume(s, 1), places[i]);
+		assert_int_equal(open_store(s), RFS_ERR_DAMAGED);
+		flip(open_volume(s, 1), places[i]);
+	}
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 10);
+	close_store(s);
+}
+
+static void
+damage_in_a_volume_with_a_successor_is_refused(void **state)
+{
+	struct store *s = *state;
+	off_t end, last;
+	int fd;
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	assert_int_equal(write_and_die(s, 10, 12), 2); /* in a new volume */
+	remove_index(s);
+	fd = open_volume(s, 1);
+	end = journal_end(fd, &last);
+	flip(fd, end - 20); /* the last group: only the successor's superblock knows that it was whole */
+	assert_int_equal(open_store(s), RFS_ERR_DAMAGED);
+}
+
+static void
+a_damaged_superblock_and_a_missing_volume_are_refused(void **state)
+{
+	struct store *s = *state;
+	char path[400];
+
+	assert_int_equal(write_and_die(s, 0, 10), 10);
+	flip(open_volume(s, 1), 40);
+	assert_int_equal(open_store(s), RFS_ERR_DAMAGED);
+	flip(open_volume(s, 1), 40);
+	flip(open_volume(s, 1), 2000);
+	assert_int_equal(open_store(s), RFS_ERR_DAMAGED);
+	flip(open_volume(s, 1), 2000);
+	snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(open_store(s), RFS_ERR_DAMAGED);
+}
+
+static void
+a_damaged_block_is_never_returned(void **state)
+{
+	struct store *s = *state;
+	struct block_location at;
+	struct slice payload;
+	struct row row;
+
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_int_equal(write_one(s, 0), RFS_OK);
+	row = test_get(s, BUCKET, TABLE_ROWS, "00000000");
+	memcpy(at.bytes, row.value.data + 1, sizeof(at.bytes));
+	flip(open_volume(s, 1), FIRST_RECORD + HEADER + 1000);
+	assert_int_equal(s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100, &at, 0, PAYLOAD, &payload),
+		RFS_ERR_DAMAGED);
+	flip(open_volume(s, 1), FIRST_RECORD + HEADER + 1000);
+	assert_int_equal(s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 101, &at, 0, PAYLOAD, &payload),
+		RFS_ERR_DAMAGED);
+	assert_int_equal(
+		s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100, &at, 0, PAYLOAD, &payload), RFS_OK);
+	slice_unref(&payload);
+	close_store(s);
+}
+
+static void
+a_store_is_opened_once(void **state)
+{
+	struct store *s = *state, other = *s;
+
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_int_equal(open_store(&other), RFS_ERR_LOCKED);
+	close_store(s);
+	assert_int_equal(open_store(&other), RFS_OK);
+	close_store(&other);
+}
+
+static void
+a_clean_close_goes_on_in_the_same_volume(void **state)
+{
+	struct store *s = *state;
+	char path[400];
+
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(open_store(s), RFS_OK);
+		assert_int_equal(write_one(s, i), RFS_OK);
+		close_store(s);
+	}
+	snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 2);
+	assert_int_not_equal(access(path, F_OK), 0);
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 5);
+	close_store(s);
+}
+
+static void
+an_interrupted_creation_leaves_nothing(void **state)
+{
+	struct store *s = *state;
+	char path[400];
+	int fd;
+
+	assert_int_equal(write_and_die(s, 0, 3), 3);
+	snprintf(path, sizeof(path), "%s/volumes/%016x.tmp", s->directory, 2);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	assert_int_equal(write(fd, path, 100), 100);
+	close(fd);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_store(s, 3);
+	close_store(s);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(what_was_acknowledged_survives_a_killed_process),
+		TEST(a_lost_index_is_rebuilt_from_the_journal),
+		TEST(an_older_index_is_brought_up_to_date),
+		TEST(a_torn_last_group_was_never_there),
+		TEST(a_group_whose_first_page_is_missing_was_never_there),
+		TEST(garbage_behind_the_end_is_ignored),
+		TEST(an_old_copy_of_a_record_is_no_record),
+		TEST(damage_before_a_later_group_is_refused),
+		TEST(damage_in_a_volume_with_a_successor_is_refused),
+		TEST(a_damaged_superblock_and_a_missing_volume_are_refused),
+		TEST(a_damaged_block_is_never_returned),
+		TEST(a_store_is_opened_once),
+		TEST(a_clean_close_goes_on_in_the_same_volume),
+		TEST(an_interrupted_creation_leaves_nothing),
+	};
+
+	/* The refusals are errors in the log; here they are the point. */
+	log_init(getenv("RESTFS_TEST_LOG") ? LOG_DEBUG : LOG_ERROR, LOG_TEXT,
+		getenv("RESTFS_TEST_LOG") ? 2 : open("/dev/null", O_WRONLY));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
