@@ -16,7 +16,7 @@
 /*
  * The door: /hello answers "hello"; /echo the body; /count its length, one step of work a megabyte; /ignore 403 without
  * reading; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
- * fewer bytes than promised; /stuck begins nothing and holds for 50 ms; /path the path, a bar and the query.
+ * fewer bytes than promised; anything else 404 with the path, a bar and the query.
  */
 struct fixture {
 	struct loops *loops;
@@ -27,7 +27,6 @@ struct fixture {
 	atomic_int begun, ended, refused, gone;
 	atomic_int refusal; /* the last error */
 	atomic_size_t big_unsent_most;
-	atomic_size_t taken; /* slices that /keep holds on to */
 };
 
 /* NULL options: generous ones. */
