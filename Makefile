@@ -1,0 +1,42 @@
+# The commands a person types; what they do is in meson.build and tools/.
+BUILD ?= build
+
+.PHONY: build deps deps-test run test soak bench format clean
+
+build: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD)
+
+# Installs the packages that are missing; asks apt-get only then.
+deps:
+	@tools/install-deps
+
+deps-test:
+	@tools/install-deps --test
+
+# Ctrl-C stops the store clean; the data stays in ./data.
+run: deps
+	@$(MAKE) --no-print-directory build
+	@exec $(BUILD)/restfsd --data ./data --s3 127.0.0.1:9000 --admin 127.0.0.1:9001 --hints
+
+# The last line is "N passed, N failed".
+test: deps-test
+	@$(MAKE) --no-print-directory build
+	@tools/run-tests $(BUILD)
+
+# The crash tests, long: 1,000 kills and 100,000 races.
+soak: deps-test
+	@$(MAKE) --no-print-directory build
+	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} tools/run-tests --only crash $(BUILD)
+
+bench: deps-test
+	@$(MAKE) --no-print-directory build
+	@bench/run
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	@rm -rf $(BUILD)
