@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -203,7 +204,7 @@ embedded_close(struct metadata_driver *d)
 		err = journal_close_clean(e);
 	stop_zeroer(e);
 	if (!err && !atomic_load(&e->poisoned))
-		err = index_flush_wal(&e->index);
+		err = index_flush_tables(&e->index);
 	if (err)
 		log_warn(0, "close the store: %s; the next start will recover", error_face(err)->text);
 	embedded_free(e);
@@ -249,12 +250,36 @@ make_directory(const char *path)
 	return !sync_directory(parent);
 }
 
+/* Somebody's home directory, mistyped: there are files, and no store. */
+static bool
+is_foreign(const char *data)
+{
+	DIR *directory = opendir(data);
+	struct dirent *entry;
+	bool has_files = false, has_volumes = false;
+
+	while (directory && (entry = readdir(directory))) {
+		if (strcmp(entry->d_name, "volumes") == 0)
+			has_volumes = true;
+		else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+			strcmp(entry->d_name, "lost+found") != 0)
+			has_files = true;
+	}
+	if (directory)
+		closedir(directory);
+	return has_files && !has_volumes;
+}
+
 static enum rfs_err
 lock_store(struct embedded *e, char *error)
 {
 	char path[4096], pid[32];
 	int len;
 
+	if (is_foreign(e->data)) {
+		snprintf(error, ERROR_BYTES, "%.400s is not a store, and not empty: it holds other files", e->data);
+		return RFS_ERR_UNSUPPORTED_FORMAT;
+	}
 	snprintf(path, sizeof(path), "%s/volumes", e->data);
 	if (!make_directory(e->data) || !make_directory(path)) {
 		snprintf(error, ERROR_BYTES, "create %.400s: %s", path, strerror(errno));
