@@ -10,6 +10,8 @@
  * Invariants:
  * - request() is followed by exactly one end(); refuse() by none.
  * - One request of a connection is in the door at a time; the next is parsed when the answer has been written out.
+ * - What never reaches request(): headers that could be read in two ways (then refuse), a second or missing Host in HTTP/1.1
+ *   (refuse), CONNECT (refuse), and an Expect other than 100-continue (417, answered here).
  * - A loop never waits; what blocks goes through http_work. Then the worker owns the exchange, and the loop touches only `gone`.
  * - A body is read only when the door asks, so a slow client costs at most what was asked for, or 256 KiB if that is more.
  */
@@ -107,7 +109,8 @@ void http_reply_abort(struct http_exchange *x);
 bool http_replied(const struct http_exchange *x);
 
 /*
- * Runs fn on a worker, then done on the loop, also if the connection goes away meanwhile. One at a time. rq.may_block is true in fn.
+ * Runs fn on a worker, then done on the loop, also if the connection goes away meanwhile. One at a time; body and drain
+ * callbacks wait until it is done, while the body goes on being received. rq.may_block is true in fn.
  * fn may read the exchange and use its arena, and calls nothing of this header but what says [any].
  */
 void http_work(struct http_exchange *x, void (*fn)(struct http_exchange *x), void (*done)(struct http_exchange *x));

@@ -229,8 +229,10 @@ turn_of(const struct http_exchange *x)
 	return (struct http_turn *)x;
 }
 
-/* http_conn.c */
+/* http_accept.c */
 void conn_open(struct http_acceptor *acceptor);
+
+/* http_conn.c */
 void conn_advance(struct http_conn *c);
 /* The door has changed something: advance soon. */
 void conn_touch(struct http_conn *c);

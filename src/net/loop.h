@@ -19,7 +19,7 @@ struct loops;
 struct loops *loops_new(unsigned count);
 unsigned loops_count(const struct loops *l);
 struct loop *loops_at(struct loops *l, unsigned index);
-/* Ends the loops once what was posted before has run, and joins their threads. No handles but ours may be open. [init] */
+/* Ends the loops once what was posted before has run, and joins their threads. No handles but ours may be open, and no thread may still be posting. [init] */
 void loops_stop(struct loops *l);
 /* After loops_stop. [init] */
 void loops_free(struct loops *l);
