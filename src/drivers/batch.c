@@ -14,7 +14,7 @@ batch_new(uint64_t bucket)
 
 	b->arena = arena_new(BATCH_ARENA_FIRST);
 	b->bucket = bucket;
-	uuid_v7(b->id);
+	uuid_v7(b->id); /* by the kernel's generator: an id that comes twice would be answered without being written */
 	return b;
 }
 

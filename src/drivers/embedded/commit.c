@@ -35,8 +35,7 @@ commit_finish(struct commit *c, enum rfs_err error, size_t failed_op)
 	b->done(b); /* `c` is in the batch's arena: gone */
 }
 
-static size_t __attribute__((unused))
-parts_len(const struct batch_block *block)
+static size_t __attribute__((unused)) parts_len(const struct batch_block *block)
 {
 	size_t len = 0;
 

@@ -262,7 +262,7 @@ is_foreign(const char *data)
 		if (strcmp(entry->d_name, "volumes") == 0)
 			has_volumes = true;
 		else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-			strcmp(entry->d_name, "lost+found") != 0)
+			 strcmp(entry->d_name, "lost+found") != 0)
 			has_files = true;
 	}
 	if (directory)

@@ -28,6 +28,7 @@
 #include <sys/uio.h>
 
 #define ERROR_BYTES 512
+#define PAGE_BYTES 4096
 #define GROUP_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
 #define BLOCK_MAX_BYTES ((uint64_t)8 * 1024 * 1024)
 #define BATCH_MAX_PAYLOAD ((uint64_t)64 * 1024 * 1024)
@@ -293,6 +294,8 @@ enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) 
 void index_put_applied(rocksdb_writebatch_t *wb, const struct position *p);
 enum rfs_err index_write(struct index *ix, rocksdb_writebatch_t *wb) RFS_MUST_CHECK;
 enum rfs_err index_flush_wal(struct index *ix) RFS_MUST_CHECK;
+/* Everything into tables, so that the next open has no log to read. */
+enum rfs_err index_flush_tables(struct index *ix) RFS_MUST_CHECK;
 
 #define DRIVER_KEY_BYTES 10
 /* bucket, table 0, 's' */

@@ -306,6 +306,18 @@ index_flush_wal(struct index *ix)
 	return message ? index_error(message, "sync the index's log") : RFS_OK;
 }
 
+enum rfs_err
+index_flush_tables(struct index *ix)
+{
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	char *message = NULL;
+
+	rocksdb_flushoptions_set_wait(options, 1);
+	rocksdb_flush(ix->db, options, &message);
+	rocksdb_flushoptions_destroy(options);
+	return message ? index_error(message, "flush the index") : RFS_OK;
+}
+
 /* applied := tag, clean (1), volume, offset, group, sequence, store (16) */
 #define APPLIED_BYTES (2 + 4 * 8 + 16)
 static const uint8_t applied_key[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};

@@ -340,6 +340,7 @@ continue_volume(struct scan *s, const struct position *applied)
 	struct position dirty = *applied;
 	struct volume *pinned;
 	char path[4096];
+	uint64_t mark;
 	enum rfs_err err;
 
 	dirty.clean = false;
@@ -354,7 +355,11 @@ continue_volume(struct scan *s, const struct position *applied)
 		return err;
 	volume_unpin(s->e, pinned);
 	atomic_store(&j->offset, s->offset);
-	zeroer_switch(s->e, j->fd, s->info->size > s->offset ? s->info->size : s->offset);
+	/* Behind the end all is zero; the zeroer begins at a page. */
+	mark = s->info->size / PAGE_BYTES * PAGE_BYTES;
+	if (mark < s->offset)
+		mark = (s->offset + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	zeroer_switch(s->e, j->fd, mark);
 	return RFS_OK;
 }
 

@@ -14,14 +14,14 @@
 #include <unistd.h>
 
 #define ZERO_STEP ((uint64_t)4 * 1024 * 1024) /* a group's sync may have to wait for one step's pages */
+#define ZERO_PIECE ((uint64_t)256 * 1024)
 #define AHEAD_LEAST ((uint64_t)2 * 1024 * 1024)
 #define AHEAD_MOST ((uint64_t)64 * 1024 * 1024)
-#define PAGE 4096
 
 static uint64_t
 page_round(uint64_t v)
 {
-	return (v + PAGE - 1) / PAGE * PAGE;
+	return (v + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 }
 
 /* Where the mark should be; it moves when half of the way ahead is used up. */
@@ -42,19 +42,23 @@ target_locked(const struct embedded *e)
 	return target > e->volume_bytes ? page_round(e->volume_bytes) : target;
 }
 
+/*
+ * Past the page cache where the file system allows it: the zeros are not copied, and a group's sync does not have to
+ * write them. In pieces, so that the committer's write does not wait long for the file's lock.
+ */
 static enum rfs_err
 write_zeros(int fd, uint64_t from, uint64_t len)
 {
-	static const uint8_t zeros[64 * 1024];
-	struct iovec iov[ZERO_STEP / sizeof(zeros)];
-	size_t count = 0;
-	enum rfs_err err;
+	static const _Alignas(PAGE_BYTES) uint8_t zeros[ZERO_PIECE];
+	struct iovec iov;
+	enum rfs_err err = RFS_OK;
 
 	if (fallocate(fd, 0, (off_t)from, (off_t)len) != 0 && errno != EOPNOTSUPP)
 		return error_from_errno(errno);
-	for (uint64_t at = 0; at < len; at += iov[count++].iov_len)
-		iov[count] = (struct iovec){(void *)zeros, len - at < sizeof(zeros) ? len - at : sizeof(zeros)};
-	err = write_all(fd, iov, count, from);
+	for (uint64_t at = 0; at < len && !err; at += sizeof(zeros)) {
+		iov = (struct iovec){(void *)zeros, len - at < sizeof(zeros) ? len - at : sizeof(zeros)};
+		err = write_all(fd, &iov, 1, from + at);
+	}
 	if (!err && fdatasync(fd) != 0)
 		err = RFS_ERR_POISONED;
 	return err;
@@ -145,7 +149,9 @@ zeroer_switch(struct embedded *e, int fd, uint64_t mark)
 		close(j->zero_fd);
 	/* Another open file, so that an error of the disk is reported to both. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	j->zero_fd = open(path, O_WRONLY | O_CLOEXEC);
+	j->zero_fd = open(path, O_WRONLY | O_CLOEXEC | O_DIRECT);
+	if (j->zero_fd < 0)
+		j->zero_fd = open(path, O_WRONLY | O_CLOEXEC);
 	j->zero_mark = mark;
 	j->zero_wanted = 0;
 	j->zero_error = RFS_OK;
