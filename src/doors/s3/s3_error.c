@@ -18,6 +18,8 @@ s3_error_reply(struct s3_exchange *ex, enum rfs_err error)
 
 	s3_reply_reset(ex);
 	ex->reply.status = face->http;
+	if (error == RFS_ERR_NO_SUCH_KEY && (ex->method == S3_GET || ex->method == S3_HEAD))
+		s3_reply_header(ex, "x-amz-delete-marker", BYTES_LITERAL("false"));
 	if (ex->method == S3_HEAD || face->http == 304)
 		return;
 	xml = &ex->reply.document;

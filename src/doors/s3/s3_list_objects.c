@@ -16,6 +16,7 @@ struct list_request {
 	struct bytes token;
 	struct bytes version_marker;
 	bool is_url;
+	bool is_v1; /* its clients decode every name that is encoded, but not Prefix */
 	bool with_owner;
 	uint64_t max_keys;
 	struct object_list list;
@@ -123,7 +124,7 @@ static void
 write_common(struct buf *xml, struct s3_exchange *ex, const struct list_request *l)
 {
 	xml_text(xml, "Name", ex->bucket);
-	xml_key(xml, "Prefix", l->args.prefix, l->is_url);
+	xml_key(xml, "Prefix", l->args.prefix, l->is_url && !l->is_v1);
 	xml_number(xml, "MaxKeys", (int64_t)l->max_keys);
 	if (l->args.delimiter.len)
 		xml_key(xml, "Delimiter", l->args.delimiter, l->is_url);
@@ -135,7 +136,7 @@ write_common(struct buf *xml, struct s3_exchange *ex, const struct list_request 
 enum rfs_err
 s3_list_objects(struct s3_exchange *ex)
 {
-	struct list_request l = {.with_owner = true};
+	struct list_request l = {.is_v1 = true, .with_owner = true};
 	struct buf *xml;
 	enum rfs_err err;
 

@@ -18,8 +18,10 @@ static enum rfs_err
 put_write(struct s3_exchange *ex, struct slice part)
 {
 	struct put_state *state = ex->state;
+	enum rfs_err err = object_put_write(state->put, part); /* takes references of its own */
 
-	return object_put_write(state->put, part);
+	slice_unref(&part);
+	return err;
 }
 
 static enum rfs_err

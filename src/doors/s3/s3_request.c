@@ -109,6 +109,23 @@ signing_init(struct s3_exchange *ex)
 	};
 }
 
+/* A link whose life is out of bounds is as good as one that has expired: 403, and not 400 as other faults of a link. */
+static bool
+has_bad_expiry(const struct s3_exchange *ex)
+{
+	for (size_t i = 0; i < ex->query.count; i++) {
+		struct bytes value = ex->query.params[i].value;
+		uint64_t seconds;
+
+		if (!equal_nocase(ex->query.params[i].name, "x-amz-expires"))
+			continue;
+		if (value.len && value.data[0] == '-')
+			return bytes_to_u64(bytes_sub(value, 1, SIZE_MAX), &seconds);
+		return bytes_to_u64(value, &seconds) && (seconds == 0 || seconds > SIGV4_EXPIRES_MAX);
+	}
+	return false;
+}
+
 enum rfs_err
 s3_authenticate(struct s3_exchange *ex)
 {
@@ -118,7 +135,7 @@ s3_authenticate(struct s3_exchange *ex)
 
 	signing_init(ex);
 	if ((err = sigv4_parse(rq, &ex->signing, &ex->signature)))
-		return err;
+		return err == RFS_ERR_AUTH_QUERY_ERROR && has_bad_expiry(ex) ? RFS_ERR_REQUEST_EXPIRED : err;
 	if (ex->signature.kind == SIGV4_NONE) {
 		rq->who = auth_anonymous();
 		return RFS_OK;
