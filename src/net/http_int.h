@@ -320,6 +320,10 @@ void http_loop_starve(struct http_conn *c);
 void http_loop_unstarve(struct http_conn *c);
 void server_enter(struct http_server *s);
 void server_leave(struct http_server *s);
+/* On the server's list. [init] */
+struct http_listener *listener_new(struct http_server *s, const struct http_door *door, struct tls_context *tls);
+/* Takes connections from a bound socket on the next loop: at most one a loop. 0 or -errno; the socket is taken. [init] */
+int listener_open(struct http_listener *l, int fd);
 uint8_t *http_loop_cipher(struct http_loop *hl);
 const char *http_loop_date(struct http_loop *hl);
 

@@ -109,6 +109,32 @@ open_acceptor(void *arg)
 		close(open->fd);
 }
 
+struct http_listener *
+listener_new(struct http_server *s, const struct http_door *door, struct tls_context *tls)
+{
+	struct http_listener *l = xcalloc(1, sizeof(*l) + s->loop_count * sizeof(l->acceptors[0]));
+
+	l->server = s;
+	l->door = *door;
+	l->tls = tls;
+	/* On the list at once: what was opened before an error is closed by http_server_stop. */
+	l->next = s->listeners;
+	s->listeners = l;
+	return l;
+}
+
+int
+listener_open(struct http_listener *l, int fd)
+{
+	struct http_acceptor *a = &l->acceptors[l->opened];
+	struct open_acceptor open = {.acceptor = a, .fd = fd};
+
+	a->hl = &l->server->at[l->opened++];
+	a->listener = l;
+	loop_call(a->hl->loop, open_acceptor, &open);
+	return open.rc;
+}
+
 /* A socket bound to the address, or -errno. */
 static int
 bind_socket(const struct addrinfo *ai, bool shared)
@@ -172,9 +198,8 @@ port_of(struct sockaddr *sa, unsigned *port)
 static int
 listen_everywhere(struct http_server *s, struct http_listener *l, struct addrinfo *ai, unsigned *port)
 {
-	struct open_acceptor open;
 	socklen_t len = ai->ai_addrlen;
-	int probe;
+	int probe, fd, rc;
 
 	/*
 	 * With SO_REUSEPORT another process of ours on the same port would go unnoticed and share its connections, so
@@ -187,18 +212,13 @@ listen_everywhere(struct http_server *s, struct http_listener *l, struct addrinf
 		close(probe);
 	}
 	for (unsigned i = 0; i < s->loop_count; i++) {
-		open.acceptor = &l->acceptors[i];
-		open.acceptor->hl = &s->at[i];
-		open.acceptor->listener = l;
-		open.fd = bind_socket(ai, true);
-		if (open.fd < 0)
-			return open.fd;
+		fd = bind_socket(ai, true);
+		if (fd < 0)
+			return fd;
 		if (i == 0)
-			getsockname(open.fd, ai->ai_addr, &len);
-		loop_call(s->at[i].loop, open_acceptor, &open);
-		l->opened++;
-		if (open.rc != 0)
-			return open.rc;
+			getsockname(fd, ai->ai_addr, &len);
+		if ((rc = listener_open(l, fd)) != 0)
+			return rc;
 	}
 	port_of(ai->ai_addr, port);
 	return 0;
@@ -215,13 +235,7 @@ http_server_listen(struct http_server *s, const char *address, const struct http
 
 	if (found == NULL)
 		return RFS_ERR_INVALID_ARGUMENT;
-	l = xcalloc(1, sizeof(*l) + s->loop_count * sizeof(l->acceptors[0]));
-	l->server = s;
-	l->door = *door;
-	l->tls = tls;
-	/* On the list at once: what was opened before an error is closed by http_server_stop. */
-	l->next = s->listeners;
-	s->listeners = l;
+	l = listener_new(s, door, tls);
 	rc = listen_everywhere(s, l, found, &bound);
 	freeaddrinfo(found);
 	if (rc != 0) {

@@ -11,42 +11,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 64
-
-static void
-on_connection(uv_stream_t *stream, int status)
-{
-	struct http_acceptor *a = stream->data;
-
-	if (status == 0)
-		conn_open(a);
-	else
-		log_warn(0, "accept a connection of door %s: %s", a->listener->door.name, uv_strerror(status));
-}
-
-struct open_acceptor {
-	struct http_acceptor *acceptor;
-	int fd;
-	int rc;
-};
-
-/* libuv takes any stream socket that listens for a TCP one, so that the rest of the server need not know. */
-static void
-open_acceptor(void *arg)
-{
-	struct open_acceptor *open = arg;
-	struct http_acceptor *a = open->acceptor;
-
-	uv_tcp_init(loop_uv(a->hl->loop), &a->tcp);
-	a->tcp.data = a;
-	server_enter(a->hl->server);
-	open->rc = uv_tcp_open(&a->tcp, open->fd);
-	if (open->rc == 0)
-		open->rc = uv_listen((uv_stream_t *)&a->tcp, BACKLOG, on_connection);
-	else
-		close(open->fd);
-}
-
 /*
  * A socket bound to directory/name, or -errno. Through the directory's descriptor, because an address has room for 107
  * bytes only. The mode is the socket's before it has a name: there is no moment in which others could open it.
@@ -70,26 +34,17 @@ bind_path(const char *directory, const char *name)
 	return error ? -error : fd;
 }
 
+/* libuv takes any stream socket that listens for a TCP one, so the rest of the server need not know. */
 enum rfs_err
 http_server_listen_unix(struct http_server *s, const char *directory, const char *name, const struct http_door *door)
 {
-	struct http_listener *l = xcalloc(1, sizeof(*l) + s->loop_count * sizeof(l->acceptors[0]));
-	struct open_acceptor open = {.acceptor = &l->acceptors[0], .fd = bind_path(directory, name)};
+	int fd = bind_path(directory, name), rc = fd;
 
-	l->server = s;
-	l->door = *door;
-	l->next = s->listeners;
-	s->listeners = l;
-	l->acceptors[0].hl = &s->at[0];
-	l->acceptors[0].listener = l;
-	open.rc = open.fd;
-	if (open.fd >= 0) {
-		loop_call(s->at[0].loop, open_acceptor, &open);
-		l->opened = 1;
-	}
-	if (open.rc < 0) {
-		log_error(0, "listen on %s/%s for door %s: %s", directory, name, door->name, strerror(-open.rc));
-		return error_from_errno(-open.rc);
+	if (fd >= 0)
+		rc = listener_open(listener_new(s, door, NULL), fd);
+	if (rc < 0) {
+		log_error(0, "listen on %s/%s for door %s: %s", directory, name, door->name, strerror(-rc));
+		return error_from_errno(-rc);
 	}
 	return RFS_OK;
 }
