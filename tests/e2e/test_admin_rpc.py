@@ -21,7 +21,8 @@ import botocore.credentials
 import botocore.exceptions
 import pytest
 
-BUILD = pathlib.Path(os.environ.get("RESTFS_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build")
+RESTFSD = pathlib.Path(os.environ.get("RESTFSD") or pathlib.Path(__file__).resolve().parents[2] / "build" / "restfsd")
+RESTFS = RESTFSD.parent / "restfs"
 
 
 class Store:
@@ -35,7 +36,7 @@ class Store:
     def start(self, *arguments, environment=None):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BUILD / "restfsd", "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments],
+                [RESTFSD, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments],
                 stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})})
         line = self.process.stdout.readline()
         match = re.fullmatch(r"ready s3=(https?://127\.0\.0\.1:\d+) admin=(https?://127\.0\.0\.1:\d+)\n", line)
@@ -77,7 +78,7 @@ class Store:
         return status, json.loads(answer)
 
     def restfs(self, *arguments, code=0, environment=None):
-        done = subprocess.run([BUILD / "restfs", "--data", self.data, *arguments], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([RESTFS, "--data", self.data, *arguments], capture_output=True, text=True, timeout=60,
                               env={**os.environ, **(environment or {})})
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         if code:
@@ -354,7 +355,7 @@ def test_secret_files_are_private(store):
 
 def test_wrong_arguments_and_options_end_with_2(tmp_path):
     def run(*arguments):
-        return subprocess.run([BUILD / "restfsd", *arguments], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+        return subprocess.run([RESTFSD, *arguments], capture_output=True, text=True, timeout=30, cwd=tmp_path)
 
     for arguments in (["--frob"], ["word"], ["--set", "log.level"], ["--set", "no.such=1"], ["--set", "threads.workers=0"],
                       ["--set", "log.level=loud"], ["--config", "missing.conf"]):
@@ -369,7 +370,7 @@ def test_wrong_arguments_and_options_end_with_2(tmp_path):
 
 def test_a_second_daemon_and_a_foreign_directory_are_refused(store, tmp_path):
     def run(data):
-        return subprocess.run([BUILD / "restfsd", "--data", data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0"], capture_output=True,
+        return subprocess.run([RESTFSD, "--data", data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0"], capture_output=True,
                               text=True, timeout=30)
 
     assert run(store.data).returncode == 1
@@ -383,7 +384,7 @@ def test_a_second_daemon_and_a_foreign_directory_are_refused(store, tmp_path):
 
 def test_a_port_in_use_ends_with_1(store):
     taken = store.admin_url.removeprefix("http://")
-    done = subprocess.run([BUILD / "restfsd", "--data", store.data.parent / "other", "--s3", "127.0.0.1:0", "--admin", taken],
+    done = subprocess.run([RESTFSD, "--data", store.data.parent / "other", "--s3", "127.0.0.1:0", "--admin", taken],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 1 and done.stdout == "" and taken in done.stderr
 
