@@ -91,13 +91,14 @@ list_verify(struct completion *c)
 
 	if (!args->part_count || args->part_count > UPLOAD_PARTS_MAX)
 		return RFS_ERR_MALFORMED_XML;
+	for (size_t i = 1; i < args->part_count; i++)
+		if (args->parts[i].number <= args->parts[i - 1].number)
+			return RFS_ERR_INVALID_PART_ORDER;
 	if ((err = parts_read(c, all, &count)))
 		return err;
 	c->parts = ARENA_ARRAY(a, struct part_row, args->part_count);
 	c->index = ARENA_ARRAY(a, struct part_ref, args->part_count);
 	for (size_t i = 0; i < args->part_count; i++) {
-		if (i && args->parts[i].number <= args->parts[i - 1].number)
-			return RFS_ERR_INVALID_PART_ORDER;
 		while (at < count && all[at].number < args->parts[i].number)
 			at++;
 		if (at == count || all[at].number != args->parts[i].number || !claim_matches(&args->parts[i], &all[at]))

@@ -1,0 +1,15 @@
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
+
+import pytest  # noqa: E402
+
+from daemon import Daemon  # noqa: E402
+
+
+@pytest.fixture
+def own_daemon():
+    d = Daemon().start()
+    yield d
+    d.remove()

@@ -1,0 +1,108 @@
+"""A restfsd of one's own: free ports, a directory of its own, ended by its process id."""
+import os
+import pathlib
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import boto3
+from botocore.config import Config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("RESTFSD", str(ROOT / "build" / "restfsd"))
+START_SECONDS = 60
+
+
+class Daemon:
+    """Started by start(); may be killed and started again on the same data."""
+
+    def __init__(self, *options):
+        self.directory = tempfile.mkdtemp(prefix="restfs-test-")
+        self.data = os.path.join(self.directory, "data")
+        self.log_path = os.path.join(self.directory, "log")
+        self.access_key = "AK" + secrets.token_hex(9).upper()
+        self.secret_key = secrets.token_hex(20)
+        self.options = list(options)
+        self.process = None
+        self.s3 = self.admin = None
+
+    def start(self):
+        env = dict(os.environ, RESTFS_ROOT_ACCESS_KEY=self.access_key, RESTFS_ROOT_SECRET_KEY=self.secret_key)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options],
+                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True)
+        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+        line = self.process.stdout.readline().decode() if ready else ""
+        if not line.startswith("ready "):
+            self.kill()
+            raise RuntimeError(f"restfsd did not start: {line!r}\n{self.log()}")
+        words = dict(word.split("=", 1) for word in line.split()[1:])
+        self.s3, self.admin = words["s3"], words["admin"]
+        return self
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def kill(self):
+        """As a power cut would end it, but for the disk's memory."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self._reap()
+
+    def stop(self):
+        """Clean; returns the exit status."""
+        status = None
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                status = self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self._reap()
+        return status
+
+    def _reap(self):
+        if self.process:
+            self.process.wait()
+            self.process.stdout.close()
+            self.process = None
+
+    def remove(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def client(self, access_key=None, secret_key=None, endpoint=None, **config):
+        config.setdefault("signature_version", "s3v4")
+        config.setdefault("retries", {"max_attempts": 1})
+        config.setdefault("s3", {"addressing_style": "path"})
+        config.setdefault("read_timeout", 60)
+        return boto3.session.Session().client(
+            "s3", endpoint_url=endpoint or self.s3, region_name="us-east-1", aws_access_key_id=access_key or self.access_key,
+            aws_secret_access_key=secret_key or self.secret_key, config=Config(**config))
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as f:
+            for line in f:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmRSS")
+
+
+def wait_until(what, seconds=30):
+    """Polls a condition; the only way in which a test waits."""
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not come true in {seconds} s")
+        time.sleep(0.01)
