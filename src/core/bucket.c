@@ -229,8 +229,11 @@ bucket_list(struct core *core, struct request *rq, struct bytes after, struct by
 				continue;
 			if (err)
 				return err;
-			if (!rq->who->admin && rows[*count].owner != rq->who->id)
+			target.bucket = &rows[*count];
+			if (auth_check(core->auth, rq, &target, OP_BUCKET_LIST_ALL)) {
+				request_clear_error(rq);
 				continue;
+			}
 			*more = *count == limit;
 			*count += !*more;
 		}

@@ -266,6 +266,8 @@ def test_limited_keys_are_limited_at_the_s3_door(store):
     assert denied(limited.list_objects_v2, Bucket="photos") == "AccessDenied"
     assert denied(limited.copy_object, Bucket="photos", Key="in/c", CopySource="photos/out/a") == "AccessDenied"
     assert denied(limited.create_bucket, Bucket="others") == "AccessDenied"
+    assert [b["Name"] for b in limited.list_buckets()["Buckets"]] == ["photos"]
+    assert [b["Name"] for b in full.list_buckets()["Buckets"]] == ["photos", "videos"]
     assert reader.get_object(Bucket="photos", Key="out/a")["Body"].read() == b"1"
     assert denied(reader.put_object, Bucket="photos", Key="b", Body=b"") == "AccessDenied"
     assert denied(reader.delete_object, Bucket="photos", Key="in/a") == "AccessDenied"
