@@ -145,9 +145,7 @@ stream_read_done(struct http_exchange *x)
 static void
 stream_drained(struct http_exchange *x)
 {
-	if (atomic_load(&x->gone))
-		http_reply_end(x);
-	else
+	if (!atomic_load(&x->gone))
 		http_work(x, stream_read, stream_read_done);
 }
 
