@@ -138,21 +138,26 @@ fill_headers(struct journal *j, struct commit *c, bool last)
 	j->sequence++;
 }
 
+/* The group's pieces, and zeros to the end of the last page: a page written whole need not be read first. */
 static size_t
 gather(struct journal *j, const struct group *g)
 {
+	static const uint8_t zeros[PAGE_BYTES];
+	uint64_t over = (atomic_load(&j->offset) + g->bytes) % PAGE_BYTES;
 	size_t count = 0;
 
 	for (struct commit *c = g->first; c; c = c->next) {
 		if (c->error)
 			continue;
-		if (count + c->iov_count > j->iov_capacity) {
-			j->iov_capacity = (count + c->iov_count) * 2;
+		if (count + c->iov_count + 1 > j->iov_capacity) {
+			j->iov_capacity = (count + c->iov_count + 1) * 2;
 			j->iov = xrealloc(j->iov, j->iov_capacity * sizeof(*j->iov));
 		}
 		memcpy(j->iov + count, c->iov, c->iov_count * sizeof(*j->iov));
 		count += c->iov_count;
 	}
+	if (over)
+		j->iov[count++] = (struct iovec){(void *)zeros, PAGE_BYTES - over};
 	return count;
 }
 
@@ -200,8 +205,13 @@ journal_start_volume(struct embedded *e, uint64_t predecessor, uint64_t predeces
 	s.first_group = j->group;
 	s.first_sequence = j->sequence;
 	s.created_ns = clock_wall_ns();
-	if ((err = volume_create(e, &s, FIRST_ZEROS, &fd)))
-		return err;
+	if ((err = volume_create(e, &s, FIRST_ZEROS, &fd))) {
+		if (err == RFS_ERR_NO_SPACE)
+			return err;
+		/* A name that may be there says that this volume ends here: nothing may be written behind it. */
+		embedded_poison(e, "creating a journal volume");
+		return RFS_ERR_POISONED;
+	}
 	if (!volume_pin(e, (uint32_t)s.number, true, &pinned)) /* ready for readers that may not block */
 		volume_unpin(e, pinned);
 	atomic_store(&j->offset, SUPERBLOCK_BYTES);

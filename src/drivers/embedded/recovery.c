@@ -111,32 +111,39 @@ follows(const struct scan *s, const struct record_header *h)
 	return h->index == 0 && h->sequence == sequence && h->group == (s->group_complete ? s->group + 1 : s->group);
 }
 
+static void
+drop_pending(struct scan *s)
+{
+	struct commit *c, *next;
+
+	for (c = s->pending->first; c; c = next) {
+		next = c->next;
+		cells_unpin(&s->e->cells, c);
+		batch_free(c->batch);
+	}
+	s->pending->first = NULL;
+	s->pending->tail = &s->pending->first;
+	s->pending->bytes = 0;
+	s->pending_count = 0;
+}
+
 static enum rfs_err
 apply_pending(struct scan *s)
 {
 	struct embedded *e = s->e;
-	struct commit *c, *next;
 	enum rfs_err err;
 
 	if (s->pending->first == NULL)
 		return RFS_OK;
 	e->journal.evaluation++;
-	for (c = s->pending->first; c; c = c->next)
+	for (struct commit *c = s->pending->first; c; c = c->next)
 		(void)commit_evaluate(e, c, true);
 	s->pending->position = (struct position){
 		.volume = s->info->super.number, .offset = s->offset, .group = s->group, .sequence = s->sequence};
 	memcpy(s->pending->position.store, e->store, 16);
 	err = apply_write(e, s->pending);
-	for (c = s->pending->first; c; c = next) {
-		next = c->next;
-		cells_unpin(&e->cells, c);
-		batch_free(c->batch);
-	}
 	s->commits += s->pending_count;
-	s->pending->first = NULL;
-	s->pending->tail = &s->pending->first;
-	s->pending->bytes = 0;
-	s->pending_count = 0;
+	drop_pending(s);
 	return err ? fail(s, err, "apply to the index") : RFS_OK;
 }
 
@@ -365,12 +372,14 @@ continue_volume(struct scan *s, const struct position *applied)
 
 /* The tail behind the valid end is of no use: the successor's superblock says where it is. */
 static void
-drop_tail(struct embedded *e, uint64_t number, uint64_t end)
+drop_tail(struct embedded *e, const struct volume_info *info, uint64_t end)
 {
 	char path[4096];
 
-	if (truncate(volume_path(e, number, ".vol", path), (off_t)end) != 0)
+	if (truncate(volume_path(e, info->super.number, ".vol", path), (off_t)end) != 0)
 		log_warn(0, "give back the unused end of %s: %s", path, strerror(errno));
+	else
+		atomic_fetch_sub(&e->disk_bytes, info->size - end);
 }
 
 static enum rfs_err
@@ -417,7 +426,7 @@ recover_list(struct scan *s, const struct volume_info *list, size_t count)
 		(unsigned long long)s->info->super.number, (unsigned long long)s->offset);
 	if ((err = journal_start_volume(e, s->info->super.number, s->offset)))
 		return fail(s, err, "start its successor");
-	drop_tail(e, s->info->super.number, s->offset);
+	drop_tail(e, s->info, s->offset);
 	return RFS_OK;
 }
 
@@ -439,6 +448,7 @@ recover(struct embedded *e, char *error)
 		atomic_fetch_add(&e->disk_bytes, list[i].size);
 	err = count ? recover_list(&s, list, count) : create_store(e, error);
 out:
+	drop_pending(&s);
 	if (s.fd >= 0)
 		close(s.fd);
 	free(s.buffer);

@@ -105,7 +105,10 @@ volume_create(struct embedded *e, const struct superblock *s, uint64_t zeros, in
 		err = error_from_errno(errno);
 		goto out;
 	}
-	err = sync_directory(directory);
+	if (sync_directory(directory)) {
+		unlink(path);
+		err = RFS_ERR_IO; /* never NO_SPACE: nobody knows whether the name is there */
+	}
 out:
 	if (err) {
 		log_error(0, "create volume %s: %s", path, error_face(err)->text);

@@ -83,6 +83,8 @@ row_find(const struct mem *m, struct bytes key)
 static void
 rows_delete(struct mem *m, size_t from, size_t to)
 {
+	if (from == to)
+		return;
 	for (size_t i = from; i < to; i++)
 		free((void *)m->rows[i].key.data);
 	memmove(m->rows + from, m->rows + to, (m->row_count - to) * sizeof(*m->rows));

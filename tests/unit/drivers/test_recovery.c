@@ -5,8 +5,11 @@
  * and opens the store: everything acknowledged must be there, or the store must refuse to open.
  */
 #include "driver_help.h"
+#include "drivers/embedded/embedded_int.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -76,23 +79,42 @@ write_one(struct store *s, unsigned i)
 	return err;
 }
 
-/* A child writes [from, to) and ends like a killed process; the number that it was told are durable. */
+/* The child: this program again, since threads do not survive a fork. Ends like a killed process. */
+static int
+child_main(char **argv)
+{
+	unsigned from = (unsigned)atoi(argv[3]), to = (unsigned)atoi(argv[4]);
+	int fd = atoi(argv[5]);
+	struct store s = {.rq = {.may_block = true}};
+	char error[512];
+
+	config_init(&s.config);
+	if (!config_set(&s.config, "data", argv[2], error) ||
+		!config_set(&s.config, "journal.volume_bytes", "1M", error) || open_store(&s))
+		_exit(9);
+	for (unsigned i = from; i < to; i++)
+		if (write_one(&s, i) || write(fd, &i, sizeof(i)) != sizeof(i))
+			_exit(8);
+	_exit(7);
+}
+
+/* A child writes [from, to) and ends without closing; how many it was told are durable. */
 static unsigned
 write_and_die(struct store *s, unsigned from, unsigned to)
 {
+	char first[16], last[16], pipe_end[16];
 	unsigned acknowledged = 0, i;
 	int fds[2], status;
 	pid_t pid;
 
 	assert_int_equal(pipe(fds), 0);
+	snprintf(first, sizeof(first), "%u", from);
+	snprintf(last, sizeof(last), "%u", to);
+	snprintf(pipe_end, sizeof(pipe_end), "%d", fds[1]);
 	pid = fork();
 	if (pid == 0) {
-		if (open_store(s))
-			_exit(9);
-		for (i = from; i < to; i++)
-			if (write_one(s, i) || write(fds[1], &i, sizeof(i)) != sizeof(i))
-				_exit(8);
-		_exit(7);
+		execl("/proc/self/exe", "test_recovery", "child", s->directory, first, last, pipe_end, NULL);
+		_exit(6);
 	}
 	close(fds[1]);
 	while (read(fds[0], &i, sizeof(i)) == sizeof(i)) {
@@ -463,8 +485,65 @@ an_interrupted_creation_leaves_nothing(void **state)
 	close_store(s);
 }
 
+/* The limit on a file's size stands for a full disk: the journal cannot grow. */
+static void
+a_full_disk_refuses_writes_until_there_is_room(void **state)
+{
+	struct store *s = *state;
+	struct rlimit before, small;
+	unsigned written = 0;
+	enum rfs_err err;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 600 * 1024;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	while ((err = write_one(s, written)) == RFS_OK && written < 1000)
+		written++;
+	assert_int_equal(err, RFS_ERR_NO_SPACE);
+	assert_int_equal(write_one(s, written), RFS_ERR_NO_SPACE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_true(written > 10);
+	assert_store(s, written);
+	assert_int_equal(write_one(s, written), RFS_OK);
+	assert_store(s, written + 1);
+	close_store(s);
+	remove_index(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, written + 1);
+	close_store(s);
+}
+
+static void
+a_failed_write_poisons_the_store_until_it_is_opened_again(void **state)
+{
+	struct store *s = *state;
+	struct metadata_info info;
+	int full;
+
+	assert_int_equal(open_store(s), RFS_OK);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(write_one(s, i), RFS_OK);
+	full = open("/dev/full", O_RDWR);
+	assert_true(dup2(full, ((struct embedded *)(void *)s->drivers.metadata)->journal.fd) >= 0);
+	close(full);
+	assert_int_equal(write_one(s, 5), RFS_ERR_POISONED);
+	assert_int_equal(write_one(s, 6), RFS_ERR_POISONED);
+	s->drivers.metadata->ops->info(s->drivers.metadata, &info);
+	assert_true(info.poisoned);
+	assert_store(s, 5);
+	close_store(s);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, 5);
+	assert_int_equal(write_one(s, 5), RFS_OK);
+	assert_store(s, 6);
+	close_store(s);
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
@@ -482,10 +561,14 @@ main(void)
 		TEST(a_store_is_opened_once),
 		TEST(a_clean_close_goes_on_in_the_same_volume),
 		TEST(an_interrupted_creation_leaves_nothing),
+		TEST(a_full_disk_refuses_writes_until_there_is_room),
+		TEST(a_failed_write_poisons_the_store_until_it_is_opened_again),
 	};
 
 	/* The refusals are errors in the log; here they are the point. */
 	log_init(getenv("RESTFS_TEST_LOG") ? LOG_DEBUG : LOG_ERROR, LOG_TEXT,
 		getenv("RESTFS_TEST_LOG") ? 2 : open("/dev/null", O_WRONLY));
+	if (argc == 6)
+		return child_main(argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
