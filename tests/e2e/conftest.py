@@ -1,5 +1,8 @@
 import itertools
 import os
+import random
+import secrets
+import signal
 import sys
 
 import pytest
@@ -7,6 +10,9 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from daemon import Daemon  # noqa: E402
+from raw_s3 import RawS3  # noqa: E402
+
+TEST_SECONDS = int(os.environ.get("RESTFS_TEST_SECONDS", "600"))
 
 numbers = itertools.count()
 
@@ -41,6 +47,43 @@ def bucket(s3):
     name = f"test-{os.getpid()}-{next(numbers)}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+def bucket_name():
+    """Of a bucket that is not there yet."""
+    return "test-" + secrets.token_hex(8)
+
+
+@pytest.fixture
+def raw(daemon):
+    """For requests that boto3 would not send."""
+    client = RawS3(daemon)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def rng():
+    """Random numbers whose seed a failure shows; RESTFS_SEED gives it again."""
+    seed = int(os.environ.get("RESTFS_SEED") or secrets.randbits(32))
+    print(f"RESTFS_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """A test without an end fails, and the others go on."""
+    def hang(number, frame):
+        raise TimeoutError(f"no end after {TEST_SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(TEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,138 @@
+"""Conditions on reads and writes: If-Match and its kin (RFC 9110, section 13; Amazon S3, "Conditional requests")."""
+import concurrent.futures
+import datetime
+
+import pytest
+
+from s3_expect import etag, refused
+
+HOUR = datetime.timedelta(hours=1)
+OTHER = '"0123456789abcdef0123456789abcdef"'
+
+
+@pytest.fixture
+def stored(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"stored")
+    return s3.head_object(Bucket=bucket, Key="k")
+
+
+def get(s3, bucket, **conditions):
+    return s3.get_object(Bucket=bucket, Key="k", **conditions)["Body"].read()
+
+
+def test_reads_whose_condition_holds_are_answered(s3, bucket, stored):
+    modified = stored["LastModified"]
+    for conditions in ({"IfMatch": stored["ETag"]}, {"IfMatch": "*"}, {"IfMatch": "%s, %s" % (OTHER, stored["ETag"])}, {"IfNoneMatch": OTHER},
+                       {"IfModifiedSince": modified - HOUR}, {"IfUnmodifiedSince": modified}, {"IfUnmodifiedSince": modified + HOUR},
+                       {"IfMatch": stored["ETag"], "IfUnmodifiedSince": modified - HOUR}, {"IfNoneMatch": OTHER, "IfModifiedSince": modified}):
+        assert get(s3, bucket, **conditions) == b"stored", conditions
+
+
+def test_reads_that_found_nothing_new_are_answered_not_modified(s3, bucket, stored):
+    modified = stored["LastModified"]
+    for conditions in ({"IfNoneMatch": stored["ETag"]}, {"IfNoneMatch": "*"}, {"IfModifiedSince": modified},
+                       {"IfNoneMatch": stored["ETag"], "IfModifiedSince": modified - HOUR}):
+        with refused(304) as caught:
+            get(s3, bucket, **conditions)
+        assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["etag"] == stored["ETag"]
+        with refused(304):
+            s3.head_object(Bucket=bucket, Key="k", **conditions)
+
+
+def test_reads_of_another_state_fail_their_condition(s3, bucket, stored):
+    for conditions in ({"IfMatch": OTHER}, {"IfUnmodifiedSince": stored["LastModified"] - HOUR}):
+        with refused(412, "PreconditionFailed"):
+            get(s3, bucket, **conditions)
+        with refused(412):
+            s3.head_object(Bucket=bucket, Key="k", **conditions)
+
+
+def test_not_modified_has_no_body_and_leaves_the_connection_usable(raw, s3, bucket, stored):
+    answer = raw.request("GET", "/%s/k" % bucket, headers={"if-none-match": stored["ETag"]})
+    assert (answer.status, answer.body) == (304, b"")
+    assert raw.request("GET", "/%s/k" % bucket).body == b"stored"
+
+
+def test_a_range_with_if_range_of_another_state_is_the_whole(raw, bucket, stored):
+    path = "/%s/k" % bucket
+    same = raw.request("GET", path, headers={"range": "bytes=0-1", "if-range": stored["ETag"]})
+    assert (same.status, same.body) == (206, b"st")
+    other = raw.request("GET", path, headers={"range": "bytes=0-1", "if-range": OTHER})
+    assert (other.status, other.body) == (200, b"stored")
+
+
+def test_creating_only_if_nothing_is_there(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"first", IfNoneMatch="*")
+    with refused(412, "PreconditionFailed"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"second", IfNoneMatch="*")
+    assert get(s3, bucket) == b"first"
+    s3.delete_object(Bucket=bucket, Key="k")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"third", IfNoneMatch="*")
+    assert get(s3, bucket) == b"third"
+
+
+def test_replacing_only_what_was_seen(s3, bucket, stored):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"next", IfMatch=stored["ETag"])
+    assert get(s3, bucket) == b"next"
+    with refused(412, "PreconditionFailed"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"lost", IfMatch=stored["ETag"])
+    assert get(s3, bucket) == b"next"
+
+
+def test_replacing_what_is_not_there_answers_no_such_key(s3, bucket):
+    with refused(404, "NoSuchKey"):
+        s3.put_object(Bucket=bucket, Key="none", Body=b"x", IfMatch=OTHER)
+    with refused(404):
+        s3.head_object(Bucket=bucket, Key="none")
+
+
+def test_a_condition_that_fails_on_a_large_body_keeps_the_old_object(s3, bucket, stored):
+    with refused(412, "PreconditionFailed"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x" * (3 << 20), IfNoneMatch="*")
+    assert get(s3, bucket) == b"stored"
+
+
+def test_deleting_only_what_was_seen(s3, bucket, stored):
+    with refused(412, "PreconditionFailed"):
+        s3.delete_object(Bucket=bucket, Key="k", IfMatch=OTHER)
+    assert get(s3, bucket) == b"stored"
+    s3.delete_object(Bucket=bucket, Key="k", IfMatch=stored["ETag"])
+    with refused(404):
+        s3.head_object(Bucket=bucket, Key="k")
+
+
+@pytest.mark.parametrize("writers", [8])
+def test_one_of_many_creators_of_a_key_wins(s3, bucket, writers):
+    def create(writer):
+        try:
+            s3.put_object(Bucket=bucket, Key=key, Body=b"%d" % writer, IfNoneMatch="*")
+            return writer
+        except s3.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict")
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(writers) as pool:
+        for number in range(25):
+            key = "race-%d" % number
+            won = [writer for writer in pool.map(create, range(writers)) if writer is not None]
+            assert len(won) == 1
+            assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"%d" % won[0]
+
+
+def test_counting_with_if_match_loses_no_step(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="counter", Body=b"0")
+
+    def add_one(_):
+        while True:
+            seen = s3.get_object(Bucket=bucket, Key="counter")
+            value = int(seen["Body"].read())
+            try:
+                s3.put_object(Bucket=bucket, Key="counter", Body=b"%d" % (value + 1), IfMatch=seen["ETag"])
+                return
+            except s3.exceptions.ClientError as error:
+                assert error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict")
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(add_one, range(80)))
+    assert s3.get_object(Bucket=bucket, Key="counter")["Body"].read() == b"80"
+    assert s3.head_object(Bucket=bucket, Key="counter")["ETag"] == etag(b"80")
