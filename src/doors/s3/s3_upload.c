@@ -21,6 +21,17 @@ s3_read_part_name(struct s3_exchange *ex, struct bytes *upload, uint32_t *number
 	return err;
 }
 
+/* s3fs sends x-amz-metadata-directive with uploads: they always take the metadata that came with their creation, which is REPLACE. */
+static enum rfs_err
+check_directive(struct s3_exchange *ex)
+{
+	struct bytes text = s3_header(ex, "x-amz-metadata-directive");
+
+	if (!text.data || bytes_equal_str(text, "REPLACE"))
+		return RFS_OK;
+	return request_fail(ex->rq, RFS_ERR_NOT_IMPLEMENTED, "an upload does not take over another object's metadata");
+}
+
 /* --- create -------------------------------------------------------------------------------------------------------------------- */
 
 /* FULL_OBJECT or COMPOSITE; what S3 takes for each algorithm when nothing is said, and which pairs it has. */
@@ -71,7 +82,7 @@ s3_create_upload(struct s3_exchange *ex)
 	struct bytes id;
 	enum rfs_err err;
 
-	if ((err = s3_read_metadata(ex, &described)) || (err = read_checksum(ex, &args)))
+	if ((err = check_directive(ex)) || (err = s3_read_metadata(ex, &described)) || (err = read_checksum(ex, &args)))
 		return err;
 	args.content_type = described.content_type;
 	args.properties = described.properties;
@@ -117,7 +128,8 @@ s3_upload_part_copy(struct s3_exchange *ex)
 	struct version version = { 0 };
 	enum rfs_err err;
 
-	if ((err = s3_read_part_name(ex, &args.to.upload, &args.to.part_number)) || (err = s3_read_source(ex, &args.from_bucket, &args.from_key)) ||
+	if ((err = check_directive(ex)) || (err = s3_read_part_name(ex, &args.to.upload, &args.to.part_number)) ||
+		(err = s3_read_source(ex, &args.from_bucket, &args.from_key)) ||
 		(err = read_source_range(ex, &args.range)))
 		return err;
 	s3_conditions(ex, "x-amz-copy-source-", &args.from_conditions);
