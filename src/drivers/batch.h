@@ -7,6 +7,9 @@
  * Every row has a serial: the driver stores the batch's serial beside each value that it puts, and gives it back with the value. A key may
  * end in eight bytes that the driver fills with the serial (SLOT_SERIAL, big-endian) or its complement (SLOT_INVERTED).
  *
+ * Rows change in the order of the operations, counters after them. A batch that CHECKs is judged as of the moment at which it has all its keys to
+ * itself: no other batch that changes one of them is under way.
+ *
  * One owner: the thread that builds it, then the driver from commit until `done` is called, then the owner again. The memory of keys, values
  * and the list is the batch's own arena; payload slices are referenced.
  */
@@ -19,12 +22,16 @@
 
 #define BATCH_MAX_OPS 4096
 #define BATCH_MAX_BYTES (1024 * 1024)
+/* Of blocks that go with the commit: each block's bytes, all bytes, their number. Beyond them commit answers LIMIT. */
+#define BATCH_MAX_BLOCK_BYTES ((uint64_t)8 * 1024 * 1024)
+#define BATCH_MAX_PAYLOAD_BYTES ((uint64_t)64 * 1024 * 1024)
+#define BATCH_MAX_BLOCKS 4095
 
 enum batch_op_kind {
 	BATCH_CHECK = 1,  /* key, serial: CONFLICT unless the row has that serial (0: there is no such row) */
 	BATCH_PUT,        /* key, value */
 	BATCH_DELETE,     /* key: no row afterwards; it need not exist */
-	BATCH_DELETE_RANGE, /* key, value: from (inclusive), to (exclusive); only under an owner row that the batch CHECKs */
+	BATCH_DELETE_RANGE, /* key, value: from (inclusive), to (exclusive); only under an owner row that the batch CHECKs and changes; no counters in it */
 	BATCH_ADD,        /* counter key, delta. A counter that reaches 0 has no row; a counter without a row is 0 */
 	BATCH_MAX,        /* counter key, value: the larger stays */
 	BATCH_EXPECT,     /* counter key, min, max: CONFLICT unless min <= value <= max, after this batch's ADDs, in log order */
@@ -88,7 +95,7 @@ struct batch {
 
 struct batch *batch_new(uint64_t bucket);
 void batch_free(struct batch *b);
-/* Empties it for another attempt, keeping memory. */
+/* Empties it for another attempt, keeping memory; it gets a new id. */
 void batch_reset(struct batch *b);
 
 /* Each copies key and value, and returns the operation for the caller to refine (tag, slot) until the next call. */

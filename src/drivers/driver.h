@@ -51,7 +51,8 @@ struct metadata_ops {
 	/*
 	 * Takes the batch and calls batch->done exactly once, perhaps before it returns. When error is RFS_OK the batch is durable
 	 * (power loss) and visible to every later read. CONFLICT: an operation's condition failed, nothing happened. LIMIT: the batch is
-	 * too large. POISONED, NO_SPACE: nothing happened. Batches of one bucket take serials 1, 2, 3 ... in the order of their effect.
+	 * too large, or has a key of another bucket. NO_SPACE: nothing happened. POISONED: nothing is visible; a batch that was being written
+	 * when the sync failed may be found, whole, after the next open. Batches of one bucket take serials 1, 2, 3 ... in the order of their effect.
 	 */
 	void (*commit)(struct metadata_driver *d, struct batch *batch);
 	void (*info)(struct metadata_driver *d, struct metadata_info *out);
@@ -79,7 +80,7 @@ struct storage_ops {
 		struct block_ticket *out);
 	/* Returns when the blocks of all tickets are durable. [worker] */
 	enum rfs_err (*wait)(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);
-	/* Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED. The slice is the caller's. Whole-payload reads are checked against the record's checksum; parts are not */
+	/* Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED; beyond its end INTERNAL. The slice is the caller's. Whole-payload reads are checked against the record's checksum; parts are not */
 	enum rfs_err (*get)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
 		size_t len, struct slice *out);
 	/* The block will not be read again. */

@@ -359,6 +359,18 @@ a_batch_beyond_the_limits_does_nothing(void **state)
 	free(large);
 }
 
+static void
+a_key_of_another_bucket_is_refused(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+
+	batch_put(b, test_key(b->arena, BUCKET + 1, TABLE_ROWS, "a"), bytes_str("x"));
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	assert_false(test_get(s, BUCKET + 1, TABLE_ROWS, "a").found);
+	batch_free(b);
+}
+
 static struct row_page
 scan(struct store *s, const char *from, const char *to, size_t limit, bool reverse)
 {
@@ -440,6 +452,33 @@ pattern(size_t len, unsigned seed)
 	for (size_t i = 0; i < len; i++)
 		slice_writable(&s)[i] = (uint8_t)(i * 31 + seed + (i >> 9));
 	return s;
+}
+
+static void
+payload_beyond_the_limits_does_nothing(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+	struct slice payload = slice_new(BATCH_MAX_BLOCK_BYTES + 1);
+	struct batch_block blocks[9];
+
+	memset(slice_writable(&payload), 'p', payload.len);
+	blocks[0] = (struct batch_block){.number = 1, .parts = &payload, .part_count = 1, .len = payload.len};
+	batch_blocks(b, key_of(b, TABLE_ROWS, "a"), bytes_str("v"), blocks, 1);
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	batch_reset(b);
+	payload.len = BATCH_MAX_BLOCK_BYTES;
+	for (unsigned i = 0; i < 9; i++)
+		blocks[i] =
+			(struct batch_block){.number = 1 + i, .parts = &payload, .part_count = 1, .len = payload.len};
+	batch_blocks(b, key_of(b, TABLE_ROWS, "a"), bytes_str("v"), blocks, 9);
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "a").found);
+	batch_reset(b);
+	batch_blocks(b, key_of(b, TABLE_ROWS, "a"), bytes_str("v"), blocks, 8);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	batch_free(b);
+	slice_unref(&payload);
 }
 
 static void
@@ -776,6 +815,8 @@ main(int argc, char **argv)
 		TEST(an_expect_sees_this_batchs_adds_and_undoes_them),
 		TEST(a_repeated_batch_gives_the_first_result),
 		TEST(a_batch_beyond_the_limits_does_nothing),
+		TEST(a_key_of_another_bucket_is_refused),
+		TEST(payload_beyond_the_limits_does_nothing),
 		TEST(a_scan_is_ordered_bounded_and_paged),
 		TEST(a_scan_shows_counters_and_multi_get_keeps_its_order),
 		TEST(payload_that_went_with_a_commit_is_read_back),

@@ -74,7 +74,7 @@ block_get(struct storage_driver *d, struct request *rq, uint64_t number, const s
 
 	*out = (struct slice){0};
 	location_decode(location, &volume_number, &length, &payload_offset);
-	if (length > BLOCK_MAX_BYTES || payload_offset < SUPERBLOCK_BYTES + RECORD_HEADER_BYTES)
+	if (length > BATCH_MAX_BLOCK_BYTES || payload_offset < SUPERBLOCK_BYTES + RECORD_HEADER_BYTES)
 		return request_fail(
 			rq, RFS_ERR_DAMAGED, "read block %llx: its location is not one", (unsigned long long)number);
 	if (offset > length || len > length - offset)

@@ -118,7 +118,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	ASSERT_MAY_BLOCK();
 	for (size_t i = 0; i < count; i++)
 		len += parts[i].len;
-	if (len > BLOCK_MAX_BYTES)
+	if (len > BATCH_MAX_BLOCK_BYTES)
 		return request_fail(rq, RFS_ERR_LIMIT, "put a block of %llu bytes", (unsigned long long)len);
 	if (atomic_load(&e->poisoned))
 		return RFS_ERR_POISONED;

@@ -72,8 +72,8 @@ measure(const struct batch *b, size_t *records, size_t *pieces)
 			payload += block->len;
 			*records += 1;
 			*pieces += block->part_count + 2;
-			if (block->len > BLOCK_MAX_BYTES || payload > BATCH_MAX_PAYLOAD ||
-				*records > BATCH_MAX_BLOCK_RECORDS)
+			if (block->len > BATCH_MAX_BLOCK_BYTES || payload > BATCH_MAX_PAYLOAD_BYTES ||
+				*records > BATCH_MAX_BLOCKS + 1)
 				return false;
 		}
 	}

@@ -97,7 +97,7 @@ blocks_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct 
 		}
 		back = reader_varint(r);
 		len = reader_varint(r);
-		if (r->failed || len > BLOCK_MAX_BYTES || back > commit_offset || back < record_bytes(len))
+		if (r->failed || len > BATCH_MAX_BLOCK_BYTES || back > commit_offset || back < record_bytes(len))
 			return NULL;
 		location_encode(volume, (uint32_t)len, commit_offset - back + RECORD_HEADER_BYTES, &blocks[i].location);
 	}

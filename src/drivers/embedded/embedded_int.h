@@ -30,9 +30,6 @@
 #define ERROR_BYTES 512
 #define PAGE_BYTES 4096
 #define GROUP_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
-#define BLOCK_MAX_BYTES ((uint64_t)8 * 1024 * 1024)
-#define BATCH_MAX_PAYLOAD ((uint64_t)64 * 1024 * 1024)
-#define BATCH_MAX_BLOCK_RECORDS 4096
 #define BATCH_ID_EPOCH_NS ((int64_t)600 * 1000000000) /* ten minutes */
 
 /* ---- records (record.c): the bytes are described in docs/format/volume.md ---- */

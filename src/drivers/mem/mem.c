@@ -367,12 +367,24 @@ commit_locked(struct mem *m, struct batch *b)
 static bool
 within_limits(const struct batch *b)
 {
+	size_t blocks = 0;
+	uint64_t payload = 0;
+
 	if (b->overflow || b->op_count > BATCH_MAX_OPS || b->bytes > BATCH_MAX_BYTES)
 		return false;
-	for (size_t i = 0; i < b->op_count; i++)
+	for (size_t i = 0; i < b->op_count; i++) {
 		if (b->ops[i].key.len < 9 || load_be64(b->ops[i].key.data) != b->bucket)
 			return false;
-	return true;
+		for (size_t k = 0; k < b->ops[i].block_count; k++) {
+			if (b->ops[i].blocks[k].stored)
+				continue;
+			blocks++;
+			payload += b->ops[i].blocks[k].len;
+			if (b->ops[i].blocks[k].len > BATCH_MAX_BLOCK_BYTES)
+				return false;
+		}
+	}
+	return blocks <= BATCH_MAX_BLOCKS && payload <= BATCH_MAX_PAYLOAD_BYTES;
 }
 
 static void

@@ -17,6 +17,7 @@
 #define PAYLOAD 3000
 #define HEADER 64
 #define FIRST_RECORD 4096
+#define STORM_THREADS 8
 
 static int
 setup(void **state)
@@ -96,6 +97,43 @@ child_main(char **argv)
 		if (write_one(&s, i) || write(fd, &i, sizeof(i)) != sizeof(i))
 			_exit(8);
 	_exit(7);
+}
+
+/* A child's thread: rows of its own, each acknowledgement told, until the process is killed. */
+struct storm {
+	struct store *store;
+	unsigned first;
+	int fd;
+};
+
+static void *
+storm_thread(void *arg)
+{
+	struct storm *storm = arg;
+
+	for (unsigned i = storm->first;; i++)
+		if (write_one(storm->store, i) || write(storm->fd, &i, sizeof(i)) != sizeof(i))
+			_exit(8);
+}
+
+static int
+storm_main(char **argv)
+{
+	struct store s = {.rq = {.may_block = true}};
+	struct storm storms[STORM_THREADS];
+	char error[512];
+	pthread_t thread;
+
+	config_init(&s.config);
+	if (!config_set(&s.config, "data", argv[2], error) ||
+		!config_set(&s.config, "journal.volume_bytes", "1M", error) || open_store(&s))
+		_exit(9);
+	for (unsigned i = 0; i < STORM_THREADS; i++) {
+		storms[i] = (struct storm){&s, (unsigned)atoi(argv[3]) + i * 1000000, atoi(argv[4])};
+		pthread_create(&thread, NULL, storm_thread, &storms[i]);
+	}
+	for (;;)
+		pause();
 }
 
 /* A child writes [from, to) and ends without closing; how many it was told are durable. */
@@ -485,6 +523,79 @@ an_interrupted_creation_leaves_nothing(void **state)
 	close_store(s);
 }
 
+/* Rows, counter and feed agree, and everything acknowledged is among them. */
+static void
+assert_storm(struct store *s, const unsigned *acknowledged, size_t count)
+{
+	struct row_page rows, feed;
+	struct block_location at;
+	struct slice payload;
+	char name[16];
+	struct row row;
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%08u", acknowledged[i]);
+		row = test_get(s, BUCKET, TABLE_ROWS, name);
+		assert_true(row.found);
+		memcpy(at.bytes, row.value.data + 1, sizeof(at.bytes));
+		assert_int_equal(s->drivers.storage->ops->get(
+					 s->drivers.storage, &s->rq, 100 + acknowledged[i], &at, 0, PAYLOAD, &payload),
+			RFS_OK);
+		slice_unref(&payload);
+	}
+	assert_int_equal(s->drivers.metadata->ops->scan(s->drivers.metadata, &s->rq,
+				 test_key(s->rq.arena, BUCKET, TABLE_ROWS, ""),
+				 test_key(s->rq.arena, BUCKET, TABLE_ROWS + 1, ""), 1000000, false, &rows),
+		RFS_OK);
+	assert_int_equal(s->drivers.metadata->ops->scan(s->drivers.metadata, &s->rq,
+				 test_key(s->rq.arena, BUCKET, TABLE_FEED, ""),
+				 test_key(s->rq.arena, BUCKET, TABLE_FEED + 1, ""), 1000000, false, &feed),
+		RFS_OK);
+	assert_true(rows.count >= count);
+	assert_int_equal(feed.count, rows.count);
+	assert_int_equal(test_counter(s, BUCKET, "n"), rows.count);
+	for (size_t i = 0; i < feed.count; i++)
+		assert_int_equal(load_be64(feed.rows[i].key.data + 9), i + 1);
+}
+
+static void
+a_killed_storm_of_writers_keeps_its_promises(void **state)
+{
+	struct store *s = *state;
+	unsigned *acknowledged = calloc(1000000, sizeof(*acknowledged));
+	char first[16], pipe_end[16];
+	size_t count = 0;
+	int fds[2], status;
+	pid_t pid;
+
+	for (unsigned round = 0; round < 4; round++) {
+		assert_int_equal(pipe(fds), 0);
+		snprintf(first, sizeof(first), "%u", 10000000 * (round + 1));
+		snprintf(pipe_end, sizeof(pipe_end), "%d", fds[1]);
+		pid = fork();
+		if (pid == 0) {
+			execl("/proc/self/exe", "test_recovery", "storm", s->directory, first, pipe_end, NULL);
+			_exit(6);
+		}
+		close(fds[1]);
+		for (size_t until = count + 150 + 37 * round; count < until; count++)
+			assert_int_equal(
+				read(fds[0], &acknowledged[count], sizeof(*acknowledged)), sizeof(*acknowledged));
+		kill(pid, SIGKILL);
+		while (read(fds[0], &acknowledged[count], sizeof(*acknowledged)) == sizeof(*acknowledged))
+			count++;
+		close(fds[0]);
+		waitpid(pid, &status, 0);
+		assert_true(WIFSIGNALED(status));
+		if (round & 1)
+			remove_index(s);
+		assert_int_equal(open_store(s), RFS_OK);
+		assert_storm(s, acknowledged, count);
+		close_store(s);
+	}
+	free(acknowledged);
+}
+
 /* The limit on a file's size stands for a full disk: the journal cannot grow. */
 static void
 a_full_disk_refuses_writes_until_there_is_room(void **state)
@@ -561,6 +672,7 @@ main(int argc, char **argv)
 		TEST(a_store_is_opened_once),
 		TEST(a_clean_close_goes_on_in_the_same_volume),
 		TEST(an_interrupted_creation_leaves_nothing),
+		TEST(a_killed_storm_of_writers_keeps_its_promises),
 		TEST(a_full_disk_refuses_writes_until_there_is_room),
 		TEST(a_failed_write_poisons_the_store_until_it_is_opened_again),
 	};
@@ -568,6 +680,8 @@ main(int argc, char **argv)
 	/* The refusals are errors in the log; here they are the point. */
 	log_init(getenv("RESTFS_TEST_LOG") ? LOG_DEBUG : LOG_ERROR, LOG_TEXT,
 		getenv("RESTFS_TEST_LOG") ? 2 : open("/dev/null", O_WRONLY));
+	if (argc == 5)
+		return storm_main(argv);
 	if (argc == 6)
 		return child_main(argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
