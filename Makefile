@@ -1,7 +1,7 @@
 # The commands a person types; what they do is in meson.build and tools/.
 BUILD ?= build
 
-.PHONY: build deps deps-test run test soak bench format clean
+.PHONY: build deps deps-test deps-bench run test soak bench format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -15,6 +15,9 @@ deps:
 
 deps-test:
 	@tools/install-deps --test
+
+deps-bench:
+	@tools/install-deps --bench
 
 # Ctrl-C stops the store clean; the data stays in ./data.
 run: deps
@@ -31,9 +34,9 @@ soak: deps-test
 	@$(MAKE) --no-print-directory build
 	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} tools/run-tests --only crash $(BUILD)
 
-bench: deps-test
+bench: deps-bench
 	@$(MAKE) --no-print-directory build
-	@bench/run
+	@bench/run --build $(BUILD) $(ARGS)
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
