@@ -10,6 +10,12 @@
 
 #define BUCKET_BLOCK_SIZE (1024 * 1024)
 
+static bool
+is_letter_or_digit(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
 /* Amazon S3 user guide, "Bucket naming rules". */
 static bool
 name_is_legal(struct bytes name)
@@ -20,15 +26,14 @@ name_is_legal(struct bytes name)
 		return false;
 	for (size_t i = 0; i < name.len; i++) {
 		uint8_t c = name.data[i];
-		bool letter = c >= 'a' && c <= 'z', digit = c >= '0' && c <= '9';
 
-		if (!letter && !digit && c != '.' && c != '-')
+		if (!is_letter_or_digit(c) && c != '.' && c != '-')
 			return false;
-		if ((i == 0 || i + 1 == name.len) && !letter && !digit)
+		if ((i == 0 || i + 1 == name.len) && !is_letter_or_digit(c))
 			return false;
-		if (i && c == '.' && name.data[i - 1] == '.')
-			return false;
-		only_digits_and_dots = only_digits_and_dots && (digit || c == '.');
+		if (i && (c == '.' || name.data[i - 1] == '.') && !is_letter_or_digit(c) && !is_letter_or_digit(name.data[i - 1]))
+			return false; /* "..", ".-" and "-." */
+		only_digits_and_dots = only_digits_and_dots && (c < 'a' && c != '-');
 	}
 	return !only_digits_and_dots;
 }

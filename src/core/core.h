@@ -131,7 +131,7 @@ struct object_get {
 };
 /* NO_SUCH_KEY, INVALID_RANGE, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
 enum rfs_err object_get_open(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out) RFS_MUST_CHECK;
-/* The next bytes, 1 to 1 MiB, verified; empty at the end. The slice is the caller's. Obeys rq->may_block. */
+/* The next bytes, 1 to 256 KiB, verified; empty at the end. The slice is the caller's. Obeys rq->may_block. */
 enum rfs_err object_get_read(struct object_get *get, struct slice *out) RFS_MUST_CHECK;
 void object_get_close(struct object_get *get);
 

@@ -14,13 +14,14 @@ enum rfs_err object_resolve(struct core *core, struct request *rq, struct bytes 
 	RFS_MUST_CHECK;
 /* The head for conditions: NULL when there is none. */
 const struct version *object_head(const struct object_at *at);
-/* The error for a key that is not there: NO_SUCH_KEY only to those who may list the bucket, as S3 has it. */
-enum rfs_err object_missing(struct core *core, struct request *rq, const struct object_at *at);
 
 /* The end of the common prefix of `key`: behind the delimiter's first place behind the prefix; 0: it has none. */
 size_t common_prefix_end(struct bytes prefix, struct bytes delimiter, struct bytes key);
 /* All bytes of a read into a put. */
 enum rfs_err object_pass(struct object_get *get, struct object_put *put) RFS_MUST_CHECK;
+
+/* The bucket, if the caller may list what begins with `prefix`. */
+enum rfs_err bucket_open_listing(struct core *core, struct request *rq, struct bytes name, struct bytes prefix, struct bucket_row *out) RFS_MUST_CHECK;
 
 /* An upload, resolved. NO_SUCH_UPLOAD */
 struct upload_at {

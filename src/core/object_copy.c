@@ -41,7 +41,7 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 		if ((err = object_resolve(core, rq, args->from_bucket, args->from_key, OP_OBJECT_READ, &from)))
 			break;
 		if (!from.name.found) {
-			err = object_missing(core, rq, &from);
+			err = RFS_ERR_NO_SUCH_KEY;
 			break;
 		}
 		if ((err = conditions_hold(rq, &args->from_conditions, &from.name.head, false)) ||

@@ -43,7 +43,7 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_READ, &at)))
 		return err;
 	if (!at.name.found)
-		return object_missing(core, rq, &at);
+		return RFS_ERR_NO_SUCH_KEY;
 	out->bucket = at.bucket;
 	out->version = at.name.head;
 	if ((err = conditions_hold(rq, &args->conditions, &out->version, true)))

@@ -82,7 +82,7 @@ object_list(struct core *core, struct request *rq, const struct object_list_args
 	enum rfs_err err;
 
 	memset(out, 0, sizeof(*out));
-	if ((err = bucket_open(core, rq, args->bucket, OP_BUCKET_LIST, &l.bucket)))
+	if ((err = bucket_open_listing(core, rq, args->bucket, args->prefix, &l.bucket)))
 		return err;
 	if (args->limit == 0)
 		return RFS_OK;

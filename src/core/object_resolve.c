@@ -12,11 +12,7 @@ object_resolve(struct core *core, struct request *rq, struct bytes bucket, struc
 	if ((err = name_resolve(core->metadata, rq, &at->bucket, key, &at->name)))
 		return err;
 	target.version = object_head(at);
-	err = auth_check(core->auth, rq, &target, op);
-	/* Nobody is refused a thing that is not there, if he may know that it is not. */
-	if (err == RFS_ERR_ACCESS_DENIED && op == OP_OBJECT_READ && !target.version && object_missing(core, rq, at) == RFS_ERR_NO_SUCH_KEY)
-		return RFS_OK;
-	return err;
+	return auth_check(core->auth, rq, &target, op);
 }
 
 const struct version *
@@ -26,9 +22,10 @@ object_head(const struct object_at *at)
 }
 
 enum rfs_err
-object_missing(struct core *core, struct request *rq, const struct object_at *at)
+bucket_open_listing(struct core *core, struct request *rq, struct bytes name, struct bytes prefix, struct bucket_row *out)
 {
-	struct access_target target = { .bucket = &at->bucket };
+	struct access_target target = { .bucket = out, .name = prefix };
+	enum rfs_err err = bucket_find(core->metadata, rq, name, out);
 
-	return auth_check(core->auth, rq, &target, OP_BUCKET_LIST) == RFS_OK ? RFS_ERR_NO_SUCH_KEY : RFS_ERR_ACCESS_DENIED;
+	return err ? err : auth_check(core->auth, rq, &target, OP_BUCKET_LIST);
 }

@@ -19,7 +19,7 @@ object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struc
 		if ((err = object_resolve(core, rq, bucket, key, OP_OBJECT_WRITE_ACL, &at)))
 			break;
 		if (!at.name.found) {
-			err = object_missing(core, rq, &at);
+			err = RFS_ERR_NO_SUCH_KEY;
 			break;
 		}
 		batch->bucket = at.bucket.id;

@@ -194,7 +194,7 @@ upload_list(struct core *core, struct request *rq, const struct upload_list_args
 	enum rfs_err err;
 
 	memset(out, 0, sizeof(*out));
-	if ((err = bucket_open(core, rq, args->bucket, OP_BUCKET_LIST, &bucket)))
+	if ((err = bucket_open_listing(core, rq, args->bucket, args->prefix, &bucket)))
 		return err;
 	out->items = ARENA_ARRAY(rq->arena, struct upload_list_item, args->limit + 1);
 	next = first_upload(rq, &bucket, args);

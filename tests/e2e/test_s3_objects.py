@@ -1,13 +1,17 @@
 """Objects through boto3: what is put is what is got, in every size and under every name."""
 import base64
 import hashlib
+import json
 import os
 import random
+import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
+
+from daemon import BINARY
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -335,3 +339,24 @@ def test_everything_is_there_after_a_restart(own_daemon):
     assert sorted(o["Key"] for o in s3.list_objects_v2(Bucket="again")["Contents"]) == sorted(bodies)
     for key, body in bodies.items():
         assert s3.get_object(Bucket="again", Key=key)["Body"].read() == body
+
+
+def test_limited_key_lists_and_reads_only_its_prefix(daemon, s3, bucket):
+    binary = os.path.join(os.path.dirname(BINARY), "restfs")
+    made = json.loads(subprocess.run([binary, "--data", daemon.data, "--json", "key", "add", "root", f"--bucket={bucket}", "--prefix=mine/", "--read-only"],
+                                     check=True, capture_output=True).stdout)
+    limited = daemon.client(access_key=made["access_key"], secret_key=made["secret_key"])
+    for key in ("mine/1", "other/1"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    assert [o["Key"] for o in limited.list_objects_v2(Bucket=bucket, Prefix="mine/")["Contents"]] == ["mine/1"]
+    assert limited.get_object(Bucket=bucket, Key="mine/1")["Body"].read() == b"mine/1"
+    for call in (lambda: limited.list_objects_v2(Bucket=bucket), lambda: limited.get_object(Bucket=bucket, Key="other/1"),
+                 lambda: limited.get_object(Bucket=bucket, Key="other/none"), lambda: limited.put_object(Bucket=bucket, Key="mine/2", Body=b""),
+                 lambda: limited.delete_object(Bucket=bucket, Key="mine/1"), lambda: limited.copy_object(Bucket=bucket, Key="mine/3", CopySource=f"{bucket}/other/1"),
+                 lambda: limited.create_multipart_upload(Bucket=bucket, Key="mine/4")):
+        with pytest.raises(ClientError) as error:
+            call()
+        assert code(error) == ("AccessDenied", 403)
+    with pytest.raises(ClientError) as error:
+        limited.get_object(Bucket=bucket, Key="mine/none")
+    assert code(error) == ("NoSuchKey", 404)

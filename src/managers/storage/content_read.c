@@ -5,6 +5,7 @@
  */
 #include "managers/storage/storage_int.h"
 
+#define PIECE_BYTES (4 * FRAME_BYTES) /* given at once: what a client that does not read can hold */
 #define WHOLE_PAYLOAD_BYTES (FRAME_BYTES + 4096) /* payloads up to this are read in one go, whatever part is wanted */
 
 struct content_reader {
@@ -20,6 +21,8 @@ struct content_reader {
 	uint64_t segment_data_id, segment_number; /* whose rows these are, when segment.extents is set */
 	struct segment_row segment;
 	struct run_row run;     /* run.first != 0: read */
+	uint64_t table_block;   /* number of the block whose frames `table` describes; 0: none */
+	struct frame_table table;
 };
 
 struct content_reader *
@@ -83,58 +86,60 @@ damaged(struct content_reader *r, uint32_t index)
 		(unsigned long long)(r->run.first + index), (int)r->bucket.name.len, (const char *)r->bucket.name.data);
 }
 
-/* The table, and the payload's frames first..last with `frames` beginning at the first one's first byte. */
+/* The table of a block's frames; `whole` is its payload when that was read along, else empty. */
 static enum rfs_err
-block_frames_get(struct content_reader *r, uint32_t index, uint32_t raw, size_t from, size_t len, struct frame_table *table, uint32_t *first,
-	uint32_t *last, struct slice *frames, bool *whole)
+table_get(struct content_reader *r, uint32_t index, uint32_t raw, bool all, struct slice *whole)
 {
 	size_t stored = r->run.stored_sizes[index], table_bytes = FRAME_TABLE_BYTES(raw);
 	struct slice head = { 0 };
 	enum rfs_err err;
 
-	*first = (uint32_t)(from / FRAME_BYTES);
-	*last = (uint32_t)((from + len - 1) / FRAME_BYTES);
-	*whole = stored <= WHOLE_PAYLOAD_BYTES || len == raw;
+	if (!all && r->table_block == r->run.first + index)
+		return RFS_OK;
+	r->table_block = 0;
 	if (stored < table_bytes)
-		return damaged(r, index);
-	if ((err = payload_get(r, index, 0, *whole ? stored : table_bytes, &head)))
-		return err == RFS_ERR_DAMAGED ? damaged(r, index) : err;
-	if (!frame_table_decode(bytes_of(head.data, table_bytes), stored, table) || table->raw_size != raw) {
-		err = damaged(r, index);
-	} else if (*whole) {
-		size_t start = table->frame[*first].offset, end = table->frame[*last].offset + table->frame[*last].stored;
-
-		*frames = slice_part(head, start, end - start);
-	} else {
-		size_t start = table->frame[*first].offset, end = table->frame[*last].offset + table->frame[*last].stored;
-
-		err = payload_get(r, index, start, end - start, frames);
-	}
+		return RFS_ERR_DAMAGED;
+	if ((err = payload_get(r, index, 0, all ? stored : table_bytes, &head)))
+		return err;
+	if (!frame_table_decode(bytes_of(head.data, table_bytes), stored, &r->table) || r->table.raw_size != raw)
+		err = RFS_ERR_DAMAGED;
+	else
+		r->table_block = r->run.first + index;
+	if (!err && all)
+		*whole = slice_take(&head);
 	slice_unref(&head);
 	return err;
 }
 
-/* Raw bytes [from, from + len) of a block of the run in hand. */
+/* Raw bytes [from, from + len) of a block of the run in hand; at most PIECE_BYTES, ending where a frame does. */
 static enum rfs_err
 block_read(struct content_reader *r, uint32_t index, size_t from, size_t len, struct slice *out)
 {
-	uint32_t raw = index + 1 < r->run.count ? r->run.block_size : r->run.last_size;
-	struct frame_table table;
-	struct slice frames = { 0 };
-	uint32_t first, last;
-	bool whole;
+	uint32_t raw = index + 1 < r->run.count ? r->run.block_size : r->run.last_size, first, last;
+	struct slice whole = { 0 }, frames = { 0 };
+	size_t start, end;
 	enum rfs_err err;
 
 	if (index >= r->run.count || from >= raw)
 		return damaged(r, index);
 	if (len > raw - from)
 		len = raw - from;
-	err = block_frames_get(r, index, raw, from, len, &table, &first, &last, &frames, &whole);
-	if (err)
+	if (len > PIECE_BYTES - from % FRAME_BYTES)
+		len = PIECE_BYTES - from % FRAME_BYTES;
+	first = (uint32_t)(from / FRAME_BYTES);
+	last = (uint32_t)((from + len - 1) / FRAME_BYTES);
+	if ((err = table_get(r, index, raw, len == raw || r->run.stored_sizes[index] <= WHOLE_PAYLOAD_BYTES, &whole)))
+		return err == RFS_ERR_DAMAGED ? damaged(r, index) : err;
+	start = r->table.frame[first].offset;
+	end = r->table.frame[last].offset + r->table.frame[last].stored;
+	if (whole.data)
+		frames = slice_part(whole, start, end - start);
+	else if ((err = payload_get(r, index, start, end - start, &frames)))
 		return err;
 	/* A whole payload was checked by the driver, against the record's checksum; a part is checked frame by frame. */
-	err = frames_decode(&table, first, last, frames, !whole, from - (size_t)first * FRAME_BYTES, len, out);
+	err = frames_decode(&r->table, first, last, frames, !whole.data, from - (size_t)first * FRAME_BYTES, len, out);
 	slice_unref(&frames);
+	slice_unref(&whole);
 	return err == RFS_ERR_DAMAGED ? damaged(r, index) : err;
 }
 
@@ -205,7 +210,7 @@ content_part(struct storage *s, struct request *rq, const struct bucket_row *buc
 	if (content->kind == CONTENT_PARTS && (err = content_parts(s, rq, bucket, content, &parts, &count)))
 		return err;
 	if (number < 1 || number > count)
-		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "the object has %zu parts", count);
+		return request_fail(rq, RFS_ERR_INVALID_PART, "the object has %zu parts", count);
 	*offset = number > 1 ? parts[number - 2].end : 0;
 	*length = parts[number - 1].end - *offset;
 	return RFS_OK;

@@ -42,11 +42,11 @@ struct content_reader;
 
 struct content_reader *content_reader_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content,
 	uint64_t offset, uint64_t length);
-/* The next bytes, verified, at most one block; empty at the end. WOULD_BLOCK, and nothing has moved. NOT_FOUND: the content went before the reader was there */
+/* The next bytes, verified, at most 256 KiB; empty at the end. WOULD_BLOCK, and nothing has moved. NOT_FOUND: the content went before the reader was there */
 enum rfs_err content_read(struct content_reader *r, struct slice *out) RFS_MUST_CHECK;
 void content_reader_free(struct content_reader *r);
 
-/* Where part `number` (from 1) of a content lies. INVALID_ARGUMENT: it has no such part; a content without parts has part 1. */
+/* Where part `number` (from 1) of a content lies. INVALID_PART: it has no such part; a content without parts has part 1. */
 enum rfs_err content_part(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t number,
 	uint64_t *offset, uint64_t *length) RFS_MUST_CHECK;
 
