@@ -77,13 +77,13 @@ class Daemon:
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def client(self, access_key=None, secret_key=None, endpoint=None, **config):
+    def client(self, access_key=None, secret_key=None, verify=None, **config):
         config.setdefault("signature_version", "s3v4")
         config.setdefault("retries", {"max_attempts": 1})
         config.setdefault("s3", {"addressing_style": "path"})
         config.setdefault("read_timeout", 60)
         return boto3.session.Session().client(
-            "s3", endpoint_url=endpoint or self.s3, region_name="us-east-1", aws_access_key_id=access_key or self.access_key,
+            "s3", endpoint_url=self.s3, region_name="us-east-1", verify=verify, aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key, config=Config(**config))
 
     def cpu_seconds(self):
