@@ -60,8 +60,7 @@ row_make(struct core *core, struct request *rq, const struct bucket_row *bucket)
 
 	buf_init(&value, b->arena);
 	bucket_row_encode(&value, bucket);
-	batch_check(b, key_bucket(b->arena, bucket->id), 0);
-	batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value));
+	batch_checked(batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value)), 0);
 	feed_append(b, rq, bucket, CHANGE_BUCKET, bucket->name, NULL);
 	err = metadata_commit(core->metadata, rq, b);
 	batch_free(b);
@@ -78,8 +77,7 @@ name_make(struct core *core, struct request *rq, const struct bucket_row *bucket
 	enum rfs_err err;
 
 	store_u64(id, bucket->id);
-	batch_check(b, key, old->found ? old->serial : 0);
-	batch_put(b, key, bytes_of(id, 8));
+	batch_checked(batch_put(b, key, bytes_of(id, 8)), old->found ? old->serial : 0);
 	err = metadata_commit(core->metadata, rq, b);
 	batch_free(b);
 	return err;
@@ -129,8 +127,7 @@ bucket_row_put(struct batch *b, const struct bucket_row *bucket)
 
 	buf_init(&value, b->arena);
 	bucket_row_encode(&value, bucket);
-	batch_check(b, key_bucket(b->arena, bucket->id), bucket->serial);
-	batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value));
+	batch_checked(batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value)), bucket->serial);
 }
 
 static enum rfs_err
@@ -187,8 +184,7 @@ bucket_remove(struct core *core, struct request *rq, struct bytes name)
 	if (!row.found || row.value.len != 8 || load_u64(row.value.data) != bucket.id)
 		return RFS_OK; /* somebody has taken the name over already */
 	b = batch_new(DOMAIN_BUCKET);
-	batch_check(b, key, row.serial);
-	batch_delete(b, key);
+	batch_checked(batch_delete(b, key), row.serial);
 	err = metadata_commit(core->metadata, rq, b);
 	batch_free(b);
 	return err == RFS_ERR_CONFLICT ? RFS_OK : err;

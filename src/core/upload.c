@@ -65,8 +65,7 @@ upload_create(struct core *core, struct request *rq, const struct upload_create_
 		key = key_upload(b->arena, at.bucket.id, args->key, id);
 		buf_init(&value, b->arena);
 		upload_encode(&value, &upload);
-		batch_check(b, key, 0);
-		batch_put(b, key, buf_bytes(&value));
+		batch_checked(batch_put(b, key, buf_bytes(&value)), 0);
 		err = metadata_commit(core->metadata, rq, b);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	batch_free(b);
@@ -83,8 +82,7 @@ upload_end(struct core *core, struct request *rq, struct batch *b, const struct 
 
 	if ((err = metadata_number(core->metadata, rq, 1, &number)))
 		return err;
-	batch_check(b, at->key, at->row.serial);
-	batch_delete(b, at->key);
+	batch_checked(batch_delete(b, at->key), at->row.serial);
 	buf_init(&value, b->arena);
 	buf_u8(&value, PURGE_UPLOAD);
 	buf_put(&value, at->id, UPLOAD_ID_BYTES);

@@ -31,8 +31,7 @@ state_set(struct completion *c, enum upload_state state)
 	buf_init(&value, b->arena);
 	upload_encode(&value, &c->at.upload);
 	bucket_check(b, &c->at.bucket);
-	batch_check(b, c->at.key, c->at.row.serial);
-	batch_put(b, c->at.key, buf_bytes(&value));
+	batch_checked(batch_put(b, c->at.key, buf_bytes(&value)), c->at.row.serial);
 	err = metadata_commit(c->core->metadata, c->rq, b);
 	if (!err)
 		c->at.row.serial = b->serial;

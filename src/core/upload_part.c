@@ -20,8 +20,7 @@ part_replace(struct core *core, struct request *rq, struct batch *b, const struc
 	}
 	buf_init(&value, b->arena);
 	part_encode(&value, part);
-	batch_check(b, key, row.found ? row.serial : 0);
-	batch_put(b, key, buf_bytes(&value));
+	batch_checked(batch_put(b, key, buf_bytes(&value)), row.found ? row.serial : 0);
 	return RFS_OK;
 }
 

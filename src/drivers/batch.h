@@ -63,7 +63,8 @@ struct batch_op {
 	int tag;          /* the builder's; says whose condition failed (enum batch_tag of the metadata manager) */
 	struct bytes key; /* with the slot's eight bytes, zeroed */
 	struct bytes value;
-	uint64_t number;  /* CHECK: serial; MAX: value */
+	bool checked;     /* PUT, DELETE, BLOCKS: also a CHECK of the key, with `number` */
+	uint64_t number;  /* CHECK, and a checked operation: serial; MAX: value */
 	int64_t delta;    /* ADD */
 	int64_t min, max; /* EXPECT */
 	struct batch_block *blocks; /* BLOCKS */
@@ -111,5 +112,20 @@ struct batch_op *batch_expect(struct batch *b, struct bytes key, int64_t min, in
 struct batch_op *batch_append(struct batch *b, struct bytes key_prefix, struct bytes value);
 /* `blocks` is copied; payload parts are referenced until batch_reset or batch_free. */
 struct batch_op *batch_blocks(struct batch *b, struct bytes key, struct bytes value, const struct batch_block *blocks, size_t count);
+
+/* Makes a PUT, DELETE or BLOCKS also a CHECK of its key: one operation for the replacing of a row. */
+static inline struct batch_op *
+batch_checked(struct batch_op *op, uint64_t serial)
+{
+	op->checked = true;
+	op->number = serial;
+	return op;
+}
+
+static inline bool
+batch_op_checks(const struct batch_op *op)
+{
+	return op->kind == BATCH_CHECK || op->checked;
+}
 
 #endif

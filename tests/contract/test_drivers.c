@@ -126,6 +126,32 @@ a_check_fails_unless_the_serial_is_the_rows(void **state)
 }
 
 static void
+a_checked_change_fails_unless_the_serial_is_the_rows(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+	uint64_t serial = test_put(s, BUCKET, "a", "one");
+
+	batch_put(b, key_of(b, TABLE_ROWS, "b"), bytes_str("x"));
+	batch_checked(batch_put(b, key_of(b, TABLE_ROWS, "a"), bytes_str("two")), 0);
+	assert_int_equal(test_commit(s, b), RFS_ERR_CONFLICT);
+	assert_int_equal(b->failed_op, 1);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "b").found);
+
+	batch_reset(b);
+	batch_checked(batch_delete(b, key_of(b, TABLE_ROWS, "a")), serial + 1);
+	assert_int_equal(test_commit(s, b), RFS_ERR_CONFLICT);
+	assert_value(test_get(s, BUCKET, TABLE_ROWS, "a"), "one");
+
+	batch_reset(b);
+	batch_checked(batch_put(b, key_of(b, TABLE_ROWS, "a"), bytes_str("two")), serial);
+	batch_checked(batch_put(b, key_of(b, TABLE_ROWS, "new"), bytes_str("x")), 0);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	assert_value(test_get(s, BUCKET, TABLE_ROWS, "a"), "two");
+	batch_free(b);
+}
+
+static void
 a_deleted_row_is_gone_and_need_not_have_been(void **state)
 {
 	struct store *s = *state;
@@ -805,6 +831,7 @@ main(int argc, char **argv)
 		TEST(what_was_put_is_read_with_its_serial),
 		TEST(buckets_have_serials_of_their_own),
 		TEST(a_check_fails_unless_the_serial_is_the_rows),
+		TEST(a_checked_change_fails_unless_the_serial_is_the_rows),
 		TEST(a_deleted_row_is_gone_and_need_not_have_been),
 		TEST(operations_take_effect_in_their_order),
 		TEST(a_range_is_deleted_from_its_start_to_before_its_end),

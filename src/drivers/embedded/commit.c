@@ -217,7 +217,7 @@ verify_checks(struct commit *c, size_t *failed_op)
 	uint64_t serial;
 
 	for (size_t i = 0; i < b->op_count; i++) {
-		if (b->ops[i].kind != BATCH_CHECK)
+		if (!batch_op_checks(&b->ops[i]))
 			continue;
 		if ((err = index_serial(&c->driver->index, b->ops[i].key, &serial)))
 			return err;

@@ -206,7 +206,7 @@ conditions_hold(const struct mem *m, const struct batch *b, size_t *failed_op)
 	for (size_t i = 0; i < b->op_count; i++) {
 		*failed_op = i;
 		row = row_find(m, b->ops[i].key);
-		if (b->ops[i].kind == BATCH_CHECK && (row ? row->serial : 0) != b->ops[i].number)
+		if (batch_op_checks(&b->ops[i]) && (row ? row->serial : 0) != b->ops[i].number)
 			return false;
 	}
 	for (size_t i = 0; i < b->op_count; i++) {

@@ -183,8 +183,7 @@ numbers_lease_locked(struct metadata *m, struct request *rq, unsigned count)
 		if (row.found)
 			next = load_u64(row.value.data);
 		store_u64(value, next + NUMBER_LEASE + count);
-		batch_check(b, key, row.serial);
-		batch_put(b, key, bytes_of(value, 8));
+		batch_checked(batch_put(b, key, bytes_of(value, 8)), row.serial);
 		err = metadata_commit(m, rq, b);
 		if (!err) {
 			m->numbers_next = next;
@@ -216,15 +215,16 @@ metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t
 void
 metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value)
 {
-	batch_check(b, key, old->found ? old->serial : 0);
 	if (old->found && old->serial <= bucket->last_snapshot) {
 		/* The value is kept as it was: its serial is in the past row's key. */
 		batch_put(b, key_past(b->arena, key, old->serial), old->value);
 	}
 	if (value.data)
-		batch_put(b, key, value);
+		batch_checked(batch_put(b, key, value), old->found ? old->serial : 0);
 	else if (old->found)
-		batch_delete(b, key);
+		batch_checked(batch_delete(b, key), old->serial);
+	else
+		batch_check(b, key, 0);
 }
 
 enum rfs_err

@@ -173,8 +173,7 @@ content_share(struct storage *s, struct request *rq, const struct bucket_row *bu
 		}
 	}
 	key = key_purge(b->arena, bucket->id, share->content.data_id);
-	batch_check(b, key, share->staged_serial);
-	batch_delete(b, key);
+	batch_checked(batch_delete(b, key), share->staged_serial);
 	return RFS_OK;
 }
 

@@ -139,8 +139,7 @@ run_add(struct content_writer *w, struct batch *b, const struct batch_block *blo
 
 	buf_init(&value, b->arena);
 	run_encode(&value, &w->run);
-	batch_check(b, key_block(b->arena, w->bucket.id, w->run.first), 0);
-	batch_blocks(b, key_block(b->arena, w->bucket.id, w->run.first), buf_bytes(&value), blocks, w->run.count);
+	batch_checked(batch_blocks(b, key_block(b->arena, w->bucket.id, w->run.first), buf_bytes(&value), blocks, w->run.count), 0);
 }
 
 /* The run in hand becomes a segment: synced, then its rows are committed under the staged data id. */
@@ -280,8 +279,7 @@ content_attach(struct content_writer *w, struct batch *b, struct content *out)
 	} else if (w->content.kind == CONTENT_SEGMENTS) {
 		struct bytes key = key_purge(b->arena, w->bucket.id, w->content.data_id);
 
-		batch_check(b, key, w->staged_serial);
-		batch_delete(b, key);
+		batch_checked(batch_delete(b, key), w->staged_serial);
 	}
 }
 

@@ -58,8 +58,7 @@ segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t d
 			for (size_t e = 0; !err && e < segment.extent_count; e++)
 				if (segment.extents[e].first)
 					err = run_drop(s, rq, bucket, b, segment.extents[e].first);
-			batch_check(b, page.rows[i].key, page.rows[i].serial);
-			batch_delete(b, page.rows[i].key);
+			batch_checked(batch_delete(b, page.rows[i].key), page.rows[i].serial);
 		}
 		if (!err && page.count)
 			err = metadata_commit(s->metadata, rq, b);
@@ -90,8 +89,7 @@ parts_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch 
 			err = metadata_commit(s->metadata, rq, one);
 		batch_free(one);
 	}
-	batch_check(b, key, row.serial);
-	batch_delete(b, key);
+	batch_checked(batch_delete(b, key), row.serial);
 	return err;
 }
 
@@ -143,8 +141,7 @@ upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_
 			err = part_decode(page.rows[i].value, &part);
 			if (!err && !part_lives(used, part.number))
 				purge_add(b, &owner, &part.content);
-			batch_check(b, page.rows[i].key, page.rows[i].serial);
-			batch_delete(b, page.rows[i].key);
+			batch_checked(batch_delete(b, page.rows[i].key), page.rows[i].serial);
 		}
 		if (!err && page.count)
 			err = metadata_commit(s->metadata, rq, b);
@@ -176,8 +173,7 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 		err = content_drop(s, rq, bucket, b, &content);
 	}
 	if (!err) {
-		batch_check(b, row->key, row->serial);
-		batch_delete(b, row->key);
+		batch_checked(batch_delete(b, row->key), row->serial);
 		err = metadata_commit(s->metadata, rq, b);
 	}
 out:
