@@ -1,9 +1,12 @@
 """What was acknowledged survives kill -9, whatever was under way; what was not is there whole or not at all."""
+import concurrent.futures
 import glob
 import hashlib
+import itertools
 import os
 import random
 import threading
+import time
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,14 +29,17 @@ class Client(threading.Thread):
         self.chance = random.Random(seed)
         self.known = known  # key -> set of possible contents (None: not there); one element once acknowledged
         self.done = 0
+        self.failure = None
 
     def run(self):
         try:
             while True:
                 self.step()
                 self.done += 1
-        except (BotoCoreError, ClientError):
+        except BotoCoreError:
             pass  # the daemon has gone
+        except BaseException as error:  # an answer that should not have come
+            self.failure = error
 
     def step(self):
         key = f"{self.number}/{self.chance.choice('abc')}/{self.chance.randrange(12)}"
@@ -65,10 +71,23 @@ class Client(threading.Thread):
             self.known[copy] = {only}
         elif kind < 0.6:
             self.multipart(key, before)
+        elif kind < 0.65:
+            self.delete_some()
         else:
             self.known[key] = before | {digest}
             self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
             self.known[key] = {digest}
+
+    def delete_some(self):
+        keys = self.chance.sample(sorted(self.known), min(5, len(self.known)))
+        if not keys:
+            return
+        for key in keys:
+            self.known[key] = self.known[key] | {None}
+        answer = self.s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
+        assert sorted(item["Key"] for item in answer["Deleted"]) == sorted(keys)
+        for key in keys:
+            self.known[key] = {None}
 
     def multipart(self, key, before):
         parts = [self.chance.randbytes(5 * 1024 * 1024), self.chance.randbytes(1000)]
@@ -121,6 +140,14 @@ def lose_the_index(daemon, chance):
     os.rmdir(os.path.join(daemon.data, "index"))
 
 
+def die_while_recovering(daemon, chance):
+    """Recovery, too, may be interrupted anywhere, and is then begun again."""
+    for _ in range(3):
+        daemon.spawn()
+        time.sleep(chance.random() * 0.05)  # a random point, nothing that is waited for
+        daemon.kill()
+
+
 def tear_the_tail(daemon, chance):
     """A group that was being written is there in part: bytes behind the last record that was acknowledged."""
     path = max(glob.glob(os.path.join(daemon.data, "volumes", "*.vol")), key=journal_number)
@@ -145,11 +172,12 @@ def is_journal(head):
 KIND_AT = 12
 
 
-@pytest.mark.parametrize("damage", [lose_nothing, lose_the_index_log, lose_the_index, tear_the_tail])
+@pytest.mark.parametrize("damage", [lose_nothing, lose_the_index_log, lose_the_index, tear_the_tail, die_while_recovering])
 def test_acknowledged_operations_survive(damage):
     chance = random.Random(f"{damage.__name__} 1")
     daemon = Daemon().start()
     known = [{} for _ in range(CLIENTS)]
+    done = 0
     try:
         daemon.client().create_bucket(Bucket=BUCKET)
         for number in range(max(1, ROUNDS // 2)):
@@ -157,14 +185,19 @@ def test_acknowledged_operations_survive(damage):
             for client in clients:
                 client.start()
             clients[0].join(0.2 + chance.random())
+            assert daemon.is_running(), daemon.log()
             daemon.kill()
             for client in clients:
                 client.join()
+                if client.failure:
+                    raise client.failure
+            done += sum(client.done for client in clients)
             damage(daemon, chance)
             daemon.start()
             judge(daemon.client(), {k: v for part in known for k, v in part.items()})
             for part in known:
                 judge_part(daemon.client(), part)
+        assert done > CLIENTS, "too little was acknowledged to say anything"
     finally:
         daemon.remove()
 
@@ -182,25 +215,74 @@ def judge_part(s3, part):
 
 def test_only_one_of_two_writers_creates_a_key(own_daemon):
     own_daemon.client().create_bucket(Bucket=BUCKET)
-    wins = [[], []]
     barrier = threading.Barrier(2)
 
     def race(me):
-        s3 = own_daemon.client(retries={"max_attempts": 0})
-        for number in range(RACES):
-            barrier.wait()
-            try:
-                s3.put_object(Bucket=BUCKET, Key=f"r/{number % 7}/{number}", Body=b"%d" % me, IfNoneMatch="*")
-                wins[me].append(number)
-            except ClientError as error:
-                assert error.response["Error"]["Code"] == "PreconditionFailed"
+        s3, wins = own_daemon.client(retries={"max_attempts": 0}), []
+        try:
+            for number in range(RACES):
+                barrier.wait()
+                try:
+                    s3.put_object(Bucket=BUCKET, Key=f"r/{number % 7}/{number}", Body=b"%d" % me, IfNoneMatch="*")
+                    wins.append(number)
+                except ClientError as error:
+                    assert error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict")
+        except BaseException:
+            barrier.abort()  # the other does not wait for one who failed
+            raise
+        return wins
 
-    other = threading.Thread(target=race, args=(1,))
-    other.start()
-    race(0)
-    other.join()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        wins = [future.result() for future in [pool.submit(race, me) for me in (0, 1)]]
     assert sorted(wins[0] + wins[1]) == list(range(RACES))
     s3 = own_daemon.client()
     for me in (0, 1):
-        for number in wins[me][:50]:
+        for number in wins[me]:
             assert s3.get_object(Bucket=BUCKET, Key=f"r/{number % 7}/{number}")["Body"].read() == b"%d" % me
+
+
+class Racer(threading.Thread):
+    """Creates the keys that all racers create, one after the other, and keeps which it was told it had won."""
+
+    def __init__(self, daemon, number):
+        super().__init__()
+        self.s3 = daemon.client(retries={"max_attempts": 0})
+        self.number = number
+        self.won = []
+        self.failure = None
+
+    def run(self):
+        try:
+            for turn in itertools.count():
+                try:
+                    self.s3.put_object(Bucket=BUCKET, Key=f"race/{turn}", Body=b"%d" % self.number, IfNoneMatch="*")
+                    self.won.append(turn)
+                except ClientError as error:
+                    assert error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict")
+        except BotoCoreError:
+            pass  # the daemon has gone
+        except BaseException as error:
+            self.failure = error
+
+
+def test_a_race_that_was_won_stays_won_after_a_kill(own_daemon):
+    chance = random.Random(2)
+    own_daemon.client().create_bucket(Bucket=BUCKET)
+    for _ in range(max(1, ROUNDS // 5)):
+        racers = [Racer(own_daemon, number) for number in range(CLIENTS)]
+        for racer in racers:
+            racer.start()
+        racers[0].join(0.2 + chance.random())
+        assert own_daemon.is_running(), own_daemon.log()
+        own_daemon.kill()
+        for racer in racers:
+            racer.join()
+            if racer.failure:
+                raise racer.failure
+        winners = [(turn, racer.number) for racer in racers for turn in racer.won]
+        assert winners and len(dict(winners)) == len(winners)
+        s3 = own_daemon.start().client()
+        for turn, number in winners:
+            assert s3.get_object(Bucket=BUCKET, Key=f"race/{turn}")["Body"].read() == b"%d" % number
+        for key in listing(s3):
+            s3.delete_object(Bucket=BUCKET, Key=key)

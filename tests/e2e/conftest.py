@@ -38,7 +38,9 @@ def own_daemon():
 
 @pytest.fixture
 def s3(daemon):
-    return daemon.client()
+    assert daemon.is_running(), "the daemon ended in an earlier test"
+    yield daemon.client()
+    assert daemon.is_running(), "the daemon ended in this test"
 
 
 @pytest.fixture
@@ -75,7 +77,8 @@ def rng():
 def pytest_runtest_call(item):
     """A test without an end fails, and the others go on."""
     def hang(number, frame):
-        raise TimeoutError(f"no end after {TEST_SECONDS} seconds")
+        threads = [d.threads() for d in item.funcargs.values() if isinstance(d, Daemon)]
+        raise TimeoutError("\n".join([f"no end after {TEST_SECONDS} seconds; the daemon's threads:"] + threads))
 
     before = signal.signal(signal.SIGALRM, hang)
     signal.alarm(TEST_SECONDS)

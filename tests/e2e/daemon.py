@@ -1,4 +1,5 @@
 """A restfsd of one's own: free ports, a directory of its own, ended by its process id."""
+import ctypes
 import os
 import pathlib
 import secrets
@@ -15,6 +16,12 @@ from botocore.config import Config
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RESTFSD", str(ROOT / "build" / "restfsd"))
 START_SECONDS = 60
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """A run of tests that is killed leaves no daemon behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Daemon:
@@ -30,12 +37,16 @@ class Daemon:
         self.process = None
         self.s3 = self.admin = None
 
-    def start(self):
+    def spawn(self):
+        """Without waiting until it is ready."""
         env = dict(os.environ, RESTFS_ROOT_ACCESS_KEY=self.access_key, RESTFS_ROOT_SECRET_KEY=self.secret_key)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options],
-                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True)
+                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, preexec_fn=die_with_parent)
+
+    def start(self):
+        self.spawn()
         ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
         if not line.startswith("ready "):
@@ -49,20 +60,32 @@ class Daemon:
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def threads(self):
+        """What each thread waits for: to tell why it hangs."""
+        rows = []
+        for task in sorted(pathlib.Path(f"/proc/{self.process.pid}/task").glob("*")) if self.is_running() else []:
+            rows.append(" ".join([task.name] + [(task / name).read_text().strip() for name in ("comm", "wchan", "syscall") if os.access(task / name, os.R_OK)]))
+        return "\n".join(rows)
+
     def kill(self):
         """As a power cut would end it, but for the disk's memory."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
+        if self.is_running():
+            os.killpg(self.process.pid, signal.SIGKILL)
         self._reap()
 
     def stop(self):
         """Clean; returns the exit status."""
         status = None
-        if self.process and self.process.poll() is None:
+        if self.is_running():
             self.process.send_signal(signal.SIGTERM)
             try:
                 status = self.process.wait(60)
             except subprocess.TimeoutExpired:
+                with open(self.log_path, "a") as log:
+                    log.write(f"the daemon did not stop; its threads:\n{self.threads()}\n")
                 os.killpg(self.process.pid, signal.SIGKILL)
         self._reap()
         return status

@@ -66,7 +66,9 @@ def sample(shape):
         return {"a": "1"}
     if getattr(shape, "enum", None):
         return shape.enum[0]
-    return {"string": "x", "integer": 1, "long": 1, "boolean": True, "timestamp": 0, "blob": b"x", "double": 1.0, "float": 1.0}[shape.type_name]
+    if shape.type_name == "string":
+        return "x" * max(1, shape.metadata.get("min", 1))
+    return {"integer": 1, "long": 1, "boolean": True, "timestamp": 0, "blob": b"x", "double": 1.0, "float": 1.0}[shape.type_name]
 
 
 def parameters_of(operation, bucket):
