@@ -14,8 +14,13 @@ batch_new(uint64_t bucket)
 
 	b->arena = arena_new(BATCH_ARENA_FIRST);
 	b->bucket = bucket;
-	uuid_v7(b->id); /* by the kernel's generator: an id that comes twice would be answered without being written */
 	return b;
+}
+
+void
+batch_identify(struct batch *b)
+{
+	uuid_v7(b->id); /* by the kernel's generator: an id that comes twice would be answered without being written */
 }
 
 /* Payload slices are the only things that the arena does not own. */
@@ -50,7 +55,6 @@ batch_reset(struct batch *b)
 	b->bucket = kept.bucket;
 	b->done = kept.done;
 	b->done_data = kept.done_data;
-	uuid_v7(b->id); /* another attempt is another batch */
 }
 
 /* The operations move when the list grows: a pointer to one is good until the next call. */

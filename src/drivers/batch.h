@@ -74,7 +74,7 @@ struct batch_op {
 struct batch {
 	struct arena *arena;
 	uint64_t bucket;
-	uint8_t id[16];   /* not zero: a repeat within ten minutes gives the first result */
+	uint8_t id[16];   /* not zero (batch_identify): a repeat within ten minutes gives the first result */
 	struct batch_op *ops;
 	size_t op_count;
 	size_t op_capacity;
@@ -96,6 +96,13 @@ struct batch {
 
 struct batch *batch_new(uint64_t bucket);
 void batch_free(struct batch *b);
+/* Gives it an id, for a builder that may have to send it again without knowing what became of it; costs the driver a row and two look-ups. */
+void batch_identify(struct batch *b);
+static inline bool
+batch_has_id(const struct batch *b)
+{
+	return (load_u64(b->id) | load_u64(b->id + 8)) != 0;
+}
 /* Empties it for another attempt, keeping memory; it gets a new id. */
 void batch_reset(struct batch *b);
 

@@ -336,6 +336,7 @@ a_repeated_batch_gives_the_first_result(void **state)
 	uint8_t id[16];
 	uint64_t serial;
 
+	batch_identify(b);
 	memcpy(id, b->id, sizeof(id));
 	batch_check(b, key_of(b, TABLE_ROWS, "a"), 0);
 	batch_put(b, key_of(b, TABLE_ROWS, "a"), bytes_str("x"));
@@ -778,6 +779,7 @@ everything_is_there_after_closing_and_opening(void **state)
 	}
 	for (int round = 1; round <= 3; round++) {
 		batch_reset(b);
+		batch_identify(b);
 		batch_blocks(b, key_of(b, TABLE_ROWS, "block"), bytes_str("v"), &block, 1);
 		batch_add(b, key_of(b, TABLE_COUNTERS, "n"), 1);
 		batch_append(b, key_of(b, TABLE_FEED, ""), bytes_str("f"));

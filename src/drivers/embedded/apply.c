@@ -110,13 +110,12 @@ apply_counters(struct embedded *e, const struct commit *c)
 	}
 }
 
-/* The bucket's state and the memory of the batch's id; ids of epochs before the last are forgotten when an epoch
- * begins. */
+/* The memory of the batch's id; ids of epochs before the last are forgotten when an epoch begins. */
 static void
-apply_own_rows(struct embedded *e, const struct commit *c)
+apply_id(struct embedded *e, const struct commit *c)
 {
 	uint64_t epoch = (uint64_t)(c->time_ns / BATCH_ID_EPOCH_NS);
-	uint8_t state[DRIVER_KEY_BYTES], value[17], from[ID_KEY_BYTES], to[ID_KEY_BYTES];
+	uint8_t value[17] = {ROW_TAG_ID}, from[ID_KEY_BYTES], to[ID_KEY_BYTES];
 	static const uint8_t none[16];
 
 	if (epoch > e->applier.epoch) {
@@ -126,14 +125,21 @@ apply_own_rows(struct embedded *e, const struct commit *c)
 		rocksdb_writebatch_delete_range(
 			e->applier.wb, (const char *)from, sizeof(from), (const char *)to, sizeof(to));
 	}
-	value[0] = ROW_TAG_ID;
 	store_u64(value + 1, c->serial);
 	store_u64(value + 9, (uint64_t)c->time_ns);
 	key_batch_id(epoch, c->batch->bucket, c->batch->id, from);
 	rocksdb_writebatch_put(e->applier.wb, (const char *)from, sizeof(from), (const char *)value, sizeof(value));
+}
+
+static void
+apply_own_rows(struct embedded *e, const struct commit *c)
+{
+	uint8_t state[DRIVER_KEY_BYTES], value[17] = {ROW_TAG_STATE};
+
+	if (batch_has_id(c->batch))
+		apply_id(e, c);
 	if (c->bucket_superseded)
 		return;
-	value[0] = ROW_TAG_STATE;
 	store_u64(value + 1, c->serial);
 	store_u64(value + 9, c->has_append ? c->serial : c->previous_feed);
 	key_state(c->batch->bucket, state);

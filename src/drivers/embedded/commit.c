@@ -184,6 +184,8 @@ build_holds(struct commit *c)
 		hold->hash = hash64(op->key, e->hash_seed);
 		hold->exclusive = changes;
 	}
+	if (!batch_has_id(b))
+		return;
 	hold = &c->holds[c->hold_count++];
 	hold->hash = hash64(bytes_of(b->id, sizeof(b->id)), e->hash_seed ^ b->bucket);
 	hold->exclusive = true;
@@ -199,6 +201,8 @@ find_repeat(struct commit *c, bool *found)
 	enum rfs_err err;
 
 	*found = false;
+	if (!batch_has_id(c->batch))
+		return RFS_OK;
 	for (uint64_t back = 0; back <= 1 && !*found; back++) {
 		key_batch_id(epoch - back, c->batch->bucket, c->batch->id, key);
 		if ((err = index_numbers(&e->index, bytes_of(key, sizeof(key)), numbers, found)))

@@ -315,6 +315,8 @@ apply_op(struct mem *m, const struct batch_op *op, const struct mem_bucket *stat
 static void
 remember(struct mem *m, const struct batch *b, uint64_t serial)
 {
+	if (!batch_has_id(b))
+		return;
 	if (m->repeat_count == m->repeat_capacity) {
 		m->repeat_capacity = m->repeat_capacity ? m->repeat_capacity * 2 : 64;
 		m->repeats = xrealloc(m->repeats, m->repeat_capacity * sizeof(*m->repeats));
@@ -329,6 +331,8 @@ find_repeat(const struct mem *m, const struct batch *b, uint64_t *serial)
 {
 	int64_t oldest = clock_monotonic_ns() - REPEAT_NS;
 
+	if (!batch_has_id(b))
+		return false;
 	for (size_t i = m->repeat_count; i-- > 0 && m->repeats[i].time_ns >= oldest;)
 		if (m->repeats[i].bucket == b->bucket && memcmp(m->repeats[i].id, b->id, sizeof(b->id)) == 0) {
 			*serial = m->repeats[i].serial;
