@@ -183,7 +183,6 @@ struct http_turn {
 	bool body_asked;
 	bool body_admitted;  /* by the budget */
 	bool expects_continue;
-	bool expectation_failed; /* RFC 9110, 10.1.1: answered 417, here */
 	bool drop_body;
 	size_t overhead;     /* bytes of this chunk's extensions, or of trailers */
 	size_t dropped;
@@ -296,7 +295,6 @@ RFS_MUST_CHECK bool output_flush(struct http_conn *c);
 
 /* http_response.c */
 void reply_continue(struct http_turn *t);
-void reply_expectation_failed(struct http_turn *t);
 const char *http_reason(int status);
 
 /* http_timer.c */

@@ -184,14 +184,11 @@ fill_connection(struct http_turn *t)
 
 	x->keep_alive = x->minor == 1 ? !header_has_token(x, "connection", "close")
 				      : header_has_token(x, "connection", "keep-alive");
-	/* RFC 9110, 10.1.1: to be ignored in HTTP/1.0. */
+	/* RFC 9110, 10.1.1: to be ignored in HTTP/1.0. What else is expected may be refused or ignored: Amazon S3 ignores
+	 * it. */
 	expect = http_header_get(x, "expect");
-	if (expect.data == NULL || x->minor == 0)
-		return;
-	if (bytes_equal_str_nocase(expect, "100-continue"))
+	if (x->minor == 1 && bytes_equal_str_nocase(expect, "100-continue"))
 		t->expects_continue = !t->body_done;
-	else
-		t->expectation_failed = true;
 }
 
 enum rfs_err

@@ -12,12 +12,6 @@ reply_continue(struct http_turn *t)
 	output_push(t, (struct slice){line.data, line.len, NULL}, false);
 }
 
-void
-reply_expectation_failed(struct http_turn *t)
-{
-	http_reply(&t->x, 417, (struct slice){0});
-}
-
 static bool
 is_clean(struct bytes v)
 {

@@ -112,11 +112,6 @@ turn_begin(struct http_turn *t)
 {
 	metric_add(METRIC_HTTP_REQUESTS, 1);
 	t->x.rq.now_ns = clock_wall_ns(); /* the turn began with the first byte, which may be a while ago */
-	if (t->expectation_failed) {
-		make_last(t);
-		reply_expectation_failed(t);
-		return;
-	}
 	t->in_door = true;
 	t->conn->listener->door.request(&t->x);
 }

@@ -130,8 +130,10 @@ sends_continue_only_when_the_body_is_wanted(void **state)
 	assert_non_null(strstr(answer, "Connection: close\r\n"));
 	free(answer);
 	close(fd);
-	answer = client_talk(f, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\nExpect: a-miracle\r\n\r\n");
-	assert_non_null(strstr(answer, "HTTP/1.1 417 Expectation Failed\r\n"));
+	answer = client_talk(f, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\nExpect: a-miracle\r\nConnection: close\r\n\r\n12345");
+	assert_non_null(strstr(answer, "HTTP/1.1 200 OK\r\n"));
+	assert_null(strstr(answer, "100 Continue"));
+	assert_non_null(strstr(answer, "\r\n\r\n12345"));
 	free(answer);
 }
 
