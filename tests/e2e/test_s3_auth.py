@@ -10,7 +10,9 @@ import pytest
 from raw_s3 import EMPTY_SHA256, RawS3
 from s3_expect import all_keys, refused
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
+def now():
+    return datetime.datetime.now(datetime.timezone.utc)
+
 MINUTE = datetime.timedelta(minutes=1)
 
 
@@ -46,7 +48,7 @@ def test_another_region_is_named_in_the_refusal(daemon, stored):
 
 @pytest.mark.parametrize("skew, status", [(-16, 403), (-14, 200), (14, 200), (16, 403)])
 def test_a_clock_may_be_fifteen_minutes_off(raw, stored, skew, status):
-    answer = raw.request("GET", stored, now=NOW + skew * MINUTE)
+    answer = raw.request("GET", stored, now=now() + skew * MINUTE)
     assert answer.status == status
     assert status == 200 or answer.code() == "RequestTimeTooSkewed"
 
@@ -66,7 +68,7 @@ def test_whatever_is_signed_cannot_be_changed(raw, s3, bucket, stored, change):
     elif change == "method":
         method = "DELETE"
     else:
-        headers["x-amz-date"] = (NOW - MINUTE).strftime("%Y%m%dT%H%M%SZ")
+        headers["x-amz-date"] = (now() - MINUTE).strftime("%Y%m%dT%H%M%SZ")
     assert outcome(raw.send(method, target, headers)) == (403, "SignatureDoesNotMatch")
     assert all_keys(s3, bucket) == ["k", "other"]
 
@@ -85,7 +87,7 @@ def test_an_amazon_header_that_was_added_after_signing_is_refused(raw, s3, bucke
     "AWS4-HMAC-SHA256 " + "x" * 4000,
 ])
 def test_an_authorization_that_cannot_be_read_is_refused(raw, stored, text):
-    headers = {"authorization": text, "x-amz-date": NOW.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": EMPTY_SHA256}
+    headers = {"authorization": text, "x-amz-date": now().strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": EMPTY_SHA256}
     answer = raw.send("GET", stored, headers)
     assert answer.status in (400, 403) and answer.code() and b"stored" not in answer.body
 
@@ -206,7 +208,7 @@ def test_a_link_uploads_its_object(s3, bucket):
 
 @pytest.mark.parametrize("age, expires, status", [(9, 600, 200), (11, 600, 403), (-14, 600, 200), (-20, 600, 403), (60 * 24 * 6, 604800, 200)])
 def test_a_link_ends_when_it_says(raw, stored, age, expires, status):
-    answer = raw.send("GET", raw.presign("GET", stored, expires=expires, now=NOW - age * MINUTE), {})
+    answer = raw.send("GET", raw.presign("GET", stored, expires=expires, now=now() - age * MINUTE), {})
     assert answer.status == status, answer
     assert status == 200 or answer.code() == "AccessDenied"
 
