@@ -4,6 +4,8 @@
  * First the upload's row says COMPLETING: a part that is being put meanwhile CHECKs that row and is refused, so the parts stand still. Then one batch publishes the
  * index of parts and the object's head, and leaves the parts' rows to the reaper. A list that does not hold puts the upload back to OPEN; a crash in between
  * leaves it COMPLETING, where Complete and Abort go on.
+ *
+ * Completing again what was completed, as a client does whose answer was lost, answers as the first time while the object stands.
  */
 #include "core/core_int.h"
 
@@ -63,14 +65,21 @@ parts_read(struct completion *c, struct part_row *all, size_t *count)
 }
 
 static bool
-claim_matches(const struct upload_part_claim *claim, const struct part_row *part)
+claim_md5(const struct upload_part_claim *claim, uint8_t out[16])
 {
 	struct bytes etag = claim->etag;
-	uint8_t md5_bytes[16];
 
 	if (etag.len >= 2 && etag.data[0] == '"' && etag.data[etag.len - 1] == '"')
 		etag = bytes_sub(etag, 1, etag.len - 2);
-	if (etag.len != 32 || !hex_decode(etag, md5_bytes, 16) || memcmp(md5_bytes, part->md5, 16) != 0)
+	return etag.len == 32 && hex_decode(etag, out, 16);
+}
+
+static bool
+claim_matches(const struct upload_part_claim *claim, const struct part_row *part)
+{
+	uint8_t md5_bytes[16];
+
+	if (!claim_md5(claim, md5_bytes) || memcmp(md5_bytes, part->md5, 16) != 0)
 		return false;
 	if (!claim->has_checksum)
 		return true;
@@ -114,21 +123,66 @@ list_verify(struct completion *c)
 }
 
 /* "A multipart ETag": MD5 of the parts' MD5s, a hyphen, how many. */
-static void
-etag_make(struct completion *c, struct version *v)
+static struct bytes
+etag_make(struct arena *arena, struct bytes md5s)
 {
-	struct buf all;
 	uint8_t sum[16];
 	char hex[33];
-	char *text;
 
-	buf_init(&all, c->rq->arena);
-	for (size_t i = 0; i < c->args->part_count; i++)
-		buf_put(&all, c->parts[i].md5, 16);
-	md5(buf_bytes(&all), sum);
+	md5(md5s, sum);
 	hex_encode(bytes_of(sum, 16), hex);
-	text = arena_printf(c->rq->arena, "%s-%zu", hex, c->args->part_count);
-	v->etag = bytes_str(text);
+	return bytes_str(arena_printf(arena, "%s-%zu", hex, md5s.len / 16));
+}
+
+static struct bytes
+parts_etag(const struct completion *c)
+{
+	struct buf md5s;
+
+	buf_init(&md5s, c->rq->arena);
+	for (size_t i = 0; i < c->args->part_count; i++)
+		buf_put(&md5s, c->parts[i].md5, 16);
+	return etag_make(c->rq->arena, buf_bytes(&md5s));
+}
+
+/* Is `v` what the client's list makes? By its ETag, which has the MD5 of each part in it. */
+static bool
+claims_made(const struct completion *c, const struct version *v)
+{
+	const struct upload_complete_args *args = c->args;
+	struct buf md5s;
+	uint8_t one[16];
+
+	buf_init(&md5s, c->rq->arena);
+	for (size_t i = 0; i < args->part_count; i++) {
+		if (!claim_md5(&args->parts[i], one))
+			return false;
+		buf_put(&md5s, one, 16);
+	}
+	if (v->parts != args->part_count || !bytes_equal(v->etag, etag_make(c->rq->arena, buf_bytes(&md5s))))
+		return false;
+	if (args->size >= 0 && (uint64_t)args->size != v->content.size)
+		return false;
+	return !args->has_checksum ||
+	       (v->has_checksum && v->checksum == args->checksum.digest &&
+		       memcmp(v->checksum_value.bytes, args->checksum.value.bytes, digest_size(v->checksum)) == 0);
+}
+
+/* The upload is gone: completed before, when the key's object is what this list makes. Its conditions were judged then. */
+static enum rfs_err
+completed_before(struct completion *c, struct version *out)
+{
+	struct object_at at;
+	enum rfs_err err;
+
+	if (c->args->upload.len != 2 * UPLOAD_ID_BYTES || !c->args->part_count)
+		return RFS_ERR_NO_SUCH_UPLOAD;
+	if ((err = object_resolve(c->core, c->rq, c->args->bucket, c->args->key, OP_OBJECT_WRITE, &at)))
+		return err;
+	if (!at.name.found || !claims_made(c, &at.name.head))
+		return RFS_ERR_NO_SUCH_UPLOAD;
+	*out = at.name.head;
+	return RFS_OK;
 }
 
 static void
@@ -225,7 +279,10 @@ upload_complete(struct core *core, struct request *rq, const struct upload_compl
 
 	do {
 		request_clear_error(rq);
-		if ((err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &c.at)))
+		err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &c.at);
+		if (err == RFS_ERR_NO_SUCH_UPLOAD)
+			return completed_before(&c, out);
+		if (err)
 			return err;
 		err = state_set(&c, UPLOAD_COMPLETING);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
@@ -234,7 +291,7 @@ upload_complete(struct core *core, struct request *rq, const struct upload_compl
 	*out = c.at.upload.version;
 	if ((err = list_verify(&c)) || (err = checksum_make(&c, out)))
 		goto reopen;
-	etag_make(&c, out);
+	out->etag = parts_etag(&c);
 	out->parts = (uint32_t)args->part_count;
 	out->content = (struct content){ .kind = c.size ? CONTENT_PARTS : CONTENT_EMPTY, .size = c.size };
 	if ((err = metadata_number(core->metadata, rq, 1, &out->content.data_id)) || (err = object_publish(&c, out)))

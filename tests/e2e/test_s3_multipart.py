@@ -143,3 +143,19 @@ def test_transfer_manager_with_many_parts(s3, bucket, tmp_path):
     s3.upload_file(str(path), bucket, "k", Config=TransferConfig(multipart_threshold=MIB, multipart_chunksize=5 * MIB, max_concurrency=4))
     s3.download_file(bucket, "k", str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == body
+
+
+def test_completing_again_answers_as_the_first_time(s3, bucket):
+    """What a client does whose answer was lost. Once the object is another, the upload is gone."""
+    upload_id, done = upload(s3, bucket, "k", [(1, b"part")])
+    name = {"Bucket": bucket, "Key": "k", "UploadId": upload_id}
+    first = s3.complete_multipart_upload(MultipartUpload={"Parts": done}, **name)
+    assert s3.complete_multipart_upload(MultipartUpload={"Parts": done}, **name)["ETag"] == first["ETag"]
+    other = [{"PartNumber": 1, "ETag": hashlib.md5(b"other").hexdigest()}]
+    with pytest.raises(ClientError) as error:
+        s3.complete_multipart_upload(MultipartUpload={"Parts": other}, **name)
+    assert code(error) == "NoSuchUpload"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"part")
+    with pytest.raises(ClientError) as error:
+        s3.complete_multipart_upload(MultipartUpload={"Parts": done}, **name)
+    assert code(error) == "NoSuchUpload"
