@@ -15,6 +15,8 @@ enum rfs_err object_resolve(struct core *core, struct request *rq, struct bytes 
 /* The head for conditions: NULL when there is none. */
 const struct version *object_head(const struct object_at *at);
 
+/* Key and row of the entry that holds the head. */
+struct bytes object_entry(struct arena *arena, const struct object_at *at, const struct row **row);
 /* The end of the common prefix of `key`: behind the delimiter's first place behind the prefix; 0: it has none. */
 size_t common_prefix_end(struct bytes prefix, struct bytes delimiter, struct bytes key);
 /* All bytes of a read into a put. */

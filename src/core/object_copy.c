@@ -31,6 +31,8 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 	struct batch *batch = batch_new(0);
 	struct content_share share = { 0 };
 	struct object_at from, to = { 0 };
+	const struct row *row;
+	struct bytes entry;
 	unsigned attempt = 0;
 	enum rfs_err err;
 
@@ -50,6 +52,9 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 			break;
 		batch->bucket = to.bucket.id;
 		bucket_check(batch, &to.bucket);
+		/* The source is still there when the copy is: so nothing of it was reaped meanwhile. */
+		entry = object_entry(batch->arena, &from, &row);
+		batch_check(batch, entry, row->serial);
 		version_describe(rq, args, &from.name.head, out);
 		/* Onto itself the content stays: only what is said of it changes. */
 		if (!is_same_name(args)) {

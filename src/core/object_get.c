@@ -33,6 +33,20 @@ range_resolve(const struct byte_range *range, uint64_t size, struct object_get *
 	return RFS_OK;
 }
 
+/* Once the reader pins it, what the name still holds is not reaped. NOT_FOUND: it holds something else by now. One block needs no more than the first read. */
+static enum rfs_err
+still_there(struct core *core, struct request *rq, const struct object_at *at)
+{
+	const struct row *row;
+	struct row now;
+	enum rfs_err err;
+
+	if (at->name.head.content.kind == CONTENT_BLOCK)
+		return RFS_OK;
+	err = metadata_get(core->metadata, rq, object_entry(rq->arena, at, &row), &now);
+	return err ? err : now.serial == row->serial ? RFS_OK : RFS_ERR_NOT_FOUND;
+}
+
 static enum rfs_err
 object_get_once(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out)
 {
@@ -60,7 +74,7 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 		return RFS_OK;
 	out->read = ARENA_NEW(rq->arena, struct object_read);
 	out->read->reader = content_reader_new(core->storage, rq, &out->bucket, &out->version.content, out->offset, out->length);
-	if ((err = content_read(out->read->reader, &out->read->first)))
+	if ((err = still_there(core, rq, &at)) || (err = content_read(out->read->reader, &out->read->first)))
 		object_get_close(out);
 	return err;
 }

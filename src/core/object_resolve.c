@@ -21,6 +21,15 @@ object_head(const struct object_at *at)
 	return at->name.found ? &at->name.head : NULL;
 }
 
+struct bytes
+object_entry(struct arena *arena, const struct object_at *at, const struct row **row)
+{
+	const struct name_dir *dir = at->name.is_marker ? &at->name.dirs[at->name.dir_count - 1] : NULL;
+
+	*row = dir ? &dir->row : &at->name.row;
+	return dir ? key_entry(arena, at->bucket.id, dir->parent, dir->name) : key_entry(arena, at->bucket.id, at->name.parent, at->name.name);
+}
+
 enum rfs_err
 bucket_open_listing(struct core *core, struct request *rq, struct bytes name, struct bytes prefix, struct bucket_row *out)
 {

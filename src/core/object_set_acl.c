@@ -11,7 +11,7 @@ object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struc
 	do {
 		struct object_at at;
 		struct bytes entry;
-		struct row *row;
+		const struct row *row;
 		struct buf value;
 
 		request_clear_error(rq);
@@ -27,15 +27,7 @@ object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struc
 		at.name.head.acl = acl;
 		buf_init(&value, batch->arena);
 		version_encode(&value, &at.name.head);
-		if (at.name.is_marker) {
-			const struct name_dir *dir = &at.name.dirs[at.name.dir_count - 1];
-
-			entry = key_entry(batch->arena, at.bucket.id, dir->parent, dir->name);
-			row = &at.name.dirs[at.name.dir_count - 1].row;
-		} else {
-			entry = key_entry(batch->arena, at.bucket.id, at.name.parent, at.name.name);
-			row = &at.name.row;
-		}
+		entry = object_entry(batch->arena, &at, &row);
 		metadata_replace(batch, &at.bucket, entry, row, buf_bytes(&value));
 		feed_append(batch, rq, &at.bucket, CHANGE_ACL, key, &at.name.head);
 		err = metadata_commit(core->metadata, rq, batch);

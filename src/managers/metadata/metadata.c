@@ -82,8 +82,8 @@ commit_done(struct batch *b)
 	pthread_mutex_unlock(&wait->lock);
 }
 
-static void
-purged_note(struct metadata *m, uint64_t bucket)
+void
+metadata_purge_note(struct metadata *m, uint64_t bucket)
 {
 	bool known = false;
 
@@ -135,7 +135,7 @@ commit_noted(struct metadata *m, const struct batch *batch)
 		if (is_table(&batch->ops[i], TABLE_BUCKET))
 			bucket_forget_id(m, batch->bucket);
 		else if (is_table(&batch->ops[i], TABLE_PURGE))
-			purged_note(m, batch->bucket);
+			metadata_purge_note(m, batch->bucket);
 	}
 }
 

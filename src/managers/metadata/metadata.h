@@ -93,6 +93,8 @@ void purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_stat
 void purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content);
 /* Takes a bucket in which something was purged since it was last given; false: none. */
 bool metadata_purged(struct metadata *m, uint64_t *bucket);
+/* To be given again: commits do it by themselves. */
+void metadata_purge_note(struct metadata *m, uint64_t bucket);
 
 /* A walk over the keys of a bucket in byte order, into directories. */
 struct tree_walk;

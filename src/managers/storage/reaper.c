@@ -81,19 +81,17 @@ parts_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch 
 	if ((err = metadata_get(s->metadata, rq, key, &row)) || !row.found)
 		return err;
 	err = parts_decode(rq->arena, row.value, &parts, &count);
-	for (size_t i = 0; !err && i < count; i++) {
-		struct batch *one = batch_new(bucket);
-
-		err = content_drop(s, rq, bucket, one, &parts[i].content);
-		if (!err && one->op_count)
-			err = metadata_commit(s->metadata, rq, one);
-		batch_free(one);
-	}
+	/*
+	 * Segments go with their references, a batch each, so that doing it again does no harm. A block's reference has no row of its own: it is given back in the
+	 * batch that removes the index, or a crash in between would give it back twice. Only the last part is so small that it is one block.
+	 */
+	for (size_t i = 0; !err && i < count; i++)
+		err = content_drop(s, rq, bucket, b, &parts[i].content);
 	batch_checked(batch_delete(b, key), row.serial);
 	return err;
 }
 
-/* What goes in bounded batches of its own is committed here; the rest is added to `b`. Running twice does no harm. */
+/* Segments go in bounded batches of their own; the rest is added to `b`, with which the content's last trace goes. */
 static enum rfs_err
 content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, const struct content *c)
 {
@@ -150,8 +148,9 @@ upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_
 	return err;
 }
 
+/* `left`: it is being read, and stays for another round. */
 static enum rfs_err
-purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool staged_too)
+purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool staged_too, bool *left)
 {
 	struct content content;
 	struct reader r;
@@ -167,7 +166,10 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 		err = r.failed ? RFS_ERR_DAMAGED : upload_reap(s, rq, bucket, id.data, r);
 	} else if (!content_decode(&r, &content)) {
 		err = RFS_ERR_DAMAGED;
-	} else if ((state == PURGE_STAGED && !staged_too) || storage_is_pinned(s, content.data_id)) {
+	} else if (state == PURGE_STAGED && !staged_too) {
+		goto out;
+	} else if (storage_is_pinned(s, content.data_id)) {
+		*left = true;
 		goto out;
 	} else {
 		err = content_drop(s, rq, bucket, b, &content);
@@ -192,29 +194,33 @@ reaper_stopping(struct storage *s)
 	return stopping;
 }
 
-/* All purge rows of a bucket, once. A lost race is left to the next round. */
-static void
+/* All purge rows of a bucket, once. True: some were left to another round, for a reader or a lost race. */
+static bool
 bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, bool staged_too)
 {
 	struct bytes next = key_purge(rq->arena, bucket, 0);
 	struct bytes end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
 	struct row_page page = { .more = true };
+	bool left = false;
 
 	while (page.more && !reaper_stopping(s)) {
 		enum rfs_err err = metadata_scan(s->metadata, rq, next, end, REAP_PAGE, false, &page);
 
 		for (size_t i = 0; !err && i < page.count; i++) {
 			next = key_purge(rq->arena, bucket, load_be64(page.rows[i].key.data + 9) + 1);
-			err = purge_reap(s, rq, bucket, &page.rows[i], staged_too);
-			if (err == RFS_ERR_CONFLICT)
+			err = purge_reap(s, rq, bucket, &page.rows[i], staged_too, &left);
+			if (err == RFS_ERR_CONFLICT) {
+				left = true;
 				err = RFS_OK;
+			}
 		}
 		if (err) {
 			log_warn(rq->id, "reaping bucket number %llu: %s%s%s", (unsigned long long)bucket, error_face(err)->name,
 				rq->detail ? ": " : "", rq->detail ? rq->detail : "");
-			return;
+			return left;
 		}
 	}
+	return left;
 }
 
 /* Every bucket of the store, also one that was removed: from one bucket's first key to the next's. */
@@ -231,7 +237,8 @@ store_reap(struct storage *s, struct request *rq, bool staged_too)
 		if (metadata_scan(s->metadata, rq, from, to, 1, false, &page) || !page.count)
 			return;
 		bucket = load_be64(page.rows[0].key.data);
-		bucket_reap(s, rq, bucket, staged_too);
+		if (bucket_reap(s, rq, bucket, staged_too))
+			metadata_purge_note(s->metadata, bucket);
 		bucket++;
 		arena_reset(rq->arena);
 	}
@@ -252,8 +259,9 @@ reaper_run(void *data)
 		rq.detail = NULL;
 		arena_reset(rq.arena);
 		if (metadata_purged(s->metadata, &bucket)) {
-			bucket_reap(s, &rq, bucket, false);
-			continue;
+			if (!bucket_reap(s, &rq, bucket, false))
+				continue;
+			metadata_purge_note(s->metadata, bucket); /* again, but not at once */
 		}
 		pthread_mutex_lock(&s->reaper_lock);
 		if (!s->stopping) {
