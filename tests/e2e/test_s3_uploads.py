@@ -102,14 +102,15 @@ def test_a_part_with_a_wrong_digest_is_not_kept(upload):
     assert "Parts" not in upload.s3.list_parts(**upload.name)
 
 
-def test_completing_again_changes_nothing(upload, s3, bucket):
+def test_completing_again_gives_the_same_answer_while_the_object_stands(upload, s3, bucket):
     upload.part(1, b"x")
     first = upload.complete()
-    try:
-        assert upload.complete()["ETag"] == first["ETag"]
-    except s3.exceptions.ClientError as error:
-        assert error.response["Error"]["Code"] == "NoSuchUpload"
+    assert upload.complete()["ETag"] == first["ETag"]
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"later")
+    with refused(404, "NoSuchUpload"):
+        upload.complete()
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"later"
 
 
 def test_many_who_complete_at_once_make_one_object(s3, bucket):
