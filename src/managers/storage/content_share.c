@@ -3,41 +3,17 @@
 
 #define PARTS_AT_ONCE 64 /* the index of parts is written anew for each so many */
 
-static struct bytes
-references_key(struct arena *a, const struct bucket_row *bucket, uint64_t first)
-{
-	uint8_t number[8];
-
-	store_be64(number, first);
-	return key_counter(a, bucket->id, COUNTER_REFERENCES, bytes_of(number, 8));
-}
-
-/* One more reference to a run that is there. NOT_FOUND: it has gone. */
-static enum rfs_err
-run_refer(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, uint64_t first)
-{
-	struct bytes key = key_block(b->arena, bucket->id, first);
-	struct row row;
-	enum rfs_err err;
-
-	if ((err = metadata_get(s->metadata, rq, key, &row)))
-		return err;
-	if (!row.found)
-		return RFS_ERR_NOT_FOUND;
-	batch_check(b, key, row.serial);
-	batch_add(b, references_key(b->arena, bucket, first), 1);
-	return RFS_OK;
-}
-
 static enum rfs_err
 segment_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct row *row, uint64_t number, uint64_t data_id)
 {
 	struct segment_row segment;
+	uint64_t runs[RUN_MAX_BLOCKS];
 	struct batch *b = batch_new(bucket->id);
 	enum rfs_err err = segment_decode(rq->arena, row->value, &segment);
+	size_t count = err ? 0 : segment_runs(&segment, runs);
 
-	for (size_t i = 0; !err && i < segment.extent_count; i++)
-		err = run_refer(s, rq, bucket, b, segment.extents[i].first);
+	for (size_t i = 0; !err && i < count; i++)
+		err = run_refer(s, rq, bucket->id, b, runs[i]);
 	if (!err) {
 		batch_put_slotted(b, key_segment(b->arena, bucket->id, data_id, number), SLOT_SERIAL, row->value);
 		err = metadata_commit(s->metadata, rq, b);
@@ -85,7 +61,7 @@ parts_share_some(struct storage *s, struct request *rq, const struct bucket_row 
 			continue;
 		err = metadata_number(s->metadata, rq, 1, &copy[i].content.data_id);
 		if (!err && source[i].content.kind == CONTENT_BLOCK)
-			err = run_refer(s, rq, bucket, b, source[i].content.block);
+			err = run_refer(s, rq, bucket->id, b, source[i].content.block);
 	}
 	if (!err) {
 		buf_init(&index, b->arena);
@@ -163,7 +139,7 @@ content_share(struct storage *s, struct request *rq, const struct bucket_row *bu
 		if ((err = metadata_number(s->metadata, rq, 1, &share->content.data_id)))
 			return err;
 		if (from->kind == CONTENT_BLOCK)
-			return run_refer(s, rq, bucket, b, from->block);
+			return run_refer(s, rq, bucket->id, b, from->block);
 		storage_pin(s, from->data_id);
 		err = staged_share(s, rq, bucket, from, &share->content, &share->staged_serial);
 		storage_unpin(s, from->data_id);

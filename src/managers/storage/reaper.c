@@ -7,35 +7,9 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "managers/storage/storage_int.h"
+#include <stdlib.h>
 
 #define REAP_PAGE 256
-
-/* One reference less to a run; the last one takes its row. */
-static enum rfs_err
-run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first)
-{
-	struct bytes key = key_block(b->arena, bucket, first), counter;
-	uint8_t number[8];
-	int64_t others;
-	struct row row;
-	enum rfs_err err;
-
-	store_be64(number, first);
-	counter = key_counter(b->arena, bucket, COUNTER_REFERENCES, bytes_of(number, 8));
-	if ((err = metadata_get(s->metadata, rq, key, &row)) || (err = metadata_counter(s->metadata, rq, counter, &others)))
-		return err;
-	if (!row.found)
-		return RFS_OK;
-	batch_check(b, key, row.serial);
-	if (others > 0) {
-		batch_add(b, counter, -1);
-		batch_expect(b, counter, 0, INT64_MAX);
-	} else {
-		batch_expect(b, counter, 0, 0);
-		batch_delete(b, key);
-	}
-	return RFS_OK;
-}
 
 static enum rfs_err
 segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t data_id)
@@ -47,17 +21,19 @@ segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t d
 		struct batch *b = batch_new(bucket);
 		struct row_page page;
 
-		/* A few rows a batch: each must name different runs, or its EXPECTs would be judged together. */
+		/* A row a batch: rows may name the same runs, whose EXPECTs would be judged together. */
 		err = metadata_scan(s->metadata, rq, key_segment(rq->arena, bucket, data_id, 0), key_segment(rq->arena, bucket, data_id + 1, 0), 1, false,
 			&page);
 		more = !err && page.more;
 		for (size_t i = 0; !err && i < page.count; i++) {
 			struct segment_row segment;
+			uint64_t runs[RUN_MAX_BLOCKS];
+			size_t count;
 
 			err = segment_decode(rq->arena, page.rows[i].value, &segment);
-			for (size_t e = 0; !err && e < segment.extent_count; e++)
-				if (segment.extents[e].first)
-					err = run_drop(s, rq, bucket, b, segment.extents[e].first);
+			count = err ? 0 : segment_runs(&segment, runs);
+			for (size_t k = 0; !err && k < count; k++)
+				err = run_drop(s, rq, bucket, b, runs[k], 1);
 			batch_checked(batch_delete(b, page.rows[i].key), page.rows[i].serial);
 		}
 		if (!err && page.count)
@@ -68,6 +44,17 @@ segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t d
 }
 
 static enum rfs_err content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, const struct content *c);
+
+/* Parts that are the same block stand together. */
+static int
+by_block(const void *a, const void *b)
+{
+	const struct content *x = &((const struct part_ref *)a)->content, *y = &((const struct part_ref *)b)->content;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	return x->block < y->block ? -1 : x->block > y->block;
+}
 
 static enum rfs_err
 parts_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, const struct content *c)
@@ -85,8 +72,15 @@ parts_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch 
 	 * Segments go with their references, a batch each, so that doing it again does no harm. A block's reference has no row of its own: it is given back in the
 	 * batch that removes the index, or a crash in between would give it back twice. Only the last part is so small that it is one block.
 	 */
-	for (size_t i = 0; !err && i < count; i++)
-		err = content_drop(s, rq, bucket, b, &parts[i].content);
+	if (!err)
+		qsort(parts, count, sizeof(*parts), by_block);
+	for (size_t i = 0, next; !err && i < count; i = next) {
+		next = i + 1;
+		while (next < count && parts[i].content.kind == CONTENT_BLOCK && by_block(&parts[i], &parts[next]) == 0)
+			next++;
+		err = parts[i].content.kind == CONTENT_BLOCK ? run_drop(s, rq, bucket, b, parts[i].content.block, next - i)
+							     : content_drop(s, rq, bucket, b, &parts[i].content);
+	}
 	batch_checked(batch_delete(b, key), row.serial);
 	return err;
 }
@@ -99,7 +93,7 @@ content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batc
 	case CONTENT_EMPTY:
 		return RFS_OK;
 	case CONTENT_BLOCK:
-		return run_drop(s, rq, bucket, b, c->block);
+		return run_drop(s, rq, bucket, b, c->block, 1);
 	case CONTENT_SEGMENTS:
 		return segments_drop(s, rq, bucket, c->data_id);
 	case CONTENT_PARTS:

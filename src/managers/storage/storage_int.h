@@ -40,6 +40,15 @@ bool storage_is_pinned(struct storage *s, uint64_t data_id);
 enum rfs_err content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts,
 	size_t *count) RFS_MUST_CHECK;
 
+/* --- references.c: who names a run ---------------------------------------------------------------------------------------------- */
+
+/* The runs that a segment's row names, each once: it holds a reference to each. */
+size_t segment_runs(const struct segment_row *segment, uint64_t runs[RUN_MAX_BLOCKS]);
+/* Adds to `b` one reference more to a run that is there. NOT_FOUND: it has gone */
+enum rfs_err run_refer(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first) RFS_MUST_CHECK;
+/* Adds `count` references less; the last one takes the run's row. Once for each run in a batch: its EXPECT is judged after all ADDs. */
+enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, size_t count) RFS_MUST_CHECK;
+
 /* --- frames.c: a block's payload ----------------------------------------------------------------------------------------------- */
 
 #define FRAME_BYTES 65536
