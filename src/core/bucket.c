@@ -141,12 +141,16 @@ has_entries(struct core *core, struct request *rq, const struct bucket_row *buck
 	return err;
 }
 
-/* The bucket's row says removed: from then on no batch's CHECK of it holds. Objects that came meanwhile are seen by the EXPECT. */
+/*
+ * The bucket's row says removed: from then on no batch's CHECK of it holds. Objects that came meanwhile are seen by the EXPECT. Uploads may be open,
+ * as Amazon S3 allows: they end with the bucket, and the reaper takes them.
+ */
 static enum rfs_err
 row_remove(struct core *core, struct request *rq, struct bytes name, struct bucket_row *bucket)
 {
 	struct batch *b = batch_new(0);
 	unsigned attempt = 0;
+	uint64_t purge;
 	enum rfs_err err;
 
 	do {
@@ -159,9 +163,12 @@ row_remove(struct core *core, struct request *rq, struct bytes name, struct buck
 			err = RFS_ERR_BUCKET_NOT_EMPTY;
 			break;
 		}
+		if ((err = metadata_number(core->metadata, rq, 1, &purge)))
+			break;
 		b->bucket = bucket->id;
 		bucket->removed = true;
 		bucket_row_put(b, bucket);
+		purge_bucket(b, bucket->id, purge);
 		batch_expect(b, key_counter(b->arena, bucket->id, COUNTER_OBJECTS, bytes_of(NULL, 0)), 0, 0);
 		feed_append(b, rq, bucket, CHANGE_BUCKET, name, NULL);
 		err = metadata_commit(core->metadata, rq, b);

@@ -76,20 +76,16 @@ upload_create(struct core *core, struct request *rq, const struct upload_create_
 enum rfs_err
 upload_end(struct core *core, struct request *rq, struct batch *b, const struct upload_at *at, const struct upload_part_claim *used, size_t used_count)
 {
-	struct buf value;
+	uint32_t *live = ARENA_ARRAY(b->arena, uint32_t, used_count);
 	uint64_t number;
 	enum rfs_err err;
 
 	if ((err = metadata_number(core->metadata, rq, 1, &number)))
 		return err;
-	batch_checked(batch_delete(b, at->key), at->row.serial);
-	buf_init(&value, b->arena);
-	buf_u8(&value, PURGE_UPLOAD);
-	buf_put(&value, at->id, UPLOAD_ID_BYTES);
-	buf_varint(&value, used_count);
 	for (size_t i = 0; i < used_count; i++)
-		buf_varint(&value, used[i].number);
-	batch_put(b, key_purge(b->arena, at->bucket.id, number), buf_bytes(&value));
+		live[i] = used[i].number;
+	batch_checked(batch_delete(b, at->key), at->row.serial);
+	purge_upload(b, at->bucket.id, number, at->id, live, used_count);
 	return RFS_OK;
 }
 

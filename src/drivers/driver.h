@@ -111,11 +111,14 @@ enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT,
 struct fault_rules {
 	struct {
 		uint64_t fail_at;     /* 0: never; the Nth call fails */
+		uint64_t fail_from;   /* 0: never; the Nth call and all later ones fail, as if the process had ended */
 		uint64_t fail_every;  /* 0: off */
 		enum rfs_err error;
 		int64_t delay_ns;
 	} op[FAULT_OP_COUNT];
 };
 void fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_drivers *out);
+/* Of an operation until now. */
+uint64_t fault_calls(const struct store_drivers *wrapped, enum fault_op op);
 
 #endif

@@ -29,15 +29,16 @@ static enum rfs_err
 fault_strike(struct fault *f, enum fault_op op)
 {
 	uint64_t call = atomic_fetch_add(&f->calls[op], 1) + 1;
-	uint64_t at, every;
+	uint64_t at, from, every;
 
 	if (f->rules == NULL)
 		return RFS_OK;
 	at = f->rules->op[op].fail_at;
+	from = f->rules->op[op].fail_from;
 	every = f->rules->op[op].fail_every;
 	if (f->rules->op[op].delay_ns > 0)
 		sleep_ns(f->rules->op[op].delay_ns);
-	if ((at && call == at) || (every && call % every == 0))
+	if ((at && call == at) || (from && call >= from) || (every && call % every == 0))
 		return f->rules->op[op].error ? f->rules->op[op].error : RFS_ERR_IO;
 	return RFS_OK;
 }
@@ -184,4 +185,10 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 	f->inner = inner;
 	f->rules = rules;
 	*out = (struct store_drivers){&f->metadata, &f->storage};
+}
+
+uint64_t
+fault_calls(const struct store_drivers *wrapped, enum fault_op op)
+{
+	return atomic_load(&fault_of(wrapped->metadata)->calls[op]);
 }

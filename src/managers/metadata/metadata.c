@@ -285,3 +285,25 @@ purge_add(struct batch *b, const struct bucket_row *bucket, const struct content
 	if (content->kind != CONTENT_EMPTY)
 		purge_put(b, bucket, PURGE_DEAD, content);
 }
+
+void
+purge_upload(struct batch *b, uint64_t bucket, uint64_t number, const uint8_t id[UPLOAD_ID_BYTES], const uint32_t *live, size_t live_count)
+{
+	struct buf value;
+
+	buf_init(&value, b->arena);
+	buf_u8(&value, PURGE_UPLOAD);
+	buf_put(&value, id, UPLOAD_ID_BYTES);
+	buf_varint(&value, live_count);
+	for (size_t i = 0; i < live_count; i++)
+		buf_varint(&value, live[i]);
+	batch_put(b, key_purge(b->arena, bucket, number), buf_bytes(&value));
+}
+
+void
+purge_bucket(struct batch *b, uint64_t bucket, uint64_t number)
+{
+	uint8_t state = PURGE_BUCKET;
+
+	batch_put(b, key_purge(b->arena, bucket, number), bytes_of(&state, 1));
+}

@@ -81,16 +81,21 @@ void feed_append(struct batch *b, struct request *rq, const struct bucket_row *b
 
 /*
  * Content that no row names any more: a purge row, which the reaper empties in bounded batches. Its value begins with the state; DEAD and STAGED are followed by
- * the content, UPLOAD by the upload's id and the numbers of the parts whose contents live on (varint count, varints).
+ * the content, UPLOAD by the upload's id and the numbers of the parts whose contents live on (varint count, varints), BUCKET by nothing.
  */
 enum purge_state {
 	PURGE_DEAD = 1,   /* no row names the content */
 	PURGE_STAGED = 2, /* it is being written, or was when a process before this one ended */
 	PURGE_UPLOAD = 3, /* the upload is over: its parts' rows go */
+	PURGE_BUCKET = 4, /* the bucket was removed: uploads that were open are over */
 };
 void purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content);
 /* DEAD, unless the content is empty. */
 void purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content);
+/* UPLOAD, under a number of its own (metadata_number). `live`: the parts whose contents live on. */
+void purge_upload(struct batch *b, uint64_t bucket, uint64_t number, const uint8_t id[UPLOAD_ID_BYTES], const uint32_t *live, size_t live_count);
+/* BUCKET, under a number of its own, in the batch that removes the bucket. */
+void purge_bucket(struct batch *b, uint64_t bucket, uint64_t number);
 /* Takes a bucket in which something was purged since it was last given; false: none. */
 bool metadata_purged(struct metadata *m, uint64_t *bucket);
 /* To be given again: commits do it by themselves. */

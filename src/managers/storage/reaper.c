@@ -142,6 +142,38 @@ upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_
 	return err;
 }
 
+/* A page of the uploads that were open when their bucket was removed: each is over. `more`: there are others; the commit asks for another round. */
+static enum rfs_err
+uploads_end(struct storage *s, struct request *rq, uint64_t bucket, bool *more)
+{
+	struct bytes from = key_uploads(rq->arena, bucket, bytes_of(NULL, 0));
+	struct row_page page;
+	struct batch *b;
+	uint64_t number;
+	enum rfs_err err;
+
+	*more = false;
+	if ((err = metadata_scan(s->metadata, rq, from, key_after_prefix(rq->arena, from), REAP_PAGE, false, &page)) || !page.count)
+		return err;
+	if ((err = metadata_number(s->metadata, rq, (unsigned)page.count, &number)))
+		return err;
+	b = batch_new(bucket);
+	for (size_t i = 0; !err && i < page.count; i++) {
+		uint8_t id[UPLOAD_ID_BYTES];
+		struct bytes name;
+
+		if (!key_upload_split(rq->arena, page.rows[i].key, &name, id))
+			err = RFS_ERR_DAMAGED;
+		batch_checked(batch_delete(b, page.rows[i].key), page.rows[i].serial);
+		purge_upload(b, bucket, number + i, id, NULL, 0);
+	}
+	if (!err)
+		err = metadata_commit(s->metadata, rq, b);
+	batch_free(b);
+	*more = page.more;
+	return err;
+}
+
 /* `left`: it is being read, and stays for another round. */
 static enum rfs_err
 purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool staged_too, bool *left)
@@ -151,6 +183,7 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 	struct bytes id;
 	struct batch *b = batch_new(bucket);
 	uint8_t state;
+	bool more;
 	enum rfs_err err = RFS_OK;
 
 	reader_init(&r, row->value);
@@ -158,6 +191,9 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 	if (state == PURGE_UPLOAD) {
 		id = reader_bytes(&r, UPLOAD_ID_BYTES);
 		err = r.failed ? RFS_ERR_DAMAGED : upload_reap(s, rq, bucket, id.data, r);
+	} else if (state == PURGE_BUCKET) {
+		if ((err = uploads_end(s, rq, bucket, &more)) || more)
+			goto out;
 	} else if (!content_decode(&r, &content)) {
 		err = RFS_ERR_DAMAGED;
 	} else if (state == PURGE_STAGED && !staged_too) {

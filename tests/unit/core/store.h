@@ -14,21 +14,18 @@
 struct test_store {
 	char dir[64];
 	struct config config;
+	struct fault_rules rules; /* of the driver's calls: none fails at first */
 	struct store_drivers drivers;
 	struct core core;
 	struct request rq;
 };
 
+/* A daemon's managers, over drivers that are there. */
 static inline void
-store_open(struct test_store *t)
+store_start(struct test_store *t)
 {
 	char error[512];
 
-	memset(t, 0, sizeof(*t));
-	strcpy(t->dir, "/tmp/restfs-core-XXXXXX");
-	assert(mkdtemp(t->dir));
-	config_init(&t->config);
-	assert(mem_open(&t->config, &t->drivers, error) == RFS_OK);
 	t->core.metadata = metadata_new(t->drivers.metadata);
 	assert(auth_open(t->core.metadata, t->dir, "root-key", "root-secret", &t->core.auth, error) == RFS_OK);
 	assert(storage_new(t->core.metadata, t->drivers.storage, &t->config, &t->core.storage) == RFS_OK);
@@ -38,15 +35,36 @@ store_open(struct test_store *t)
 }
 
 static inline void
+store_stop(struct test_store *t)
+{
+	storage_free(t->core.storage);
+	auth_close(t->core.auth);
+	metadata_free(t->core.metadata);
+	arena_free(t->rq.arena);
+}
+
+static inline void
+store_open(struct test_store *t)
+{
+	struct store_drivers inner;
+	char error[512];
+
+	memset(t, 0, sizeof(*t));
+	strcpy(t->dir, "/tmp/restfs-core-XXXXXX");
+	assert(mkdtemp(t->dir));
+	config_init(&t->config);
+	assert(mem_open(&t->config, &inner, error) == RFS_OK);
+	fault_open(inner, &t->rules, &t->drivers);
+	store_start(t);
+}
+
+static inline void
 store_close(struct test_store *t)
 {
 	char command[128];
 
-	storage_free(t->core.storage);
-	auth_close(t->core.auth);
-	metadata_free(t->core.metadata);
+	store_stop(t);
 	t->drivers.metadata->ops->close(t->drivers.metadata);
-	arena_free(t->rq.arena);
 	config_fini(&t->config);
 	snprintf(command, sizeof(command), "rm -rf %s", t->dir);
 	assert(system(command) == 0);
@@ -61,19 +79,15 @@ store_request(struct test_store *t)
 	return &t->rq;
 }
 
+/* An object, or a part of an upload. */
 static inline enum rfs_err
-store_put(struct test_store *t, const char *bucket, struct bytes key, struct bytes body, const struct conditions *c)
+store_put_with(struct test_store *t, struct request *rq, const struct object_put_args *args, struct bytes body, struct version *version)
 {
-	struct object_put_args args = { .bucket = bytes_str(bucket), .key = key, .size = (int64_t)body.len };
-	struct request *rq = store_request(t);
 	struct object_put *put;
-	struct version version;
 	struct slice slice;
 	enum rfs_err err;
 
-	if (c)
-		args.conditions = *c;
-	if ((err = object_put_begin(&t->core, rq, &args, &put)))
+	if ((err = object_put_begin(&t->core, rq, args, &put)))
 		return err;
 	slice = slice_copy(body);
 	err = object_put_write(put, slice);
@@ -82,7 +96,18 @@ store_put(struct test_store *t, const char *bucket, struct bytes key, struct byt
 		object_put_abort(put);
 		return err;
 	}
-	return object_put_finish(put, NULL, 0, &version);
+	return object_put_finish(put, NULL, 0, version);
+}
+
+static inline enum rfs_err
+store_put(struct test_store *t, const char *bucket, struct bytes key, struct bytes body, const struct conditions *c)
+{
+	struct object_put_args args = { .bucket = bytes_str(bucket), .key = key, .size = (int64_t)body.len };
+	struct version version;
+
+	if (c)
+		args.conditions = *c;
+	return store_put_with(t, store_request(t), &args, body, &version);
 }
 
 static inline enum rfs_err
