@@ -5,6 +5,8 @@
  * index of parts and the object's head, and leaves the parts' rows to the reaper. A list that does not hold puts the upload back to OPEN; a crash in between
  * leaves it COMPLETING, where Complete and Abort go on.
  *
+ * Two at once hold the same COMPLETING row. The batch that ends the upload, or puts it back, decides: whom it overtakes begins again, and finds how things stand.
+ *
  * Completing again what was completed, as a client does whose answer was lost, answers as the first time while the object stands.
  */
 #include "core/core_int.h"
@@ -16,6 +18,7 @@ struct completion {
 	struct request *rq;
 	const struct upload_complete_args *args;
 	struct upload_at at;
+	struct part_row *all;   /* room for every part that there may be */
 	struct part_row *parts; /* those of the list, in its order */
 	struct part_ref *index;
 	uint64_t size;
@@ -92,20 +95,16 @@ static enum rfs_err
 list_verify(struct completion *c)
 {
 	const struct upload_complete_args *args = c->args;
-	struct arena *a = c->rq->arena;
-	struct part_row *all = ARENA_ARRAY(a, struct part_row, UPLOAD_PARTS_MAX);
+	struct part_row *all = c->all;
 	size_t count, at = 0;
 	enum rfs_err err;
 
-	if (!args->part_count || args->part_count > UPLOAD_PARTS_MAX)
-		return RFS_ERR_MALFORMED_XML;
 	for (size_t i = 1; i < args->part_count; i++)
 		if (args->parts[i].number <= args->parts[i - 1].number)
 			return RFS_ERR_INVALID_PART_ORDER;
 	if ((err = parts_read(c, all, &count)))
 		return err;
-	c->parts = ARENA_ARRAY(a, struct part_row, args->part_count);
-	c->index = ARENA_ARRAY(a, struct part_ref, args->part_count);
+	c->size = 0;
 	for (size_t i = 0; i < args->part_count; i++) {
 		while (at < count && all[at].number < args->parts[i].number)
 			at++;
@@ -175,7 +174,7 @@ completed_before(struct completion *c, struct version *out)
 	struct object_at at;
 	enum rfs_err err;
 
-	if (c->args->upload.len != 2 * UPLOAD_ID_BYTES || !c->args->part_count)
+	if (c->args->upload.len != 2 * UPLOAD_ID_BYTES)
 		return RFS_ERR_NO_SUCH_UPLOAD;
 	if ((err = object_resolve(c->core, c->rq, c->args->bucket, c->args->key, OP_OBJECT_WRITE, &at)))
 		return err;
@@ -237,36 +236,60 @@ checksum_make(struct completion *c, struct version *v)
 	return RFS_OK;
 }
 
+/* CONFLICT: the key's head, the bucket or the upload has changed since. */
 static enum rfs_err
 object_publish(struct completion *c, struct version *v)
 {
 	struct core *core = c->core;
 	struct request *rq = c->rq;
 	struct batch *b = batch_new(c->at.bucket.id);
-	unsigned attempt = 0;
+	struct object_at at;
+	struct buf index;
 	enum rfs_err err;
 
-	do {
-		struct object_at at;
-		struct buf index;
-
-		batch_reset(b);
-		request_clear_error(rq);
-		if ((err = object_resolve(core, rq, c->args->bucket, c->args->key, OP_OBJECT_WRITE, &at)) ||
-			(err = conditions_hold(rq, &c->args->conditions, object_head(&at), false)))
-			break;
-		bucket_check(b, &at.bucket);
-		buf_init(&index, b->arena);
-		parts_encode(&index, c->index, c->args->part_count);
-		batch_put(b, key_parts(b->arena, at.bucket.id, v->content.data_id), buf_bytes(&index));
-		if ((err = name_put(core->metadata, rq, b, &at.bucket, &at.name, v)) ||
-			(err = upload_end(core, rq, b, &c->at, c->args->parts, c->args->part_count)))
-			break;
-		feed_append(b, rq, &at.bucket, CHANGE_PUT, c->args->key, v);
-		err = metadata_commit(core->metadata, rq, b);
-		v->serial = b->serial;
-	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+	if ((err = object_resolve(core, rq, c->args->bucket, c->args->key, OP_OBJECT_WRITE, &at)) ||
+		(err = conditions_hold(rq, &c->args->conditions, object_head(&at), false)))
+		goto out;
+	bucket_check(b, &at.bucket);
+	buf_init(&index, b->arena);
+	parts_encode(&index, c->index, c->args->part_count);
+	batch_put(b, key_parts(b->arena, at.bucket.id, v->content.data_id), buf_bytes(&index));
+	if ((err = name_put(core->metadata, rq, b, &at.bucket, &at.name, v)) ||
+		(err = upload_end(core, rq, b, &c->at, c->args->parts, c->args->part_count)))
+		goto out;
+	feed_append(b, rq, &at.bucket, CHANGE_PUT, c->args->key, v);
+	err = metadata_commit(core->metadata, rq, b);
+	v->serial = b->serial;
+out:
 	batch_free(b);
+	return err;
+}
+
+/* From how things stand to how they shall be. CONFLICT: they moved meanwhile. */
+static enum rfs_err
+complete_once(struct completion *c, struct version *out)
+{
+	const struct upload_complete_args *args = c->args;
+	enum rfs_err err;
+
+	err = upload_resolve(c->core, c->rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &c->at);
+	if (err == RFS_ERR_NO_SUCH_UPLOAD)
+		return completed_before(c, out);
+	if (err || (c->at.upload.state == UPLOAD_OPEN && (err = state_set(c, UPLOAD_COMPLETING))))
+		return err;
+	*out = c->at.upload.version;
+	if ((err = list_verify(c)) || (err = checksum_make(c, out)))
+		goto reopen;
+	out->etag = parts_etag(c);
+	out->parts = (uint32_t)args->part_count;
+	out->content = (struct content){ .kind = c->size ? CONTENT_PARTS : CONTENT_EMPTY, .size = c->size };
+	if ((err = metadata_number(c->core->metadata, c->rq, 1, &out->content.data_id)) || (err = object_publish(c, out)))
+		goto reopen;
+	return RFS_OK;
+reopen:
+	/* If this fails too, the upload stays COMPLETING: nothing is lost, and the client may complete or abort it. */
+	if (err != RFS_ERR_CONFLICT)
+		(void)!state_set(c, UPLOAD_OPEN);
 	return err;
 }
 
@@ -277,28 +300,14 @@ upload_complete(struct core *core, struct request *rq, const struct upload_compl
 	unsigned attempt = 0;
 	enum rfs_err err;
 
+	if (!args->part_count || args->part_count > UPLOAD_PARTS_MAX)
+		return RFS_ERR_MALFORMED_XML;
+	c.all = ARENA_ARRAY(rq->arena, struct part_row, UPLOAD_PARTS_MAX);
+	c.parts = ARENA_ARRAY(rq->arena, struct part_row, args->part_count);
+	c.index = ARENA_ARRAY(rq->arena, struct part_ref, args->part_count);
 	do {
 		request_clear_error(rq);
-		err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &c.at);
-		if (err == RFS_ERR_NO_SUCH_UPLOAD)
-			return completed_before(&c, out);
-		if (err)
-			return err;
-		err = state_set(&c, UPLOAD_COMPLETING);
+		err = complete_once(&c, out);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
-	if (err)
-		return err;
-	*out = c.at.upload.version;
-	if ((err = list_verify(&c)) || (err = checksum_make(&c, out)))
-		goto reopen;
-	out->etag = parts_etag(&c);
-	out->parts = (uint32_t)args->part_count;
-	out->content = (struct content){ .kind = c.size ? CONTENT_PARTS : CONTENT_EMPTY, .size = c.size };
-	if ((err = metadata_number(core->metadata, rq, 1, &out->content.data_id)) || (err = object_publish(&c, out)))
-		goto reopen;
-	return RFS_OK;
-reopen:
-	/* If this fails too, the upload stays COMPLETING: nothing is lost, and the client may complete or abort it. */
-	(void)!state_set(&c, UPLOAD_OPEN);
 	return err;
 }

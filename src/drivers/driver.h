@@ -115,6 +115,9 @@ struct fault_rules {
 		uint64_t fail_every;  /* 0: off */
 		enum rfs_err error;
 		int64_t delay_ns;
+		uint64_t before_at;   /* 0: off; in the Nth call, before it is passed on, `before` is called: what others do meanwhile */
+		void (*before)(void *data);
+		void *before_data;
 	} op[FAULT_OP_COUNT];
 };
 void fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_drivers *out);

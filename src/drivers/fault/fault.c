@@ -38,6 +38,8 @@ fault_strike(struct fault *f, enum fault_op op)
 	every = f->rules->op[op].fail_every;
 	if (f->rules->op[op].delay_ns > 0)
 		sleep_ns(f->rules->op[op].delay_ns);
+	if (f->rules->op[op].before_at == call)
+		f->rules->op[op].before(f->rules->op[op].before_data);
 	if ((at && call == at) || (from && call >= from) || (every && call % every == 0))
 		return f->rules->op[op].error ? f->rules->op[op].error : RFS_ERR_IO;
 	return RFS_OK;

@@ -1,4 +1,4 @@
-/* Multipart uploads at core: what a removed bucket's open ones leave behind. */
+/* Multipart uploads at core: what a removed bucket's open ones leave behind; two who complete the same one at once. */
 #include "store.h"
 
 #include <setjmp.h>
@@ -39,7 +39,7 @@ upload_begin(struct test_store *t, struct bytes key, struct test_upload *out)
 	out->key = key;
 }
 
-static void
+static struct digest_value
 part_put(struct test_store *t, const struct test_upload *upload, uint32_t number, size_t size)
 {
 	uint8_t *body = calloc(1, size);
@@ -47,9 +47,12 @@ part_put(struct test_store *t, const struct test_upload *upload, uint32_t number
 		.bucket = bucket_name, .key = upload->key, .size = (int64_t)size, .upload = bytes_str(upload->id), .part_number = number,
 	};
 	struct version version;
+	struct digest_value md5_value;
 
 	assert_int_equal(store_put_with(t, store_request(t), &args, bytes_of(body, size), &version), RFS_OK);
+	md5(bytes_of(body, size), md5_value.bytes);
 	free(body);
+	return md5_value;
 }
 
 /* Rows of the tables that uploads and contents have; the bucket's own row and its feed stay. */
@@ -146,12 +149,114 @@ a_removed_buckets_uploads_go_whatever_ends_the_reaper(void **state)
 	store_close(&t);
 }
 
+/* --- two at once ---------------------------------------------------------------------------------------------------------------- */
+
+/* Another client's Complete, or Abort, in the middle of ours. */
+struct rival {
+	struct test_store *t;
+	struct upload_complete_args complete;
+	bool aborts;
+	enum rfs_err answer;
+};
+
+static void
+rival_acts(void *data)
+{
+	struct rival *r = data;
+	struct request rq = r->t->rq;
+	struct version version;
+
+	rq.arena = arena_new(65536);
+	rq.detail = NULL;
+	if (r->aborts)
+		r->answer = upload_abort(&r->t->core, &rq, r->complete.bucket, r->complete.key, r->complete.upload);
+	else
+		r->answer = upload_complete(&r->t->core, &rq, &r->complete, &version);
+	arena_free(rq.arena);
+}
+
+struct race {
+	const char *name;
+	uint32_t rival_parts[2]; /* what the rival names: 0: nothing; 9: a part that is not there */
+	bool rival_aborts;
+	enum rfs_err rival_answer;
+	enum rfs_err answer;
+	uint32_t parts; /* of the object afterwards; 0: there is none */
+};
+
+/* The rival acts in our first commit (the upload's state) or in our second (the object). */
+static void
+race_run(const struct race *race, uint64_t in_commit)
+{
+	struct upload_part_claim ours[2] = { 0 }, theirs[2] = { 0 };
+	struct upload_complete_args args = { .bucket = bucket_name, .key = BYTES_LITERAL("k"), .parts = ours, .part_count = 2, .size = -1 };
+	struct object_get_args head = { .bucket = bucket_name, .key = args.key, .head_only = true };
+	struct test_upload upload;
+	struct test_store t;
+	struct rival rival;
+	struct version version;
+	struct object_get get;
+	struct digest_value md5s[2];
+	uint64_t before;
+	char hex[2][33];
+	enum rfs_err err;
+
+	store_open(&t);
+	bucket_make(&t);
+	upload_begin(&t, args.key, &upload);
+	args.upload = bytes_str(upload.id);
+	md5s[0] = part_put(&t, &upload, 1, UPLOAD_PART_MIN_BYTES);
+	md5s[1] = part_put(&t, &upload, 2, 10);
+	rival = (struct rival){ .t = &t, .complete = args, .aborts = race->rival_aborts };
+	rival.complete.parts = theirs;
+	rival.complete.part_count = 0;
+	for (size_t i = 0; i < 2; i++) {
+		hex_encode(bytes_of(md5s[i].bytes, 16), hex[i]);
+		ours[i] = (struct upload_part_claim){ .number = (uint32_t)i + 1, .etag = bytes_str(hex[i]) };
+		if (race->rival_parts[i])
+			theirs[rival.complete.part_count++] = (struct upload_part_claim){ .number = race->rival_parts[i], .etag = bytes_str(hex[i]) };
+	}
+	before = fault_calls(&t.drivers, FAULT_COMMIT);
+	t.rules.op[FAULT_COMMIT].before = rival_acts;
+	t.rules.op[FAULT_COMMIT].before_data = &rival;
+	t.rules.op[FAULT_COMMIT].before_at = before + in_commit;
+	err = upload_complete(&t.core, store_request(&t), &args, &version);
+	t.rules.op[FAULT_COMMIT].before_at = 0;
+	storage_free(t.core.storage); /* whose reaper commits, too */
+	t.core.storage = NULL;
+	if (err != race->answer || rival.answer != race->rival_answer)
+		fail_msg("%s, in commit %d: we had %s, the rival %s", race->name, (int)in_commit, error_face(err)->name, error_face(rival.answer)->name);
+	err = object_get_open(&t.core, store_request(&t), &head, &get);
+	assert_int_equal(err, race->parts ? RFS_OK : RFS_ERR_NO_SUCH_KEY);
+	if (!err) {
+		assert_int_equal(get.version.parts, race->parts);
+		object_get_close(&get);
+	}
+	store_close(&t);
+}
+
+static void
+the_loser_of_two_completes_is_answered_at_once(void **state)
+{
+	static const struct race races[] = {
+		{ "the same list", { 1, 2 }, false, RFS_OK, RFS_OK, 2 },
+		{ "another list", { 1 }, false, RFS_OK, RFS_ERR_NO_SUCH_UPLOAD, 1 },
+		{ "a list that does not hold", { 1, 9 }, false, RFS_ERR_INVALID_PART, RFS_OK, 2 },
+		{ "an abort", { 0 }, true, RFS_OK, RFS_ERR_NO_SUCH_UPLOAD, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(races) / sizeof(races[0]); i++)
+		for (uint64_t in_commit = 1; in_commit <= 2; in_commit++)
+			race_run(&races[i], in_commit);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_removed_bucket_takes_its_open_uploads_along),
 		cmocka_unit_test(a_removed_buckets_uploads_go_whatever_ends_the_reaper),
+		cmocka_unit_test(the_loser_of_two_completes_is_answered_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
