@@ -7,9 +7,23 @@
 
 #define COLUMNS_MAX 16
 
+static const char *cell(struct arena *arena, const json_t *value);
+
+static const char *
+list_cell(struct arena *arena, const json_t *list)
+{
+	const char *text = json_array_size(list) > 0 ? cell(arena, json_array_get(list, 0)) : "-";
+
+	for (size_t i = 1; i < json_array_size(list); i++)
+		text = arena_printf(arena, "%s,%s", text, cell(arena, json_array_get(list, i)));
+	return text;
+}
+
 static const char *
 cell(struct arena *arena, const json_t *value)
 {
+	if (json_is_array(value))
+		return list_cell(arena, value);
 	if (json_is_string(value))
 		return json_string_length(value) > 0 ? json_string_value(value) : "-";
 	if (json_is_integer(value))

@@ -249,6 +249,31 @@ def test_a_user_and_his_key_work_until_they_are_removed(store):
     assert "unknown" in store.restfs("bucket", "ls")
 
 
+def test_members_share_what_their_group_owns(store):
+    for name in ("anna", "bert"):
+        store.restfs("user", "add", name)
+    anna, bert = (json.loads(store.restfs("key", "add", name, "--json")) for name in ("anna", "bert"))
+    anna, bert = (store.s3((k["access_key"], k["secret_key"])) for k in (anna, bert))
+    store.restfs("group", "add", "painters")
+    assert "USER_EXISTS" in store.restfs("group", "add", "anna", code=1)
+    store.restfs("bucket", "add", "photos", "--owner=painters")
+    assert store.restfs("bucket", "ls").splitlines()[1].split()[:2] == ["photos", "painters"]
+    assert denied(anna.put_object, Bucket="photos", Key="a", Body=b"1") == "AccessDenied"
+    store.restfs("group", "join", "painters", "anna")
+    store.restfs("group", "join", "painters", "bert")
+    assert store.restfs("group", "ls").splitlines()[1].split()[:2] == ["painters", "anna,bert"]
+    anna.put_object(Bucket="photos", Key="a", Body=b"1")
+    assert bert.get_object(Bucket="photos", Key="a")["Body"].read() == b"1"
+    assert [b["Name"] for b in bert.list_buckets()["Buckets"]] == ["photos"]
+    store.restfs("group", "leave", "painters", "bert")
+    assert denied(bert.get_object, Bucket="photos", Key="a") == "AccessDenied"
+    assert "NO_SUCH_USER" in store.restfs("group", "leave", "painters", "bert", code=1)
+    store.restfs("group", "rm", "painters")
+    assert denied(anna.put_object, Bucket="photos", Key="b", Body=b"2") == "AccessDenied"
+    assert anna.get_object(Bucket="photos", Key="a")["Body"].read() == b"1"  # it is her own
+    assert "NO_SUCH_GROUP" in store.restfs("group", "rm", "painters", code=1)
+
+
 def test_limited_keys_are_limited_at_the_s3_door(store):
     store.restfs("user", "add", "anna")
     full = json.loads(store.restfs("key", "add", "anna", "--json"))

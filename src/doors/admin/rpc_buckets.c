@@ -25,7 +25,7 @@ bucket_json_whole(struct rpc *rpc, struct request *rq, const struct bucket_row *
 	return json;
 }
 
-/* A bucket belongs to who creates it: for another owner, the call is made in his name. */
+/* A bucket belongs to who creates it: for another owner, the call is made in his name, also in a group's. */
 enum rfs_err
 rpc_bucket_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
 {
@@ -36,7 +36,7 @@ rpc_bucket_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **
 
 	if (json_is_string(json_object_get(params, "acl")) && (err = rpc_param_acl(rq, params, &args.acl)))
 		return err;
-	if (owner_name.len > 0 && (err = auth_user_find(rpc->core->auth, rq, owner_name, &owner)))
+	if (owner_name.len > 0 && (err = auth_owner_find(rpc->core->auth, rq, owner_name, &owner)))
 		return err;
 	rq->who = owner;
 	err = bucket_create(rpc->core, rq, &args);

@@ -57,16 +57,20 @@ out:
 }
 
 static enum rfs_err
-identity_load(struct auth *a, const struct row *row)
+identity_load(struct auth *a, struct request *rq, const struct row *row)
 {
 	struct identity_row identity;
-	enum rfs_err err = identity_row_decode(row->value, &identity);
+	enum rfs_err err = identity_row_decode(rq->arena, row->value, &identity);
 
 	if (err == RFS_OK && row->key.len != 17)
 		err = RFS_ERR_DAMAGED;
-	if (err == RFS_OK)
+	if (err)
+		return err;
+	if (identity.group)
+		group_set_locked(a, load_be64(row->key.data + 9), identity.name, &identity.users, row->serial);
+	else
 		member_add_locked(a, load_be64(row->key.data + 9), identity.name, identity.admin, NULL);
-	return err;
+	return RFS_OK;
 }
 
 /* [init]: nobody else is there, so the lock is not needed. */
@@ -83,7 +87,7 @@ identities_load(struct auth *a, struct request *rq)
 		if ((err = metadata_scan(a->metadata, rq, from, to, SCAN_PAGE, false, &page)))
 			return err;
 		for (i = 0; i < page.count; i++)
-			if ((err = identity_load(a, &page.rows[i])))
+			if ((err = identity_load(a, rq, &page.rows[i])))
 				return request_fail(rq, err, "the row of an identity cannot be read");
 		if (page.count > 0)
 			from = identity_row_key(rq->arena, load_be64(page.rows[page.count - 1].key.data + 9) + 1);

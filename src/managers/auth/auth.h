@@ -72,7 +72,7 @@ bool auth_root_secret(struct auth *a, char out[AUTH_SECRET_SIZE]);
 enum rfs_err auth_signing_key(struct auth *a, struct request *rq, struct bytes access_key, struct bytes date,
 	struct bytes region, struct bytes service, uint8_t out[32], const struct identity **who);
 
-/* The decision: RFS_OK or ACCESS_DENIED. Reads only what it is given; never blocks. */
+/* The decision: RFS_OK or ACCESS_DENIED. Reads only what it is given and what is in memory; never blocks. */
 enum rfs_err auth_check(
 	struct auth *a, struct request *rq, const struct access_target *target, enum operation op) RFS_MUST_CHECK;
 
@@ -98,6 +98,25 @@ enum rfs_err auth_user_remove(struct auth *a, struct request *rq, struct bytes n
 enum rfs_err auth_user_list(
 	struct auth *a, struct request *rq, const struct identity ***out, size_t *count); /* in the request's arena */
 enum rfs_err auth_user_find(struct auth *a, struct request *rq, struct bytes name, const struct identity **out);
+/*
+ * Groups: identities that nobody signs as. One that owns a bucket lets its members do there what an owner may. Users and groups have
+ * their names in common. NO_SUCH_GROUP; LIMIT for more than 10,000 members. A change holds for every request that begins after it.
+ */
+struct group_info {
+	const struct identity *group;
+	const char **users; /* their names, sorted */
+	size_t user_count;
+};
+enum rfs_err auth_group_create(struct auth *a, struct request *rq, struct bytes name, const struct identity **out);
+/* Its buckets stay, an administrator's to give away. */
+enum rfs_err auth_group_remove(struct auth *a, struct request *rq, struct bytes name);
+enum rfs_err auth_group_list(struct auth *a, struct request *rq, struct group_info **out, size_t *count);
+/* Who is a member already stays one. */
+enum rfs_err auth_group_add(struct auth *a, struct request *rq, struct bytes group, struct bytes user);
+/* NO_SUCH_USER: also for one who is no member. */
+enum rfs_err auth_group_drop(struct auth *a, struct request *rq, struct bytes group, struct bytes user);
+/* Who may own a bucket: a user or a group. */
+enum rfs_err auth_owner_find(struct auth *a, struct request *rq, struct bytes name, const struct identity **out);
 /* `access_key` and `secret` empty: generated (20 and 40 characters). */
 enum rfs_err auth_key_create(struct auth *a, struct request *rq, struct bytes user,
 	const struct access_key_scope *scope, struct bytes access_key, struct bytes secret,

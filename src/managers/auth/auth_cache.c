@@ -36,6 +36,7 @@ member_free(struct member *m)
 	free((char *)m->shown.name);
 	free((char *)m->shown.scope_bucket);
 	free((char *)m->shown.scope_prefix);
+	free(m->users.ids);
 	free(m);
 }
 
@@ -124,6 +125,8 @@ member_unlink(struct auth *a, uint64_t id)
 	while (*at && (*at)->shown.id != id)
 		at = &(*at)->next;
 	if (*at) {
+		if ((*at)->group)
+			atomic_fetch_sub(&a->group_count, 1);
 		*at = (*at)->next;
 		a->member_count--;
 	}
@@ -177,6 +180,44 @@ member_add_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, co
 	*slot = m;
 	a->member_count++;
 	return m;
+}
+
+struct member *
+group_set_locked(struct auth *a, uint64_t id, struct bytes name, const struct user_set *users, uint64_t serial)
+{
+	struct member *m = member_find_locked(a, id);
+
+	if (!m) {
+		m = member_add_locked(a, id, name, false, NULL);
+		m->group = true;
+		atomic_fetch_add(&a->group_count, 1);
+	}
+	if (!m->group || serial <= m->serial)
+		return m;
+	free(m->users.ids);
+	m->users = (struct user_set){.ids = xmalloc(sizeof(uint64_t) * (users->count + 1)), .count = users->count};
+	if (users->count > 0)
+		memcpy(m->users.ids, users->ids, sizeof(uint64_t) * users->count);
+	m->serial = serial;
+	return m;
+}
+
+bool
+user_set_has(const struct user_set *set, uint64_t id)
+{
+	size_t from = 0, to = set->count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (set->ids[middle] == id)
+			return true;
+		if (set->ids[middle] < id)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return false;
 }
 
 /* --- access keys -------------------------------------------------------------------------------------------------- */

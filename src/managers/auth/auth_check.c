@@ -1,11 +1,11 @@
 /*
- * auth_check.c: the one decision: may this identity do that? Reads only what it is given. [any]
+ * auth_check.c: the one decision: may this identity do that? Reads what it is given, and groups in memory. [any]
  *
  * In this order, the first that speaks decides:
  *   1. the scope of the access key: what lies outside of it is denied, also to administrators, also when it is public
  *   2. administrators may do everything
  *   3. who is known may list his buckets and create some
- *   4. a bucket's owner may do everything in it
+ *   4. a bucket's owner may do everything in it; where that is a group, each of its members
  *   5. an object's owner may read it, and read and change its ACL (so that he can still see what an administrator gave
  * away)
  *   6. a public-read bucket may be listed, and a public-read object read, by everybody
@@ -14,7 +14,7 @@
  * An object that is not there is judged as a listing: who may not list a bucket must not learn which keys exist (Amazon
  * S3 API reference, GetObject: 404 with s3:ListBucket, 403 without).
  */
-#include "managers/auth/auth.h"
+#include "managers/auth/auth_int.h"
 
 static bool
 op_changes(enum operation op)
@@ -102,6 +102,13 @@ others_may(const struct identity *who, const struct access_target *target, enum 
 	return false;
 }
 
+/* Rule 4. */
+static bool
+owns_bucket(struct auth *a, const struct identity *who, const struct bucket_row *bucket)
+{
+	return who->id != 0 && (bucket->owner == who->id || group_has(a, bucket->owner, who->id));
+}
+
 enum rfs_err
 auth_check(struct auth *a, struct request *rq, const struct access_target *target, enum operation op)
 {
@@ -115,7 +122,7 @@ auth_check(struct auth *a, struct request *rq, const struct access_target *targe
 		return RFS_OK;
 	if (!bucket && who->id != 0 && (op == OP_BUCKET_LIST_ALL || op == OP_BUCKET_CREATE))
 		return RFS_OK;
-	if (bucket && who->id != 0 && bucket->owner == who->id)
+	if (bucket && owns_bucket(a, who, bucket))
 		return RFS_OK;
 	if (bucket && others_may(who, target, op))
 		return RFS_OK;

@@ -13,6 +13,7 @@
 
 #include "base/thread.h"
 #include "managers/auth/auth.h"
+#include <stdatomic.h>
 
 #define MASTER_KEY_BYTES 32
 #define ACCESS_KEY_MIN 3
@@ -25,9 +26,19 @@
 
 /* --- auth_rows.c: the two rows ------------------------------------------------------------------------------------ */
 
+/* Members of a group, by number, ascending. Some may be gone: their numbers are nobody's again. */
+struct user_set {
+	uint64_t *ids;
+	size_t count;
+};
+#define GROUP_USERS_MAX 10000
+
+/* A user, or a group: what owns buckets. */
 struct identity_row {
 	struct bytes name;
 	bool admin;
+	bool group;
+	struct user_set users; /* of a group */
 };
 
 struct token_row {
@@ -38,13 +49,14 @@ struct token_row {
 };
 
 void identity_row_encode(struct buf *b, const struct identity_row *row);
-enum rfs_err identity_row_decode(struct bytes v, struct identity_row *out) RFS_MUST_CHECK;
+/* The list of users is the arena's. */
+enum rfs_err identity_row_decode(struct arena *arena, struct bytes v, struct identity_row *out) RFS_MUST_CHECK;
 void token_row_encode(struct buf *b, const struct token_row *row);
 enum rfs_err token_row_decode(struct bytes v, struct token_row *out) RFS_MUST_CHECK;
 
 struct bytes identity_row_key(struct arena *arena, uint64_t id);
 /* "user/" and the name, in TABLE_SYSTEM: makes a name unique in one commit. Value: the number, little-endian. */
-struct bytes user_name_key(struct arena *arena, struct bytes name);
+struct bytes identity_name_key(struct arena *arena, struct bytes name);
 struct bytes token_row_key(struct arena *arena, struct bytes access_key);
 /* Where a scan goes on behind `key`. */
 struct bytes row_key_after(struct arena *arena, struct bytes key);
@@ -56,6 +68,9 @@ struct member {
 	struct identity shown;
 	char display_id[65];
 	bool removed;
+	bool group;
+	struct user_set users; /* of a group; of malloc */
+	uint64_t serial;       /* of the row that `users` came from: commits may be told out of order */
 	struct member *next;     /* in its slot; scoped ones are in none */
 	struct member *next_all; /* of everything that auth_close frees */
 };
@@ -88,6 +103,7 @@ struct auth {
 	pthread_rwlock_t lock;   /* guards all below */
 	struct member **members; /* by number */
 	size_t member_slots, member_count;
+	atomic_size_t group_count; /* also read without the lock: most stores have none */
 	struct member *all_members;
 	struct access_key **keys; /* by text */
 	size_t key_slots, key_count;
@@ -102,12 +118,41 @@ struct member *member_find_name_locked(struct auth *a, struct bytes name); /* no
 /* Takes the place of an older one with the same number. `scope` not NULL: is only kept, and not found by its number. */
 struct member *member_add_locked(
 	struct auth *a, uint64_t id, struct bytes name, bool admin, const struct access_key_scope *scope);
+/* A group's members, if these are newer than those that it has; makes the group if need be. The numbers are copied. */
+struct member *group_set_locked(
+	struct auth *a, uint64_t id, struct bytes name, const struct user_set *users, uint64_t serial);
+bool user_set_has(const struct user_set *set, uint64_t id);
 struct access_key *access_key_find_locked(struct auth *a, struct bytes text);
 /* The row's identity must be in the table; a key that is there already is given back as it is. */
 struct access_key *access_key_add_locked(struct auth *a, struct bytes text, const struct token_row *row);
 void access_key_remove_locked(struct auth *a, struct bytes text);
 /* The keys of one identity. */
 void access_keys_remove_locked(struct auth *a, uint64_t identity);
+
+/* --- auth_users.c: what users and groups share ------------------------------------------------------------------- */
+
+/* The rows of a new identity, and its number. INVALID_ARGUMENT, USER_EXISTS. `serial` of the rows */
+enum rfs_err identity_create(struct auth *a, struct request *rq, const struct identity_row *row, uint64_t *id,
+	uint64_t *serial) RFS_MUST_CHECK;
+/* The rows of one that is there. NO_SUCH_USER or NO_SUCH_GROUP. */
+struct identity_rows {
+	uint64_t id;
+	struct row by_name;
+	struct bytes key;
+	struct row row;
+	struct identity_row identity;
+};
+enum rfs_err identity_read(struct auth *a, struct request *rq, struct bytes name, bool group, struct identity_rows *out)
+	RFS_MUST_CHECK;
+/* Rows and memory of a user, his keys, or a group. */
+enum rfs_err identity_remove(struct auth *a, struct request *rq, struct bytes name, bool group) RFS_MUST_CHECK;
+/* Users, or groups, in memory; in the request's arena, by name, with root in front. */
+struct member **members_sorted(struct auth *a, struct request *rq, bool groups, size_t *count);
+
+/* --- auth_groups.c ------------------------------------------------------------------------------------------------ */
+
+/* Is he a member of the group `id`? False where it is no group. [any] */
+bool group_has(struct auth *a, uint64_t id, uint64_t user);
 
 /* --- auth_files.c: the two files ---------------------------------------------------------------------------------- */
 

@@ -1,71 +1,10 @@
 /* test_auth.c: identities, access keys, their files and the decision, over the mem driver. */
-#include "base/clock.h"
-#include "base/config.h"
+#include "auth_fixture.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "managers/auth/auth_int.h"
 #include "managers/auth/sigv4.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-struct fixture {
-	char data[64];
-	struct config config;
-	struct store_drivers drivers;
-	struct metadata *metadata;
-	struct auth *auth;
-	struct request rq;
-	char error[512];
-};
-
-static int
-setup(void **state)
-{
-	struct fixture *f = xcalloc(1, sizeof(*f));
-
-	strcpy(f->data, "/tmp/restfs-auth-XXXXXX");
-	assert_non_null(mkdtemp(f->data));
-	config_init(&f->config);
-	assert_int_equal(mem_open(&f->config, &f->drivers, f->error), RFS_OK);
-	f->metadata = metadata_new(f->drivers.metadata);
-	f->rq = (struct request){
-		.arena = arena_new(4096), .door = "test", .now_ns = clock_wall_ns(), .may_block = true};
-	assert_int_equal(auth_open(f->metadata, f->data, NULL, NULL, &f->auth, f->error), RFS_OK);
-	*state = f;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-	char command[128];
-
-	auth_close(f->auth);
-	metadata_free(f->metadata);
-	f->drivers.metadata->ops->close(f->drivers.metadata);
-	arena_free(f->rq.arena);
-	config_fini(&f->config);
-	snprintf(command, sizeof(command), "rm -rf %s", f->data);
-	assert_int_equal(system(command), 0);
-	free(f);
-	return 0;
-}
-
-/* As after a restart: the rows and the files are there, memory is not. */
-static void
-reopen(struct fixture *f)
-{
-	auth_close(f->auth);
-	f->auth = NULL;
-	assert_int_equal(auth_open(f->metadata, f->data, NULL, NULL, &f->auth, f->error), RFS_OK);
-}
 
 static enum rfs_err
 signing_key(struct fixture *f, struct bytes access_key, uint8_t out[32], const struct identity **who)
@@ -106,13 +45,6 @@ file_write(struct fixture *f, const char *name, const char *text)
 	assert_non_null(file);
 	fputs(text, file);
 	fclose(file);
-}
-
-static void
-make_user(struct fixture *f, const char *name, const struct identity **out)
-{
-	assert_int_equal(auth_user_create(f->auth, &f->rq, bytes_str(name), false), RFS_OK);
-	assert_int_equal(auth_user_find(f->auth, &f->rq, bytes_str(name), out), RFS_OK);
 }
 
 /* --- files ---------------------------------------------------------------------------------------------------------
@@ -446,15 +378,15 @@ test_secrets_are_not_in_rows(void **state)
 static void
 test_damaged_rows_are_errors(void **state)
 {
+	struct fixture *f = *state;
 	struct identity_row identity;
 	struct token_row token = {.identity = 7, .sealed = bytes_of("0123456789012345678901234567890123456789", 40)},
 			 out;
 	struct buf b;
 	size_t len;
 
-	(void)state;
-	assert_int_equal(identity_row_decode((struct bytes){0}, &identity), RFS_ERR_DAMAGED);
-	assert_int_equal(identity_row_decode(bytes_of("\2\0\1a", 4), &identity), RFS_ERR_DAMAGED);
+	assert_int_equal(identity_row_decode(f->rq.arena, (struct bytes){0}, &identity), RFS_ERR_DAMAGED);
+	assert_int_equal(identity_row_decode(f->rq.arena, bytes_of("\2\0\1a", 4), &identity), RFS_ERR_DAMAGED);
 	buf_init(&b, NULL);
 	token_row_encode(&b, &token);
 	for (len = 0; len < b.len; len++)
