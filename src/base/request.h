@@ -18,7 +18,9 @@ struct request {
 	struct bytes peer;            /* address of the other side, as text */
 	int64_t now_ns;               /* wall clock at the request's start, ns since 1970; every time that it writes */
 	int64_t deadline_ns;          /* clock_monotonic_ns() after which nothing is retried; 0: none */
-	bool may_block;               /* false on a loop: drivers then answer WOULD_BLOCK instead of waiting for a disk */
+	bool may_block;               /* false on a loop: drivers then answer WOULD_BLOCK instead of waiting for a disk, and commits PENDING */
+	void (*wake)(struct request *rq); /* a commit that was PENDING has ended. [any] Once for each, perhaps before PENDING is seen */
+	void *pending;                /* the commit that is under way, kept by who began it */
 	bool over_tls;
 	const char *detail;           /* what was being attempted when the first error happened, in the arena; NULL: the error's own text */
 	const char *detail_resource;  /* the thing it was about, for errors that name one; may be NULL */

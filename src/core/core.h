@@ -2,7 +2,8 @@
  * core.h: the verbs. One file a verb; every door calls the same ones, and none decides anything itself.
  *
  * Each verb authorises (auth_check), reads, places, commits and publishes, in that order. Reads obey rq->may_block and answer WOULD_BLOCK, after which the
- * door calls again from a worker; everything that writes runs on a worker. Names and results are in the request's arena. Errors are
+ * door calls again from a worker. What writes runs on a worker, but for the verbs that say PENDING: called on a loop, they answer it when their
+ * commit is under way, and are called again with the same arguments once rq->wake was; then they answer, perhaps with WOULD_BLOCK. Names and results are in the request's arena. Errors are
  * those of errors.def that each comment names, beside ACCESS_DENIED, NO_SUCH_BUCKET, IO, DAMAGED, POISONED, NO_SPACE and SLOW_DOWN.
  */
 #ifndef CORE_CORE_H
@@ -89,15 +90,16 @@ struct object_put_args {
 	uint32_t part_number;        /* 1 to 10,000 */
 };
 
+#define OBJECT_PUT_ON_LOOP (32 * 1024)
 struct object_put; /* in the request's arena and on the heap: finish or abort must be called once */
 
-/* Also UploadPart (NO_SUCH_UPLOAD; the version out then has the part's ETag and checksum). Authorises and judges the conditions early, so that a refusal comes before the body. [worker] or [loop] with WOULD_BLOCK */
+/* Also UploadPart (NO_SUCH_UPLOAD; the version out then has the part's ETag and checksum). Authorises and judges the conditions early, so that a refusal comes before the body. WOULD_BLOCK */
 enum rfs_err object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out) RFS_MUST_CHECK;
-/* Takes references to the parts' bytes, or stores them. [worker] */
+/* Takes references to the parts' bytes, or stores them: on a loop up to OBJECT_PUT_ON_LOOP bytes in all. */
 enum rfs_err object_put_write(struct object_put *put, struct slice part) RFS_MUST_CHECK;
 /*
  * Verifies the claims (BAD_DIGEST; CONTENT_SHA256_MISMATCH for the payload hash), that `size` bytes came (INCOMPLETE_BODY), the conditions again, and publishes. Durable on return. Frees
- * `put` in any case. PRECONDITION_FAILED, NO_SUCH_KEY. [worker]
+ * `put`, unless it answers WOULD_BLOCK or PENDING. PRECONDITION_FAILED, NO_SUCH_KEY.
  */
 enum rfs_err object_put_finish(struct object_put *put, const struct digest_claim *claims, size_t claim_count, struct version *out) RFS_MUST_CHECK;
 /* Forgets everything that was written. */
@@ -140,7 +142,7 @@ struct object_delete_args {
 	struct bytes key;
 	struct conditions conditions;
 };
-/* A missing key is no error: `removed` says. [worker] */
+/* A missing key is no error: `removed` says. PENDING */
 enum rfs_err object_delete(struct core *core, struct request *rq, const struct object_delete_args *args, bool *removed) RFS_MUST_CHECK;
 
 struct object_copy_args {

@@ -22,6 +22,14 @@ size_t common_prefix_end(struct bytes prefix, struct bytes delimiter, struct byt
 /* All bytes of a read into a put. */
 enum rfs_err object_pass(struct object_get *get, struct object_put *put) RFS_MUST_CHECK;
 
+/*
+ * Fills an empty batch (its bucket too) from what it reads; called once for each attempt. A batch left empty is not committed, and is no error.
+ * What `verb` points to is the same in every call.
+ */
+typedef enum rfs_err publish_build(struct core *core, struct request *rq, void *verb, struct batch *b);
+/* Commits what `build` builds, until no race is lost. PENDING, WOULD_BLOCK. `serial` of the commit; 0: nothing was to be done. */
+enum rfs_err publish(struct core *core, struct request *rq, publish_build *build, void *verb, uint64_t *serial) RFS_MUST_CHECK;
+
 /* The bucket, if the caller may list what begins with `prefix`. */
 enum rfs_err bucket_open_listing(struct core *core, struct request *rq, struct bytes name, struct bytes prefix, struct bucket_row *out) RFS_MUST_CHECK;
 
@@ -39,7 +47,7 @@ struct bytes upload_id_text(struct request *rq, const uint8_t id[UPLOAD_ID_BYTES
 /* Adds the end of an upload to a batch: its row goes, its parts' rows are the reaper's, with the contents of those that were not used. */
 enum rfs_err upload_end(struct core *core, struct request *rq, struct batch *b, const struct upload_at *at, const struct upload_part_claim *used, size_t used_count)
 	RFS_MUST_CHECK;
-/* A sealed body becomes the part that `args` names. */
+/* A sealed body becomes the part that `args` names. WOULD_BLOCK */
 enum rfs_err upload_part_publish(struct core *core, struct request *rq, const struct object_put_args *args, struct content_writer *writer,
 	const struct version *version) RFS_MUST_CHECK;
 

@@ -1,36 +1,32 @@
-/* object_delete.c: a DELETE, whatever door it came through. [worker] */
+/* object_delete.c: a DELETE, whatever door it came through. */
 #include "core/core_int.h"
+
+static enum rfs_err
+delete_build(struct core *core, struct request *rq, void *verb, struct batch *b)
+{
+	const struct object_delete_args *args = verb;
+	struct object_at at;
+	enum rfs_err err;
+
+	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_DELETE, &at)))
+		return err;
+	if ((err = conditions_hold(rq, &args->conditions, object_head(&at), false)) || !at.name.found)
+		return err;
+	b->bucket = at.bucket.id;
+	bucket_check(b, &at.bucket);
+	if ((err = name_remove(core->metadata, rq, b, &at.bucket, &at.name)))
+		return err;
+	feed_append(b, rq, &at.bucket, CHANGE_DELETE, args->key, &at.name.head);
+	return RFS_OK;
+}
 
 enum rfs_err
 object_delete(struct core *core, struct request *rq, const struct object_delete_args *args, bool *removed)
 {
-	struct batch *batch = NULL;
-	unsigned attempt = 0;
-	enum rfs_err err;
+	struct object_delete_args verb = *args;
+	uint64_t serial = 0;
+	enum rfs_err err = publish(core, rq, delete_build, &verb, &serial);
 
-	*removed = false;
-	do {
-		struct object_at at;
-
-		request_clear_error(rq);
-		if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_DELETE, &at)))
-			break;
-		if ((err = conditions_hold(rq, &args->conditions, object_head(&at), false)))
-			break;
-		if (!at.name.found)
-			break;
-		if (!batch)
-			batch = batch_new(at.bucket.id);
-		batch_reset(batch);
-		batch->bucket = at.bucket.id;
-		bucket_check(batch, &at.bucket);
-		if ((err = name_remove(core->metadata, rq, batch, &at.bucket, &at.name)))
-			break;
-		feed_append(batch, rq, &at.bucket, CHANGE_DELETE, args->key, &at.name.head);
-		err = metadata_commit(core->metadata, rq, batch);
-		*removed = !err;
-	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
-	if (batch)
-		batch_free(batch);
+	*removed = serial != 0;
 	return err;
 }

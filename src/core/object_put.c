@@ -1,7 +1,7 @@
 /*
  * object_put.c: a PUT, whatever door it came through: begin (may he, do the conditions hold), write (bytes to blocks), finish (verify, publish).
  *
- * The conditions are judged twice: early, so that a refusal comes before the body, and against the head that the commit CHECKs. [worker]
+ * The conditions are judged early, so that a refusal comes before the body, and hold for the head that the commit CHECKs.
  */
 #include "core/core_int.h"
 
@@ -11,15 +11,27 @@ struct object_put {
 	struct core *core;
 	struct request *rq;
 	struct object_put_args args;
+	struct object_at at; /* as `begin` found it; without an upload */
+	bool at_is_new;      /* the first attempt to publish may build on it: its commit CHECKs what was read */
 	struct bucket_row bucket;
 	struct content_writer *writer;
+	struct version *version;
+	bool sealed;
 };
 
-/* May he, and does it make sense: before the body comes. */
+/* May he, and does he want to. */
 static enum rfs_err
-target_judge(struct core *core, struct request *rq, const struct object_put_args *args, struct bucket_row *bucket)
+name_judge(struct core *core, struct request *rq, const struct object_put_args *args, struct object_at *at)
 {
-	struct object_at at;
+	enum rfs_err err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_WRITE, at);
+
+	return err ? err : conditions_hold(rq, &args->conditions, object_head(at), false);
+}
+
+/* Before the body comes. */
+static enum rfs_err
+target_judge(struct core *core, struct request *rq, const struct object_put_args *args, struct object_at *at)
+{
 	struct upload_at upload;
 	enum rfs_err err;
 
@@ -27,24 +39,21 @@ target_judge(struct core *core, struct request *rq, const struct object_put_args
 		if (args->part_number < 1 || args->part_number > UPLOAD_PARTS_MAX)
 			return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "a part number is between 1 and %d", UPLOAD_PARTS_MAX);
 		err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &upload);
-		*bucket = upload.bucket;
+		at->bucket = upload.bucket;
 		return err;
 	}
-	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_WRITE, &at)))
-		return err;
-	*bucket = at.bucket;
-	return conditions_hold(rq, &args->conditions, object_head(&at), false);
+	return name_judge(core, rq, args, at);
 }
 
 enum rfs_err
 object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out)
 {
-	struct bucket_row bucket;
+	struct object_at at;
 	struct object_put *put;
 	unsigned digests = args->digests;
 	enum rfs_err err;
 
-	if ((err = target_judge(core, rq, args, &bucket)))
+	if ((err = target_judge(core, rq, args, &at)))
 		return err;
 	if (args->payload_sha256_known)
 		digests |= DIGEST_BIT(DIGEST_SHA256);
@@ -54,8 +63,10 @@ object_put_begin(struct core *core, struct request *rq, const struct object_put_
 	put->core = core;
 	put->rq = rq;
 	put->args = *args;
-	put->bucket = bucket;
-	put->writer = content_writer_new(core->storage, rq, &bucket, digests);
+	put->at = at;
+	put->at_is_new = args->size >= 0 && args->size <= OBJECT_PUT_ON_LOOP; /* it will not be long */
+	put->bucket = at.bucket;
+	put->writer = content_writer_new(core->storage, rq, &at.bucket, digests);
 	*out = put;
 	return RFS_OK;
 }
@@ -112,51 +123,52 @@ version_describe(struct object_put *put, struct version *v)
 }
 
 static enum rfs_err
-version_publish(struct object_put *put, struct version *version)
+version_build(struct core *core, struct request *rq, void *verb, struct batch *b)
 {
-	struct core *core = put->core;
-	struct request *rq = put->rq;
-	struct batch *batch = batch_new(put->bucket.id);
-	unsigned attempt = 0;
+	struct object_put *put = verb;
+	struct object_at *at = &put->at;
 	enum rfs_err err;
 
-	do {
-		struct object_at at;
+	if (!put->at_is_new && (err = name_judge(core, rq, &put->args, at)))
+		return err;
+	put->at_is_new = false;
+	if (at->bucket.id != put->bucket.id)
+		return RFS_ERR_NO_SUCH_BUCKET; /* removed and made again while the body came */
+	b->bucket = at->bucket.id;
+	bucket_check(b, &at->bucket);
+	content_attach(put->writer, b, &put->version->content);
+	if ((err = name_put(core->metadata, rq, b, &at->bucket, &at->name, put->version)))
+		return err;
+	feed_append(b, rq, &at->bucket, CHANGE_PUT, put->args.key, put->version);
+	return RFS_OK;
+}
 
-		batch_reset(batch);
-		request_clear_error(rq);
-		if ((err = object_resolve(core, rq, put->args.bucket, put->args.key, OP_OBJECT_WRITE, &at)))
-			break;
-		if (at.bucket.id != put->bucket.id) {
-			err = RFS_ERR_NO_SUCH_BUCKET; /* removed and made again while the body came */
-			break;
-		}
-		if ((err = conditions_hold(rq, &put->args.conditions, object_head(&at), false)))
-			break;
-		bucket_check(batch, &at.bucket);
-		content_attach(put->writer, batch, &version->content);
-		if ((err = name_put(core->metadata, rq, batch, &at.bucket, &at.name, version)))
-			break;
-		feed_append(batch, rq, &at.bucket, CHANGE_PUT, put->args.key, version);
-		err = metadata_commit(core->metadata, rq, batch);
-		version->serial = batch->serial;
-	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
-	batch_free(batch);
-	return err;
+static enum rfs_err
+put_seal(struct object_put *put, const struct digest_claim *claims, size_t claim_count)
+{
+	enum rfs_err err;
+
+	if ((err = claims_verify(put, claims, claim_count)) || (err = content_seal(put->writer)))
+		return err;
+	version_describe(put, put->version);
+	put->sealed = true;
+	return RFS_OK;
 }
 
 enum rfs_err
 object_put_finish(struct object_put *put, const struct digest_claim *claims, size_t claim_count, struct version *out)
 {
-	enum rfs_err err;
+	enum rfs_err err = RFS_OK;
 
-	if ((err = claims_verify(put, claims, claim_count)))
-		goto out;
-	if ((err = content_seal(put->writer)))
-		goto out;
-	version_describe(put, out);
-	err = put->args.upload.len ? upload_part_publish(put->core, put->rq, &put->args, put->writer, out) : version_publish(put, out);
-out:
+	put->version = out;
+	if (!put->sealed)
+		err = put_seal(put, claims, claim_count);
+	if (!err && put->args.upload.len)
+		err = upload_part_publish(put->core, put->rq, &put->args, put->writer, out);
+	else if (!err)
+		err = publish(put->core, put->rq, version_build, put, &out->serial);
+	if (err == RFS_ERR_WOULD_BLOCK || err == RFS_ERR_PENDING)
+		return err;
 	content_writer_free(put->writer, err == RFS_OK);
 	free(put);
 	return err;

@@ -32,10 +32,13 @@ upload_part_publish(struct core *core, struct request *rq, const struct object_p
 		.checksum_value = version->checksum_value,
 	};
 	struct digest_value md5_value;
-	struct batch *b = batch_new(0);
+	struct batch *b;
 	unsigned attempt = 0;
 	enum rfs_err err;
 
+	if (!rq->may_block)
+		return RFS_ERR_WOULD_BLOCK;
+	b = batch_new(0);
 	content_digest(writer, DIGEST_MD5, &md5_value);
 	memcpy(part.md5, md5_value.bytes, 16);
 	do {

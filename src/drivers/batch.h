@@ -80,6 +80,7 @@ struct batch {
 	size_t op_capacity;
 	size_t bytes;     /* of keys and values */
 	bool overflow;    /* a limit was passed: commit answers LIMIT */
+	bool nowait;      /* set by the owner before commit: the caller's thread must not wait for a disk */
 
 	/* Called once, by the driver's own thread: it only posts (never latches, commits or does I/O). */
 	void (*done)(struct batch *batch);

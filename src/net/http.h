@@ -34,7 +34,7 @@ struct http_header {
 
 /* One request and its answer. The door reads; what it may write says so. */
 struct http_exchange {
-	struct request rq; /* filled: id, arena, door, peer (the address without its port), now_ns, over_tls. The door's to use */
+	struct request rq; /* filled: id, arena, door, peer (the address without its port), now_ns, over_tls, wake. The door's to use */
 	struct bytes method;
 	struct bytes target; /* as sent */
 	struct bytes path;   /* still percent-encoded; of an absolute target, what follows the host, at least "/" */
@@ -114,7 +114,12 @@ bool http_replied(const struct http_exchange *x);
  * fn may read the exchange and use its arena, and calls nothing of this header but what says [any].
  */
 void http_work(struct http_exchange *x, void (*fn)(struct http_exchange *x), void (*done)(struct http_exchange *x));
-/* Keeps the exchange alive over a wait of the door's own (a commit's completion); each hold needs its release, on the loop. */
+/*
+ * A wait of the door's own, as if a worker had the exchange: after rq.wake, called once from any thread, perhaps before the suspend but after
+ * the door's current callback began, done runs on the loop.
+ */
+void http_suspend(struct http_exchange *x, void (*done)(struct http_exchange *x));
+/* Keeps the exchange alive; each hold needs its release, on the loop. */
 void http_hold(struct http_exchange *x);
 void http_release(struct http_exchange *x);
 

@@ -18,6 +18,27 @@ turn_make(void)
 	return t;
 }
 
+static void
+work_finished(void *arg)
+{
+	struct http_turn *t = arg;
+	struct http_conn *c = t->conn;
+
+	assert(t->working);
+	t->working = false;
+	t->x.rq.may_block = false;
+	t->work_done(&t->x);
+	conn_advance(c);
+}
+
+static void
+turn_wake(struct request *rq)
+{
+	struct http_turn *t = (struct http_turn *)((char *)rq - offsetof(struct http_turn, x.rq));
+
+	loop_post_task(t->hl->loop, &t->task);
+}
+
 struct http_turn *
 turn_new(struct http_conn *c)
 {
@@ -43,6 +64,9 @@ turn_new(struct http_conn *c)
 	t->x.rq.peer = bytes_str(c->peer);
 	t->x.rq.over_tls = c->tls != NULL;
 	t->x.rq.now_ns = clock_wall_ns();
+	t->x.rq.wake = turn_wake;
+	t->task.fn = work_finished;
+	t->task.arg = t;
 	parse_init(t);
 	return t;
 }
@@ -131,16 +155,14 @@ work_run(struct job *job)
 	loop_post_task(t->hl->loop, &t->task);
 }
 
-static void
-work_finished(void *arg)
+void
+http_suspend(struct http_exchange *x, void (*done)(struct http_exchange *x))
 {
-	struct http_turn *t = arg;
-	struct http_conn *c = t->conn;
+	struct http_turn *t = turn_of(x);
 
-	t->working = false;
-	t->x.rq.may_block = false;
-	t->work_done(&t->x);
-	conn_advance(c);
+	assert(loop_is_current(t->hl->loop) && !t->working && t->in_door);
+	t->working = true;
+	t->work_done = done;
 }
 
 void
@@ -148,12 +170,8 @@ http_work(struct http_exchange *x, void (*fn)(struct http_exchange *x), void (*d
 {
 	struct http_turn *t = turn_of(x);
 
-	assert(loop_is_current(t->hl->loop) && !t->working && t->in_door);
-	t->working = true;
+	http_suspend(x, done);
 	t->work_fn = fn;
-	t->work_done = done;
-	t->task.fn = work_finished;
-	t->task.arg = t;
 	t->job.fn = work_run;
 	x->rq.may_block = true;
 	workers_run(t->hl->server->workers, &t->job);

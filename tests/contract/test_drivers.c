@@ -763,6 +763,34 @@ a_read_that_may_not_block_answers_or_says_so(void **state)
 	assert_true(err == RFS_ERR_WOULD_BLOCK || (err == RFS_OK && row.found));
 }
 
+/* Also of rows that are on the disk only. */
+static void
+a_commit_that_may_not_wait_ends_as_any_other(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+	uint64_t serial;
+
+	batch_add(b, key_of(b, TABLE_COUNTERS, "n"), 5);
+	batch_put(b, key_of(b, TABLE_ROWS, "a"), bytes_str("1"));
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	serial = b->serial;
+	if (strcmp(kind, "embedded") == 0) {
+		close_drivers(s);
+		assert_int_equal(open_drivers(s), 0);
+	}
+	for (int good = 0; good <= 1; good++) {
+		batch_reset(b);
+		b->nowait = true;
+		batch_add(b, key_of(b, TABLE_COUNTERS, "n"), 2);
+		batch_checked(batch_put(b, key_of(b, TABLE_ROWS, "a"), bytes_str("2")), serial + !good);
+		assert_int_equal(test_commit(s, b), good ? RFS_OK : RFS_ERR_CONFLICT);
+		assert_int_equal(test_counter(s, BUCKET, "n"), good ? 7 : 5);
+	}
+	assert_int_equal(test_get(s, BUCKET, TABLE_ROWS, "a").serial, serial + 1);
+	batch_free(b);
+}
+
 static void
 everything_is_there_after_closing_and_opening(void **state)
 {
@@ -854,6 +882,7 @@ main(int argc, char **argv)
 		TEST(checked_increments_lose_nothing),
 		TEST(overlapping_batches_all_finish),
 		TEST(a_read_that_may_not_block_answers_or_says_so),
+		TEST(a_commit_that_may_not_wait_ends_as_any_other),
 		TEST(everything_is_there_after_closing_and_opening),
 		TEST(a_faulty_call_fails_by_its_number_and_is_not_passed_on),
 	};

@@ -305,4 +305,4 @@ document_abort(struct s3_exchange *ex)
 	buf_fini(&ex->body.document);
 }
 
-const struct s3_sink s3_document_sink = {document_begin, document_write, document_finish, document_abort};
+const struct s3_sink s3_document_sink = {document_begin, document_write, document_finish, document_abort, .on_loop = false};

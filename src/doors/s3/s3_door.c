@@ -56,7 +56,7 @@ admit(struct s3_exchange *ex)
 	return RFS_OK;
 }
 
-/* The whole of an operation without a body; of one with a body, what comes before it. WOULD_BLOCK: again, on a worker.
+/* The whole of an operation without a body; of one with a body, what comes before it. WOULD_BLOCK: again, on a worker; PENDING: again, when its commit has ended.
  */
 static enum rfs_err
 attempt(struct s3_exchange *ex)
@@ -97,20 +97,29 @@ attempt_done(struct http_exchange *x)
 }
 
 static void
+attempt_on_loop(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	ex->result = attempt(ex);
+	if (ex->result == RFS_ERR_PENDING)
+		http_suspend(x, attempt_on_loop);
+	else if (ex->result == RFS_ERR_WOULD_BLOCK)
+		http_work(x, attempt_work, attempt_done);
+	else
+		attempt_done(x);
+}
+
+static void
 s3_request(struct http_exchange *x)
 {
 	struct s3_exchange *ex = exchange_new(x);
 
 	x->rq.may_block = false;
-	if ((ex->result = s3_route(ex, x->method))) {
+	if ((ex->result = s3_route(ex, x->method)))
 		s3_exchange_answer(ex);
-		return;
-	}
-	ex->result = attempt(ex);
-	if (ex->result == RFS_ERR_WOULD_BLOCK)
-		http_work(x, attempt_work, attempt_done);
 	else
-		attempt_done(x);
+		attempt_on_loop(x);
 }
 
 void

@@ -40,7 +40,7 @@ struct s3_operation {
 	const char *params;
 };
 
-/* Where a streamed body goes. All [worker]. */
+/* Where a streamed body goes. All [worker]; those that are `on_loop` are tried there with small bodies. */
 struct s3_sink {
 	/* May refuse before a byte is read. */
 	enum rfs_err (*begin)(struct s3_exchange *ex);
@@ -50,6 +50,7 @@ struct s3_sink {
 	enum rfs_err (*finish)(struct s3_exchange *ex);
 	/* Instead of finish, when begin has succeeded. */
 	void (*abort)(struct s3_exchange *ex);
+	bool on_loop; /* begin may answer WOULD_BLOCK, and finish that or PENDING: it is then called again */
 };
 
 /* What the headers say of the body, and what its digests must be. */
@@ -105,9 +106,10 @@ struct s3_cors_answer {
 struct s3_receive {
 	struct slice *pieces; /* what the worker's step takes, at most S3_PIECES_MAX; NULL until a body is read */
 	size_t piece_count;
-	bool begun;    /* sink->begin has succeeded, neither finish nor abort was called */
+	bool begun;    /* sink->begin has succeeded, neither finish nor abort has ended it */
 	bool is_last;  /* no piece comes after these */
-	bool finished; /* finish was called: the reply is filled, or there is an error */
+	bool is_whole; /* the last has been fed, the framing's end verified */
+	bool finished; /* finish has ended: the reply is filled, or there is an error */
 };
 
 struct s3_door {
@@ -222,7 +224,7 @@ bool s3_checksum_decode(enum digest digest, struct bytes text, struct digest_val
 /* Size, framing and claims from the headers. MISSING_CONTENT_LENGTH, ENTITY_TOO_LARGE, INVALID_DIGEST, BAD_DIGEST,
  * INVALID_REQUEST, INVALID_ARGUMENT. */
 enum rfs_err s3_body_plan(struct s3_exchange *ex, int64_t limit) RFS_MUST_CHECK;
-/* One piece as it came from the connection (borrowed), unframed into the sink. [worker] or, for documents, [loop] */
+/* One piece as it came from the connection (borrowed), unframed into the sink. */
 enum rfs_err s3_body_feed(struct s3_exchange *ex, struct slice piece) RFS_MUST_CHECK;
 /* All pieces have come: the framing's end is verified and the trailer's claims join the others. */
 enum rfs_err s3_body_end(struct s3_exchange *ex) RFS_MUST_CHECK;

@@ -4,6 +4,7 @@
 struct put_state {
 	struct object_put_args args;
 	struct object_put *put;
+	struct version version;
 };
 
 static enum rfs_err
@@ -28,15 +29,16 @@ static enum rfs_err
 put_finish(struct s3_exchange *ex)
 {
 	struct put_state *state = ex->state;
-	struct version version = {0};
 	enum rfs_err err;
 
-	err = object_put_finish(state->put, ex->body.claims, ex->body.claim_count, &version);
+	err = object_put_finish(state->put, ex->body.claims, ex->body.claim_count, &state->version);
+	if (err == RFS_ERR_WOULD_BLOCK || err == RFS_ERR_PENDING)
+		return err;
 	state->put = NULL;
 	if (err)
 		return err;
-	s3_write_etag(ex, &version);
-	s3_write_checksum(ex, &version);
+	s3_write_etag(ex, &state->version);
+	s3_write_checksum(ex, &state->version);
 	return RFS_OK;
 }
 
@@ -49,7 +51,7 @@ put_abort(struct s3_exchange *ex)
 	state->put = NULL;
 }
 
-static const struct s3_sink put_sink = {put_begin, put_write, put_finish, put_abort};
+static const struct s3_sink put_sink = {put_begin, put_write, put_finish, put_abort, .on_loop = true};
 
 /* What the headers say of the body, for both. */
 static struct object_put_args *

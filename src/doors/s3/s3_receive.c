@@ -1,7 +1,8 @@
 /*
  * s3_receive.c: a request's body on its way from the connection into the operation's sink.
  *
- *     small body:  read all of it -> worker: begin, write, finish -> answer
+ *     small body:  read all of it -> loop: begin, write, finish -> the commit's end -> answer
+ *                  or, where the sink is not for loops or something would block: worker: begin, write, finish -> answer
  *     any other:   worker: begin -> { read about 1 MiB -> worker: write } -> worker: write, finish -> answer
  *
  * `begin` comes before the first byte is asked for where the body is large or the client waits for 100 Continue, so
@@ -29,32 +30,50 @@ step_pieces(struct s3_exchange *ex)
 	return err;
 }
 
+static enum rfs_err
+step_finish(struct s3_exchange *ex)
+{
+	struct s3_receive *r = &ex->receive;
+	enum rfs_err err;
+
+	if (!r->is_whole && (err = s3_body_end(ex)))
+		return err;
+	r->is_whole = true;
+	err = ex->sink->finish(ex);
+	if (err == RFS_ERR_WOULD_BLOCK || err == RFS_ERR_PENDING)
+		return err;
+	r->begun = false;
+	r->finished = true;
+	return err;
+}
+
+/* Goes on from where it was. WOULD_BLOCK and PENDING come from sinks for loops only: from begin, or from finish. */
+static enum rfs_err
+step_try(struct s3_exchange *ex)
+{
+	struct s3_receive *r = &ex->receive;
+	enum rfs_err err;
+
+	if (!r->begun && (err = ex->sink->begin(ex)))
+		return err;
+	r->begun = true;
+	if ((err = step_pieces(ex)))
+		return err;
+	return r->is_last ? step_finish(ex) : RFS_OK;
+}
+
 /* [worker] */
 static void
 step(struct http_exchange *x)
 {
 	struct s3_exchange *ex = s3_exchange_of(x);
 	struct s3_receive *r = &ex->receive;
-	enum rfs_err err = RFS_OK;
 
-	if (!r->begun)
-		err = ex->sink->begin(ex);
-	if (!err)
-		r->begun = true;
-	if (!err)
-		err = step_pieces(ex);
-	if (!err && r->is_last)
-		err = s3_body_end(ex);
-	if (!err && r->is_last) {
-		r->begun = false;
-		r->finished = true;
-		err = ex->sink->finish(ex);
-	}
-	if (err && r->begun) {
+	ex->result = step_try(ex);
+	if (ex->result && r->begun) {
 		r->begun = false;
 		ex->sink->abort(ex);
 	}
-	ex->result = err;
 }
 
 /* [worker] */
@@ -84,6 +103,35 @@ step_done(struct http_exchange *x)
 		read_more(ex, S3_SMALL_BODY);
 }
 
+/* The whole of a small body, and again after its commit. */
+static void
+step_on_loop(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+
+	ex->result = step_try(ex);
+	if (ex->result == RFS_ERR_PENDING)
+		http_suspend(x, step_on_loop);
+	else if (ex->result == RFS_ERR_WOULD_BLOCK)
+		http_work(x, step, step_done);
+	else if (ex->result && ex->receive.begun)
+		http_work(x, abort_step, abort_done);
+	else
+		step_done(x);
+}
+
+static void
+step_anywhere(struct http_exchange *x)
+{
+	struct s3_exchange *ex = s3_exchange_of(x);
+	const struct s3_receive *r = &ex->receive;
+
+	if (ex->sink->on_loop && r->is_last && !r->begun && !x->chunked && x->content_length <= OBJECT_PUT_ON_LOOP)
+		step_on_loop(x);
+	else
+		http_work(x, step, step_done);
+}
+
 static void
 read_done(struct http_exchange *x)
 {
@@ -103,7 +151,7 @@ read_done(struct http_exchange *x)
 		r->pieces = ARENA_ARRAY(ex->rq->arena, struct slice, S3_PIECES_MAX);
 	r->piece_count = http_body_take(x, r->pieces, S3_PIECES_MAX);
 	r->is_last = http_body_ended(x) && http_body_buffered(x) == 0;
-	http_work(x, step, step_done);
+	step_anywhere(x);
 }
 
 static void
@@ -125,7 +173,7 @@ s3_receive_start(struct s3_exchange *ex)
 
 	ex->receive = (struct s3_receive){.is_last = !x->chunked && x->content_length <= 0};
 	if (ex->receive.is_last || is_waiting_for_continue(ex) || ex->body.size > S3_SMALL_BODY)
-		http_work(x, step, step_done);
+		step_anywhere(x);
 	else if (x->content_length >= 0 && x->content_length <= S3_SMALL_BODY + FRAMING_MAX)
 		read_more(ex, (size_t)x->content_length);
 	else

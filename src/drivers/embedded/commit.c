@@ -5,7 +5,7 @@
  * enqueue
  *
  * Everything that needs the processor (copies, checksums) or a read happens here, on the caller's thread, so that the
- * committer only writes. [worker, resume]
+ * committer only writes. [any, resume]
  */
 #include "base/clock.h"
 #include "base/hash.h"
@@ -193,7 +193,7 @@ build_holds(struct commit *c)
 
 /* A batch that was committed in the last ten minutes answers what it answered then. */
 static enum rfs_err
-find_repeat(struct commit *c, bool *found)
+find_repeat(struct commit *c, bool nowait, bool *found)
 {
 	struct embedded *e = c->driver;
 	uint64_t epoch = (uint64_t)(c->time_ns / BATCH_ID_EPOCH_NS), numbers[2];
@@ -205,7 +205,7 @@ find_repeat(struct commit *c, bool *found)
 		return RFS_OK;
 	for (uint64_t back = 0; back <= 1 && !*found; back++) {
 		key_batch_id(epoch - back, c->batch->bucket, c->batch->id, key);
-		if ((err = index_numbers(&e->index, bytes_of(key, sizeof(key)), numbers, found)))
+		if ((err = index_numbers(&e->index, bytes_of(key, sizeof(key)), nowait, numbers, found)))
 			return err;
 	}
 	if (*found)
@@ -214,7 +214,7 @@ find_repeat(struct commit *c, bool *found)
 }
 
 static enum rfs_err
-verify_checks(struct commit *c, size_t *failed_op)
+verify_checks(struct commit *c, bool nowait, size_t *failed_op)
 {
 	struct batch *b = c->batch;
 	enum rfs_err err;
@@ -223,7 +223,7 @@ verify_checks(struct commit *c, size_t *failed_op)
 	for (size_t i = 0; i < b->op_count; i++) {
 		if (!batch_op_checks(&b->ops[i]))
 			continue;
-		if ((err = index_serial(&c->driver->index, b->ops[i].key, &serial)))
+		if ((err = index_serial(&c->driver->index, b->ops[i].key, nowait, &serial)))
 			return err;
 		if (serial != b->ops[i].number) {
 			*failed_op = i;
@@ -234,7 +234,7 @@ verify_checks(struct commit *c, size_t *failed_op)
 }
 
 static enum rfs_err
-pin_kind(struct commit *c, bool expects)
+pin_kind(struct commit *c, bool expects, bool nowait)
 {
 	struct batch *b = c->batch;
 	enum rfs_err err;
@@ -245,7 +245,7 @@ pin_kind(struct commit *c, bool expects)
 
 		if (expects ? kind != BATCH_EXPECT : kind != BATCH_ADD && kind != BATCH_MAX)
 			continue;
-		if ((err = cell_pin(&c->driver->cells, &c->driver->index, b->ops[i].key, &cell)))
+		if ((err = cell_pin(&c->driver->cells, &c->driver->index, b->ops[i].key, nowait, &cell)))
 			return err;
 		c->uses[c->use_count++] = (struct counter_use){.cell = cell, .op = i};
 	}
@@ -253,7 +253,7 @@ pin_kind(struct commit *c, bool expects)
 }
 
 enum rfs_err
-commit_pin(struct commit *c)
+commit_pin(struct commit *c, bool nowait)
 {
 	struct batch *b = c->batch;
 	uint8_t key[DRIVER_KEY_BYTES];
@@ -265,25 +265,28 @@ commit_pin(struct commit *c)
 		c->has_append |= b->ops[i].kind == BATCH_APPEND;
 	}
 	c->uses = ARENA_ARRAY(b->arena, struct counter_use, count + 1);
-	if ((err = pin_kind(c, false)) || (err = pin_kind(c, true)))
+	if ((err = pin_kind(c, false, nowait)) || (err = pin_kind(c, true, nowait)))
 		return err;
 	key_state(b->bucket, key);
-	return cell_pin(&c->driver->cells, &c->driver->index, bytes_of(key, sizeof(key)), &c->bucket_cell);
+	return cell_pin(&c->driver->cells, &c->driver->index, bytes_of(key, sizeof(key)), nowait, &c->bucket_cell);
 }
 
 void
-commit_proceed(struct commit *c)
+commit_proceed(struct commit *c, bool nowait)
 {
 	enum rfs_err err;
 	size_t failed_op = 0;
 	bool repeat = false;
 
-	err = find_repeat(c, &repeat);
+	err = find_repeat(c, nowait, &repeat);
 	if (!err && !repeat)
-		err = verify_checks(c, &failed_op);
+		err = verify_checks(c, nowait, &failed_op);
 	if (!err && !repeat)
-		err = commit_pin(c);
-	if (err || repeat)
+		err = commit_pin(c, nowait);
+	if (err == RFS_ERR_WOULD_BLOCK) {
+		cells_unpin(&c->driver->cells, c);
+		latch_defer(&c->driver->latches, c);
+	} else if (err || repeat)
 		commit_finish(c, err, failed_op);
 	else
 		commit_enqueue(c->driver, c);
@@ -311,5 +314,5 @@ embedded_commit(struct metadata_driver *d, struct batch *batch)
 	build_image(c, records, pieces);
 	build_holds(c);
 	if (latch_acquire(&e->latches, c))
-		commit_proceed(c);
+		commit_proceed(c, batch->nowait);
 }

@@ -103,7 +103,7 @@ unpin_locked(struct cell_table *t, struct cell *cell)
 }
 
 enum rfs_err
-cell_pin(struct cell_table *t, struct index *ix, struct bytes key, struct cell **out)
+cell_pin(struct cell_table *t, struct index *ix, struct bytes key, bool nowait, struct cell **out)
 {
 	uint64_t hash = hash64(key, 0), numbers[2];
 	struct cell *cell;
@@ -115,7 +115,7 @@ cell_pin(struct cell_table *t, struct index *ix, struct bytes key, struct cell *
 	loaded = cell->loaded;
 	pthread_mutex_unlock(&t->lock);
 	if (!loaded) {
-		err = index_numbers(ix, key, numbers, &found);
+		err = index_numbers(ix, key, nowait, numbers, &found);
 		pthread_mutex_lock(&t->lock);
 		if (err) {
 			unpin_locked(t, cell);

@@ -75,7 +75,7 @@ flusher_main(void *embedded)
 	return NULL;
 }
 
-/* Batches that were parked go on here. */
+/* Batches that were parked, or that a loop gave up, go on here. */
 static void *
 resume_main(void *embedded)
 {
@@ -84,7 +84,7 @@ resume_main(void *embedded)
 
 	thread_role_set(THREAD_WORKER, "resume");
 	while ((c = latch_next_ready(&e->latches)))
-		commit_proceed(c);
+		commit_proceed(c, false);
 	return NULL;
 }
 

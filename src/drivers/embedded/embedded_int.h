@@ -4,8 +4,9 @@
  *
  * The way of a commit, and its threads:
  *
- *   commit.c     [worker] builds the records, latches the keys, verifies CHECKs, pins the counters, enqueues
- *                (a batch whose latch is held elsewhere is parked and goes on on the resume thread)
+ *   commit.c     [any] builds the records, latches the keys, verifies CHECKs, pins the counters, enqueues
+ *                (a batch whose latch is held elsewhere, or whose caller may not wait for what it must read,
+ *                goes on on the resume thread)
  *   committer.c  [committer] takes a group; evaluates counters, gives serials; writes and syncs the group
  *   apply.c      [apply] one RocksDB write a group; then unlatches, unpins and calls `done`
  *   zeroer.c     [background] zeroes the journal ahead of the committer
@@ -148,7 +149,7 @@ struct latch_table {
 	pthread_mutex_t lock;
 	struct latch *slots[LATCH_TABLE];
 	struct latch *unused;
-	/* Resumed batches, for the resume thread. */
+	/* Batches that hold all their latches, for the resume thread. */
 	pthread_cond_t wake;
 	struct commit *ready, **ready_tail;
 	bool stop;
@@ -160,7 +161,9 @@ void latch_table_fini(struct latch_table *t);
  * list. */
 bool latch_acquire(struct latch_table *t, struct commit *c);
 void latch_release(struct latch_table *t, struct commit *c);
-/* The next batch that was parked and now holds all; NULL when stopped. Blocks. */
+/* Puts a batch that holds all on the ready list: its next step must not be the caller's. */
+void latch_defer(struct latch_table *t, struct commit *c);
+/* The next batch of the ready list; NULL when stopped. Blocks. */
 struct commit *latch_next_ready(struct latch_table *t);
 void latch_stop(struct latch_table *t);
 
@@ -195,8 +198,8 @@ struct index;
 
 void cell_table_init(struct cell_table *t);
 void cell_table_fini(struct cell_table *t);
-/* Pins before it reads. */
-enum rfs_err cell_pin(struct cell_table *t, struct index *ix, struct bytes key, struct cell **out) RFS_MUST_CHECK;
+/* Pins before it reads. WOULD_BLOCK with `nowait`. */
+enum rfs_err cell_pin(struct cell_table *t, struct index *ix, struct bytes key, bool nowait, struct cell **out) RFS_MUST_CHECK;
 void cells_unpin(struct cell_table *t, struct commit *c);
 
 /* ---- a commit on its way ---- */
@@ -214,7 +217,7 @@ struct commit_record {
 	struct record_header fields;
 };
 
-/* In the batch's arena. Owner: the calling worker, then latch table or committer queue, committer, apply. */
+/* In the batch's arena. Owner: the calling thread, then latch table or committer queue, committer, apply. */
 struct commit {
 	struct batch *batch;
 	struct embedded *driver;
@@ -282,10 +285,10 @@ void index_close(struct index *ix);
 enum rfs_err index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;
 enum rfs_err index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes to, size_t limit,
 	bool reverse, struct row_page *out) RFS_MUST_CHECK;
-/* The row's serial; 0: no such row. */
-enum rfs_err index_serial(struct index *ix, struct bytes key, uint64_t *out) RFS_MUST_CHECK;
-/* Up to two numbers behind the tag; zeros when there is no row. */
-enum rfs_err index_numbers(struct index *ix, struct bytes key, uint64_t out[2], bool *found) RFS_MUST_CHECK;
+/* The row's serial; 0: no such row. WOULD_BLOCK with `nowait`. */
+enum rfs_err index_serial(struct index *ix, struct bytes key, bool nowait, uint64_t *out) RFS_MUST_CHECK;
+/* Up to two numbers behind the tag; zeros when there is no row. WOULD_BLOCK with `nowait`. */
+enum rfs_err index_numbers(struct index *ix, struct bytes key, bool nowait, uint64_t out[2], bool *found) RFS_MUST_CHECK;
 enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) RFS_MUST_CHECK;
 /* Adds the position to a write. */
 void index_put_applied(rocksdb_writebatch_t *wb, const struct position *p);
@@ -383,12 +386,12 @@ enum rfs_err recover(struct embedded *e, char *error) RFS_MUST_CHECK;
 /* ---- commit.c ---- */
 
 void embedded_commit(struct metadata_driver *d, struct batch *batch);
-/* Verifies, pins and enqueues; on the worker or the resume thread. */
-void commit_proceed(struct commit *c);
+/* Verifies, pins and enqueues; with `nowait`, hands over to the resume thread what has to be read from a disk. */
+void commit_proceed(struct commit *c, bool nowait);
 /* Gives the batch back to its owner. */
 void commit_finish(struct commit *c, enum rfs_err error, size_t failed_op);
-/* Pins the bucket's state and every counter of the batch. */
-enum rfs_err commit_pin(struct commit *c) RFS_MUST_CHECK;
+/* Pins the bucket's state and every counter of the batch. WOULD_BLOCK with `nowait`. */
+enum rfs_err commit_pin(struct commit *c, bool nowait) RFS_MUST_CHECK;
 
 /* ---- blocks (block_read.c, bulk.c) ---- */
 

@@ -180,7 +180,7 @@ index_get(struct index *ix, struct request *rq, struct bytes key, struct row *ou
 }
 
 enum rfs_err
-index_serial(struct index *ix, struct bytes key, uint64_t *out)
+index_serial(struct index *ix, struct bytes key, bool nowait, uint64_t *out)
 {
 	rocksdb_pinnableslice_t *value;
 	char *message = NULL;
@@ -189,7 +189,7 @@ index_serial(struct index *ix, struct bytes key, uint64_t *out)
 	size_t len;
 
 	*out = 0;
-	value = rocksdb_get_pinned(ix->db, ix->read, (const char *)key.data, key.len, &message);
+	value = rocksdb_get_pinned(ix->db, nowait ? ix->read_nowait : ix->read, (const char *)key.data, key.len, &message);
 	if (message)
 		return index_error(message, "verify a row");
 	if (value == NULL)
@@ -204,7 +204,7 @@ index_serial(struct index *ix, struct bytes key, uint64_t *out)
 }
 
 enum rfs_err
-index_numbers(struct index *ix, struct bytes key, uint64_t out[2], bool *found)
+index_numbers(struct index *ix, struct bytes key, bool nowait, uint64_t out[2], bool *found)
 {
 	rocksdb_pinnableslice_t *value;
 	char *message = NULL;
@@ -213,7 +213,7 @@ index_numbers(struct index *ix, struct bytes key, uint64_t out[2], bool *found)
 
 	out[0] = out[1] = 0;
 	*found = false;
-	value = rocksdb_get_pinned(ix->db, ix->read, (const char *)key.data, key.len, &message);
+	value = rocksdb_get_pinned(ix->db, nowait ? ix->read_nowait : ix->read, (const char *)key.data, key.len, &message);
 	if (message)
 		return index_error(message, "read a counter");
 	if (value == NULL)

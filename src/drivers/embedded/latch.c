@@ -142,6 +142,15 @@ latch_acquire(struct latch_table *t, struct commit *c)
 	return all;
 }
 
+static void
+ready_add_locked(struct latch_table *t, struct commit *c)
+{
+	c->latch_next = NULL;
+	*t->ready_tail = c;
+	t->ready_tail = &c->latch_next;
+	pthread_cond_signal(&t->wake);
+}
+
 /* Gives the latch to those at the head of its queue. */
 static void
 grant_locked(struct latch_table *t, struct latch *l)
@@ -154,12 +163,8 @@ grant_locked(struct latch_table *t, struct latch *l)
 			l->waiting_tail = &l->waiting;
 		latch_take_locked(l, c->holds[c->held].exclusive);
 		c->held++;
-		if (!advance_locked(t, c))
-			continue;
-		c->latch_next = NULL;
-		*t->ready_tail = c;
-		t->ready_tail = &c->latch_next;
-		pthread_cond_signal(&t->wake);
+		if (advance_locked(t, c))
+			ready_add_locked(t, c);
 	}
 }
 
@@ -182,6 +187,14 @@ latch_release(struct latch_table *t, struct commit *c)
 	}
 	pthread_mutex_unlock(&t->lock);
 	c->held = 0;
+}
+
+void
+latch_defer(struct latch_table *t, struct commit *c)
+{
+	pthread_mutex_lock(&t->lock);
+	ready_add_locked(t, c);
+	pthread_mutex_unlock(&t->lock);
 }
 
 struct commit *

@@ -165,7 +165,7 @@ queue_commit(struct scan *s, const struct record_header *h, struct bytes payload
 		batch_free(b);
 		return fail(s, RFS_ERR_DAMAGED, "the batch at %llu is not well-formed", (unsigned long long)offset);
 	}
-	if ((err = commit_pin(c))) {
+	if ((err = commit_pin(c, false))) {
 		cells_unpin(&s->e->cells, c);
 		batch_free(b);
 		return fail(s, err, "read counters from the index");

@@ -14,6 +14,7 @@ metadata_new(struct metadata_driver *driver)
 	m->driver = driver;
 	pthread_rwlock_init(&m->buckets_lock, NULL);
 	pthread_mutex_init(&m->numbers_lock, NULL);
+	pthread_cond_init(&m->numbers_leased, NULL);
 	pthread_mutex_init(&m->purged_lock, NULL);
 	return m;
 }
@@ -26,6 +27,7 @@ metadata_free(struct metadata *m)
 	bucket_cache_free(m);
 	pthread_rwlock_destroy(&m->buckets_lock);
 	pthread_mutex_destroy(&m->numbers_lock);
+	pthread_cond_destroy(&m->numbers_leased);
 	pthread_mutex_destroy(&m->purged_lock);
 	free(m->purged);
 	free(m);
@@ -145,6 +147,7 @@ metadata_commit(struct metadata *m, struct request *rq, struct batch *batch)
 	struct commit_wait wait = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
 
 	ASSERT_MAY_BLOCK();
+	batch->nowait = false;
 	batch->done = commit_done;
 	batch->done_data = &wait;
 	m->driver->ops->commit(m->driver, batch);
@@ -154,6 +157,30 @@ metadata_commit(struct metadata *m, struct request *rq, struct batch *batch)
 	pthread_mutex_unlock(&wait.lock);
 	pthread_cond_destroy(&wait.cond);
 	pthread_mutex_destroy(&wait.lock);
+	return metadata_commit_end(m, batch);
+}
+
+static void
+commit_wake(struct batch *b)
+{
+	struct request *rq = b->done_data;
+
+	rq->wake(rq);
+}
+
+void
+metadata_commit_begin(struct metadata *m, struct request *rq, struct batch *batch)
+{
+	assert(rq->wake);
+	batch->done = commit_wake;
+	batch->done_data = rq;
+	batch->nowait = true;
+	m->driver->ops->commit(m->driver, batch);
+}
+
+enum rfs_err
+metadata_commit_end(struct metadata *m, struct batch *batch)
+{
 	commit_noted(m, batch);
 	return batch->error;
 }
@@ -161,7 +188,7 @@ metadata_commit(struct metadata *m, struct request *rq, struct batch *batch)
 /* --- numbers ------------------------------------------------------------------------------------------------------------------- */
 
 static enum rfs_err
-numbers_lease_locked(struct metadata *m, struct request *rq, unsigned count)
+numbers_lease(struct metadata *m, struct request *rq, unsigned count, uint64_t *first)
 {
 	struct bytes key = key_table(rq->arena, DOMAIN_BUCKET, TABLE_SYSTEM, BYTES_LITERAL("numbers"));
 	struct batch *b = batch_new(DOMAIN_BUCKET);
@@ -185,12 +212,33 @@ numbers_lease_locked(struct metadata *m, struct request *rq, unsigned count)
 		store_u64(value, next + NUMBER_LEASE + count);
 		batch_checked(batch_put(b, key, bytes_of(value, 8)), row.serial);
 		err = metadata_commit(m, rq, b);
-		if (!err) {
-			m->numbers_next = next;
-			m->numbers_end = next + NUMBER_LEASE + count;
-		}
+		*first = next;
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	batch_free(b);
+	return err;
+}
+
+/* One caller leases, with the lock free meanwhile; others wait for it. */
+static enum rfs_err
+numbers_more_locked(struct metadata *m, struct request *rq, unsigned count)
+{
+	enum rfs_err err;
+	uint64_t next;
+
+	if (m->numbers_leasing) {
+		pthread_cond_wait(&m->numbers_leased, &m->numbers_lock);
+		return RFS_OK;
+	}
+	m->numbers_leasing = true;
+	pthread_mutex_unlock(&m->numbers_lock);
+	err = numbers_lease(m, rq, count, &next);
+	pthread_mutex_lock(&m->numbers_lock);
+	m->numbers_leasing = false;
+	pthread_cond_broadcast(&m->numbers_leased);
+	if (!err) {
+		m->numbers_next = next;
+		m->numbers_end = next + NUMBER_LEASE + count;
+	}
 	return err;
 }
 
@@ -200,8 +248,8 @@ metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t
 	enum rfs_err err = RFS_OK;
 
 	pthread_mutex_lock(&m->numbers_lock);
-	if (m->numbers_end - m->numbers_next < count)
-		err = numbers_lease_locked(m, rq, count);
+	while (!err && m->numbers_end - m->numbers_next < count)
+		err = rq->may_block ? numbers_more_locked(m, rq, count) : RFS_ERR_WOULD_BLOCK;
 	if (!err) {
 		*first = m->numbers_next;
 		m->numbers_next += count;

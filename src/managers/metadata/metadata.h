@@ -1,7 +1,7 @@
 /*
  * metadata.h: the metadata manager: rows, names, counters, the feed and the replacing of rows, over any metadata driver.
  *
- * Called by core and by the other managers. Read functions obey rq->may_block (WOULD_BLOCK); batches are built anywhere and committed on workers.
+ * Called by core and by the other managers. Read functions obey rq->may_block (WOULD_BLOCK); batches are built and committed anywhere.
  */
 #ifndef MANAGERS_METADATA_METADATA_H
 #define MANAGERS_METADATA_METADATA_H
@@ -30,7 +30,10 @@ enum rfs_err metadata_scan(struct metadata *m, struct request *rq, struct bytes 
 enum rfs_err metadata_counter(struct metadata *m, struct request *rq, struct bytes key, int64_t *out) RFS_MUST_CHECK;
 /* Waits until the batch is durable and visible; what the batch changed or found changed of a bucket's row is forgotten by the cache. [worker] */
 enum rfs_err metadata_commit(struct metadata *m, struct request *rq, struct batch *batch) RFS_MUST_CHECK;
-/* A 64-bit number never given before, for blocks and data ids; leased in ranges that are committed before use. [worker] */
+/* The same in two steps, for who may not wait: rq->wake is called when it has ended, and metadata_commit_end, which must follow, tells how. [any] */
+void metadata_commit_begin(struct metadata *m, struct request *rq, struct batch *batch);
+enum rfs_err metadata_commit_end(struct metadata *m, struct batch *batch) RFS_MUST_CHECK;
+/* A 64-bit number never given before, for blocks and data ids; leased in ranges that are committed before use: WOULD_BLOCK when it is time for the next. */
 enum rfs_err metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t *first) RFS_MUST_CHECK;
 
 /*

@@ -25,7 +25,9 @@ struct metadata {
 	struct bucket_cached *buckets[BUCKET_CACHE_SLOTS];
 	uint64_t buckets_epoch; /* bumped by every bucket_forget: a fill that began before is dropped */
 
-	pthread_mutex_t numbers_lock; /* numbers_next, numbers_end; held over the lease's commit, which takes no other manager's lock */
+	pthread_mutex_t numbers_lock; /* the four below */
+	pthread_cond_t numbers_leased;
+	bool numbers_leasing; /* somebody commits the next lease, without the lock */
 	uint64_t numbers_next;
 	uint64_t numbers_end;
 

@@ -227,6 +227,8 @@ single_seal(struct content_writer *w)
 	struct storage *s = w->storage;
 	enum rfs_err err;
 
+	if (!w->rq->may_block && (!s->fused || w->block_bytes + FRAME_TABLE_BYTES(w->block_bytes) > s->small_bytes))
+		return RFS_ERR_WOULD_BLOCK;
 	if ((err = metadata_number(s->metadata, w->rq, 1, &w->run.first)))
 		return err;
 	w->content = (struct content){ .kind = CONTENT_BLOCK, .data_id = w->run.first, .block = w->run.first };

@@ -27,7 +27,7 @@ struct content_writer;
 struct content_writer *content_writer_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, unsigned digests);
 /* Takes a reference. NO_SPACE, POISONED, IO: the writer can only be freed. */
 enum rfs_err content_write(struct content_writer *w, struct slice part) RFS_MUST_CHECK;
-/* No more bytes come: what was stored is durable on return, and numbers are given. */
+/* No more bytes come: what was stored is durable on return, and numbers are given. WOULD_BLOCK, and nothing has happened: not for more than one block */
 enum rfs_err content_seal(struct content_writer *w) RFS_MUST_CHECK;
 uint64_t content_size(const struct content_writer *w);
 /* Of a sealed writer, for a digest that was asked for, or MD5 */

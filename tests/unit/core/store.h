@@ -7,6 +7,7 @@
 #include "core/core_int.h"
 
 #include <assert.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,7 +19,37 @@ struct test_store {
 	struct store_drivers drivers;
 	struct core core;
 	struct request rq;
+	sem_t woken;
+	unsigned verbs;
 };
+
+static inline void
+store_wake(struct request *rq)
+{
+	struct test_store *t = (struct test_store *)((char *)rq - offsetof(struct test_store, rq));
+
+	sem_post(&t->woken);
+}
+
+/* Every second writing verb is tried as a loop does it. */
+static inline void
+store_alternate(struct test_store *t)
+{
+	t->rq.may_block = t->verbs++ % 2;
+}
+
+/* Has the verb to be called again? As doors do: after the wake, or where it may block. */
+static inline bool
+store_again(struct test_store *t, enum rfs_err err)
+{
+	if (err == RFS_ERR_PENDING)
+		sem_wait(&t->woken);
+	else if (err == RFS_ERR_WOULD_BLOCK)
+		t->rq.may_block = true;
+	else
+		return false;
+	return true;
+}
 
 /* A daemon's managers, over drivers that are there. */
 static inline void
@@ -29,7 +60,9 @@ store_start(struct test_store *t)
 	t->core.metadata = metadata_new(t->drivers.metadata);
 	assert(auth_open(t->core.metadata, t->dir, "root-key", "root-secret", &t->core.auth, error) == RFS_OK);
 	assert(storage_new(t->core.metadata, t->drivers.storage, &t->config, &t->core.storage) == RFS_OK);
+	sem_init(&t->woken, 0, 0);
 	t->rq = (struct request){
+		.wake = store_wake,
 		.arena = arena_new(65536), .door = "test", .who = auth_root(t->core.auth), .may_block = true, .now_ns = clock_wall_ns(),
 	};
 }
@@ -75,6 +108,7 @@ store_request(struct test_store *t)
 {
 	arena_reset(t->rq.arena);
 	t->rq.detail = NULL;
+	t->rq.may_block = true;
 	t->rq.now_ns = clock_wall_ns();
 	return &t->rq;
 }
@@ -87,8 +121,14 @@ store_put_with(struct test_store *t, struct request *rq, const struct object_put
 	struct slice slice;
 	enum rfs_err err;
 
-	if ((err = object_put_begin(&t->core, rq, args, &put)))
+	store_alternate(t);
+	do
+		err = object_put_begin(&t->core, rq, args, &put);
+	while (store_again(t, err));
+	if (err)
 		return err;
+	if (body.len > OBJECT_PUT_ON_LOOP)
+		rq->may_block = true;
 	slice = slice_copy(body);
 	err = object_put_write(put, slice);
 	slice_unref(&slice);
@@ -96,7 +136,10 @@ store_put_with(struct test_store *t, struct request *rq, const struct object_put
 		object_put_abort(put);
 		return err;
 	}
-	return object_put_finish(put, NULL, 0, version);
+	do
+		err = object_put_finish(put, NULL, 0, version);
+	while (store_again(t, err));
+	return err;
 }
 
 static inline enum rfs_err
@@ -114,9 +157,15 @@ static inline enum rfs_err
 store_delete(struct test_store *t, const char *bucket, struct bytes key)
 {
 	struct object_delete_args args = { .bucket = bytes_str(bucket), .key = key };
+	struct request *rq = store_request(t);
+	enum rfs_err err;
 	bool removed;
 
-	return object_delete(&t->core, store_request(t), &args, &removed);
+	store_alternate(t);
+	do
+		err = object_delete(&t->core, rq, &args, &removed);
+	while (store_again(t, err));
+	return err;
 }
 
 /* The whole body into `out` (malloc'ed memory of *len bytes). */

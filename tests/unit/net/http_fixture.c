@@ -11,6 +11,8 @@
 #define SLICES 64
 
 struct state {
+	pthread_t waker;
+	bool is_early;
 	size_t total;
 	struct slice slices[SLICES];
 	size_t count;
@@ -111,6 +113,46 @@ sleep_done(struct http_exchange *x)
 	http_reply(x, 200, text_slice("worked"));
 }
 
+static void *
+wake_early(void *x)
+{
+	struct request *rq = &((struct http_exchange *)x)->rq;
+
+	rq->wake(rq);
+	return NULL;
+}
+
+static void *
+wake_late(void *x)
+{
+	sleep_ns(20000000);
+	return wake_early(x);
+}
+
+static void
+woken(struct http_exchange *x)
+{
+	struct state *st = x->user;
+
+	if (!st->is_early)
+		pthread_join(st->waker, NULL);
+	if (x->gone)
+		atomic_fetch_add(&fixture_of(x)->gone, 1);
+	http_reply(x, 200, text_slice("woken"));
+}
+
+static void
+begin_wait(struct http_exchange *x, bool early)
+{
+	struct state *st = x->user;
+
+	st->is_early = early;
+	pthread_create(&st->waker, NULL, early ? wake_early : wake_late, x);
+	if (early)
+		pthread_join(st->waker, NULL);
+	http_suspend(x, woken);
+}
+
 static void
 on_big_drain(struct http_exchange *x)
 {
@@ -176,6 +218,8 @@ door_request(struct http_exchange *x)
 		http_reply(x, 403, text_slice("no"));
 	} else if (bytes_equal_str(x->path, "/work")) {
 		http_work(x, sleep_work, sleep_done);
+	} else if (bytes_equal_str(x->path, "/early") || bytes_equal_str(x->path, "/late")) {
+		begin_wait(x, bytes_equal_str(x->path, "/early"));
 	} else if (bytes_equal_str(x->path, "/big")) {
 		begin_big(x);
 	} else if (bytes_equal_str(x->path, "/chunked")) {

@@ -15,7 +15,7 @@
 
 /*
  * The door: /hello answers "hello"; /echo the body; /count its length, one step of work a megabyte; /ignore 403 without
- * reading; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
+ * reading; /early and /late "woken", by another thread before or after it suspends; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
  * fewer bytes than promised; anything else 404 with the path, a bar and the query.
  */
 struct fixture {

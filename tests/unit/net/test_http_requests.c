@@ -72,6 +72,18 @@ answers_pipelined_requests_in_order(void **state)
 }
 
 static void
+goes_on_after_a_suspend_whenever_the_wake_comes(void **state)
+{
+	int fd = client_open(f);
+
+	for (int i = 0; i < 6; i++) {
+		client_send(fd, i % 2 ? "GET /early HTTP/1.1\r\n" HOST "\r\n" : "GET /late HTTP/1.1\r\n" HOST "\r\n");
+		expect(fd, "woken");
+	}
+	close(fd);
+}
+
+static void
 reads_a_request_byte_by_byte(void **state)
 {
 	static const char request[] = "\r\nPOST /echo?a=b HTTP/1.1\r\n" HOST "X-Long:   with spaces \t\r\nX-Empty:\r\n"
@@ -351,6 +363,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_and_keeps_the_connection),
 		cmocka_unit_test(answers_pipelined_requests_in_order),
+		cmocka_unit_test(goes_on_after_a_suspend_whenever_the_wake_comes),
 		cmocka_unit_test(reads_a_request_byte_by_byte),
 		cmocka_unit_test(splits_the_target),
 		cmocka_unit_test(sends_continue_only_when_the_body_is_wanted),
