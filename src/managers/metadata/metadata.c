@@ -187,6 +187,27 @@ metadata_commit_end(struct metadata *m, struct batch *batch)
 
 /* --- numbers ------------------------------------------------------------------------------------------------------------------- */
 
+/* The first number that nobody has leased. */
+static enum rfs_err
+numbers_row(struct metadata *m, struct request *rq, struct row *row, uint64_t *next)
+{
+	enum rfs_err err = metadata_get(m, rq, key_table(rq->arena, DOMAIN_BUCKET, TABLE_SYSTEM, BYTES_LITERAL("numbers")), row);
+
+	if (!err && row->found && row->value.len != 8)
+		err = RFS_ERR_DAMAGED;
+	if (!err)
+		*next = row->found ? load_u64(row->value.data) : 1;
+	return err;
+}
+
+enum rfs_err
+metadata_numbers_before(struct metadata *m, struct request *rq, uint64_t *out)
+{
+	struct row row;
+
+	return numbers_row(m, rq, &row, out);
+}
+
 static enum rfs_err
 numbers_lease(struct metadata *m, struct request *rq, unsigned count, uint64_t *first)
 {
@@ -197,22 +218,14 @@ numbers_lease(struct metadata *m, struct request *rq, unsigned count, uint64_t *
 
 	do {
 		struct row row;
-		uint64_t next = 1;
 		uint8_t value[8];
 
 		batch_reset(b);
-		if ((err = metadata_get(m, rq, key, &row)))
+		if ((err = numbers_row(m, rq, &row, first)))
 			break;
-		if (row.found && row.value.len != 8) {
-			err = RFS_ERR_DAMAGED;
-			break;
-		}
-		if (row.found)
-			next = load_u64(row.value.data);
-		store_u64(value, next + NUMBER_LEASE + count);
+		store_u64(value, *first + NUMBER_LEASE + count);
 		batch_checked(batch_put(b, key, bytes_of(value, 8)), row.serial);
 		err = metadata_commit(m, rq, b);
-		*first = next;
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	batch_free(b);
 	return err;

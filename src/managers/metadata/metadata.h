@@ -35,6 +35,8 @@ void metadata_commit_begin(struct metadata *m, struct request *rq, struct batch 
 enum rfs_err metadata_commit_end(struct metadata *m, struct batch *batch) RFS_MUST_CHECK;
 /* A 64-bit number never given before, for blocks and data ids; leased in ranges that are committed before use: WOULD_BLOCK when it is time for the next. */
 enum rfs_err metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t *first) RFS_MUST_CHECK;
+/* Numbers given by processes before this one are below `out`. Before the first is given. [init] */
+enum rfs_err metadata_numbers_before(struct metadata *m, struct request *rq, uint64_t *out) RFS_MUST_CHECK;
 
 /*
  * The one function that replaces a row (or removes it: `value` empty data NULL): CHECKs the old serial, keeps the old row as `past` where a snapshot

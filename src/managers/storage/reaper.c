@@ -176,7 +176,7 @@ uploads_end(struct storage *s, struct request *rq, uint64_t bucket, bool *more)
 
 /* `left`: it is being read, and stays for another round. */
 static enum rfs_err
-purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool staged_too, bool *left)
+purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct row *row, bool *left)
 {
 	struct content content;
 	struct reader r;
@@ -196,7 +196,7 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 			goto out;
 	} else if (!content_decode(&r, &content)) {
 		err = RFS_ERR_DAMAGED;
-	} else if (state == PURGE_STAGED && !staged_too) {
+	} else if (state == PURGE_STAGED && content.data_id >= s->numbers_before) {
 		goto out;
 	} else if (storage_is_pinned(s, content.data_id)) {
 		*left = true;
@@ -226,7 +226,7 @@ reaper_stopping(struct storage *s)
 
 /* All purge rows of a bucket, once. True: some were left to another round, for a reader or a lost race. */
 static bool
-bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, bool staged_too)
+bucket_reap(struct storage *s, struct request *rq, uint64_t bucket)
 {
 	struct bytes next = key_purge(rq->arena, bucket, 0);
 	struct bytes end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
@@ -238,7 +238,7 @@ bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, bool staged_
 
 		for (size_t i = 0; !err && i < page.count; i++) {
 			next = key_purge(rq->arena, bucket, load_be64(page.rows[i].key.data + 9) + 1);
-			err = purge_reap(s, rq, bucket, &page.rows[i], staged_too, &left);
+			err = purge_reap(s, rq, bucket, &page.rows[i], &left);
 			if (err == RFS_ERR_CONFLICT) {
 				left = true;
 				err = RFS_OK;
@@ -255,7 +255,7 @@ bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, bool staged_
 
 /* Every bucket of the store, also one that was removed: from one bucket's first key to the next's. */
 static void
-store_reap(struct storage *s, struct request *rq, bool staged_too)
+store_reap(struct storage *s, struct request *rq)
 {
 	uint64_t bucket = 1;
 
@@ -267,7 +267,7 @@ store_reap(struct storage *s, struct request *rq, bool staged_too)
 		if (metadata_scan(s->metadata, rq, from, to, 1, false, &page) || !page.count)
 			return;
 		bucket = load_be64(page.rows[0].key.data);
-		if (bucket_reap(s, rq, bucket, staged_too))
+		if (bucket_reap(s, rq, bucket))
 			metadata_purge_note(s->metadata, bucket);
 		bucket++;
 		arena_reset(rq->arena);
@@ -283,13 +283,13 @@ reaper_run(void *data)
 	uint64_t bucket;
 
 	thread_role_set(THREAD_BACKGROUND, "reaper");
-	store_reap(s, &rq, true);
+	store_reap(s, &rq);
 	while (!reaper_stopping(s)) {
 		rq.now_ns = clock_wall_ns();
 		rq.detail = NULL;
 		arena_reset(rq.arena);
 		if (metadata_purged(s->metadata, &bucket)) {
-			if (!bucket_reap(s, &rq, bucket, false))
+			if (!bucket_reap(s, &rq, bucket))
 				continue;
 			metadata_purge_note(s->metadata, bucket); /* again, but not at once */
 		}

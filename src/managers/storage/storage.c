@@ -7,7 +7,9 @@ enum rfs_err
 storage_new(struct metadata *metadata, struct storage_driver *driver, const struct config *config, struct storage **out)
 {
 	struct storage *s = xcalloc(1, sizeof(*s));
+	struct request rq = { .arena = arena_new(256), .door = "start", .may_block = true };
 	struct metadata_info info = { 0 };
+	enum rfs_err err;
 
 	metadata_driver(metadata)->ops->info(metadata_driver(metadata), &info);
 	s->metadata = metadata;
@@ -17,9 +19,13 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 	pthread_mutex_init(&s->pins_lock, NULL);
 	pthread_mutex_init(&s->reaper_lock, NULL);
 	pthread_cond_init(&s->reaper_wake, NULL);
-	if (pthread_create(&s->reaper, NULL, reaper_run, s) != 0) {
+	err = metadata_numbers_before(metadata, &rq, &s->numbers_before);
+	arena_free(rq.arena);
+	if (!err && pthread_create(&s->reaper, NULL, reaper_run, s) != 0)
+		err = RFS_ERR_INTERNAL;
+	if (err) {
 		free(s);
-		return RFS_ERR_INTERNAL;
+		return err;
 	}
 	*out = s;
 	return RFS_OK;

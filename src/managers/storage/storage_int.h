@@ -19,6 +19,8 @@ struct storage {
 	bool fused;              /* the metadata driver takes payloads with a batch */
 	size_t small_bytes;      /* payloads up to this go with the batch */
 
+	uint64_t numbers_before; /* data ids below were given by processes before this one */
+
 	pthread_mutex_t pins_lock; /* pins */
 	struct pin *pins[PIN_SLOTS];
 

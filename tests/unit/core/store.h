@@ -1,4 +1,4 @@
-/* store.h: a whole core over the mem driver, for tests of verbs. */
+/* store.h: a whole core over a driver, for tests of verbs. */
 #ifndef TESTS_UNIT_CORE_STORE_H
 #define TESTS_UNIT_CORE_STORE_H
 
@@ -76,9 +76,14 @@ store_stop(struct test_store *t)
 	arena_free(t->rq.arena);
 }
 
+/* What a test puts around the drivers. */
+typedef void store_wrap(struct store_drivers *drivers);
+
+/* `wrap` may be NULL. */
 static inline void
-store_open(struct test_store *t)
+store_open_on(struct test_store *t, const char *driver, store_wrap *wrap)
 {
+	bool is_mem = strcmp(driver, "mem") == 0;
 	struct store_drivers inner;
 	char error[512];
 
@@ -86,9 +91,19 @@ store_open(struct test_store *t)
 	strcpy(t->dir, "/tmp/restfs-core-XXXXXX");
 	assert(mkdtemp(t->dir));
 	config_init(&t->config);
-	assert(mem_open(&t->config, &inner, error) == RFS_OK);
+	assert(config_set(&t->config, "data", t->dir, error));
+	assert(config_set(&t->config, "journal.volume_bytes", "67108864", error));
+	assert((is_mem ? mem_open : embedded_open)(&t->config, &inner, error) == RFS_OK);
+	if (wrap)
+		wrap(&inner);
 	fault_open(inner, &t->rules, &t->drivers);
 	store_start(t);
+}
+
+static inline void
+store_open(struct test_store *t)
+{
+	store_open_on(t, "mem", NULL);
 }
 
 static inline void

@@ -1,0 +1,157 @@
+/* hooks.h: drivers whose calls a test counts, steps in front of, or lets fail: what makes a race or a crash certain. */
+#ifndef TESTS_UNIT_CORE_HOOKS_H
+#define TESTS_UNIT_CORE_HOOKS_H
+
+#include "drivers/driver.h"
+#include "managers/metadata/keys.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct hooks {
+	struct metadata_driver metadata;
+	struct storage_driver storage;
+	struct store_drivers inner;
+
+	/* Called once, on the thread of the first commit that `matches`, or of the first get or scan in `table`, before the driver sees it. */
+	bool (*matches)(const struct batch *b); /* NULL: it is a read */
+	enum table table;
+	void (*before)(void *data);
+	void *data;
+	atomic_bool armed;
+
+	atomic_int commits_left; /* then they fail, as after a crash; below 0: never */
+	atomic_int blocks;       /* payloads that were put or went with a batch that was committed */
+	atomic_int reads[256]; /* gets and scans, by table */
+};
+
+static struct hooks hooks;
+
+static inline bool
+batch_has(const struct batch *b, enum batch_op_kind kind, enum table table)
+{
+	for (size_t i = 0; i < b->op_count; i++)
+		if (b->ops[i].kind == kind && b->ops[i].key.data[8] == table)
+			return true;
+	return false;
+}
+
+static inline void
+hooks_arm(bool (*matches)(const struct batch *b), enum table table, void (*before)(void *data), void *data)
+{
+	hooks.matches = matches;
+	hooks.table = table;
+	hooks.before = before;
+	hooks.data = data;
+	atomic_store(&hooks.armed, true);
+}
+
+/* Of those whom it concerns at once, one steps in front. */
+static inline void
+hooks_strike(void)
+{
+	bool armed = true;
+
+	if (atomic_compare_exchange_strong(&hooks.armed, &armed, false))
+		hooks.before(hooks.data);
+}
+
+static inline void
+hooks_commit(struct metadata_driver *d, struct batch *b)
+{
+	if (atomic_load(&hooks.armed) && hooks.matches && hooks.matches(b))
+		hooks_strike();
+	if (atomic_load(&hooks.commits_left) >= 0 && atomic_fetch_sub(&hooks.commits_left, 1) <= 0) {
+		atomic_store(&hooks.commits_left, 0);
+		b->error = RFS_ERR_POISONED;
+		b->serial = 0;
+		b->done(b);
+		return;
+	}
+	for (size_t i = 0; i < b->op_count; i++)
+		for (size_t k = 0; k < b->ops[i].block_count; k++)
+			atomic_fetch_add(&hooks.blocks, !b->ops[i].blocks[k].stored);
+	hooks.inner.metadata->ops->commit(hooks.inner.metadata, b);
+}
+
+static inline void
+hooks_read_of(struct bytes key)
+{
+	if (atomic_load(&hooks.armed) && !hooks.matches && key.data[8] == hooks.table)
+		hooks_strike();
+	atomic_fetch_add(&hooks.reads[key.data[8]], 1);
+}
+
+static inline enum rfs_err
+hooks_get(struct metadata_driver *d, struct request *rq, struct bytes key, struct row *out)
+{
+	hooks_read_of(key);
+	return hooks.inner.metadata->ops->get(hooks.inner.metadata, rq, key, out);
+}
+
+static inline enum rfs_err
+hooks_multi_get(struct metadata_driver *d, struct request *rq, const struct bytes *keys, size_t count, struct row *out)
+{
+	return hooks.inner.metadata->ops->multi_get(hooks.inner.metadata, rq, keys, count, out);
+}
+
+static inline enum rfs_err
+hooks_scan(struct metadata_driver *d, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse, struct row_page *out)
+{
+	hooks_read_of(from);
+	return hooks.inner.metadata->ops->scan(hooks.inner.metadata, rq, from, to, limit, reverse, out);
+}
+
+static inline void
+hooks_info(struct metadata_driver *d, struct metadata_info *out)
+{
+	hooks.inner.metadata->ops->info(hooks.inner.metadata, out);
+}
+
+static inline void
+hooks_close(struct metadata_driver *d)
+{
+	hooks.inner.metadata->ops->close(hooks.inner.metadata);
+}
+
+static inline enum rfs_err
+hooks_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct slice *parts, size_t count,
+	struct block_ticket *out)
+{
+	atomic_fetch_add(&hooks.blocks, 1);
+	return hooks.inner.storage->ops->put(hooks.inner.storage, rq, bucket, number, parts, count, out);
+}
+
+static inline enum rfs_err
+hooks_wait(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count)
+{
+	return hooks.inner.storage->ops->wait(hooks.inner.storage, rq, tickets, count);
+}
+
+static inline enum rfs_err
+hooks_read(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset, size_t len,
+	struct slice *out)
+{
+	return hooks.inner.storage->ops->get(hooks.inner.storage, rq, number, location, offset, len, out);
+}
+
+/* A store_wrap. */
+static inline void
+hooks_wrap(struct store_drivers *drivers)
+{
+	static const struct metadata_ops metadata_ops = {
+		.get = hooks_get, .multi_get = hooks_multi_get, .scan = hooks_scan, .commit = hooks_commit, .info = hooks_info, .close = hooks_close,
+	};
+	static const struct storage_ops storage_ops = { .put = hooks_put, .wait = hooks_wait, .get = hooks_read };
+
+	hooks.inner = *drivers;
+	hooks.metadata.ops = &metadata_ops;
+	hooks.storage.ops = &storage_ops;
+	atomic_store(&hooks.commits_left, -1);
+	atomic_store(&hooks.blocks, 0);
+	for (size_t i = 0; i < 256; i++)
+		atomic_store(&hooks.reads[i], 0);
+	*drivers = (struct store_drivers){ &hooks.metadata, &hooks.storage };
+}
+
+#endif
