@@ -87,7 +87,7 @@ struct s3_reply {
 	bool has_length;     /* `length` is the whole body's, of which `bytes` is the beginning */
 	uint64_t length;
 	uint64_t sent; /* of it */
-	/* The next bytes of a long body; empty at the end. [worker] */
+	/* The next bytes of a long body; empty at the end. WOULD_BLOCK: again, on a worker */
 	enum rfs_err (*next)(struct s3_exchange *ex, struct slice *out);
 };
 

@@ -142,11 +142,17 @@ stream_read_done(struct http_exchange *x)
 	stream_send(ex, slice_take(&ex->next_part));
 }
 
+/* What needs no wait is read here: a hand-over to a worker costs as much as the read. */
 static void
 stream_drained(struct http_exchange *x)
 {
-	if (!atomic_load(&x->gone))
+	if (atomic_load(&x->gone))
+		return;
+	stream_read(x);
+	if (s3_exchange_of(x)->result == RFS_ERR_WOULD_BLOCK)
 		http_work(x, stream_read, stream_read_done);
+	else
+		stream_read_done(x);
 }
 
 void
