@@ -1,5 +1,6 @@
 /*
- * apply.c: the apply thread: a synced group becomes one RocksDB write, and its batches are given back to their owners.
+ * apply.c: a synced group becomes one RocksDB write, and its batches are given back to their owners: on the apply
+ * thread, or on the committer's when it has nothing else to do, which saves the way to another thread and back.
  *
  * RocksDB gets absolute values of counters, and of a counter changed several times in a group only the last. The order
  * inside the write is the order of the log. [apply]
@@ -245,30 +246,50 @@ group_done(struct embedded *e, struct group *g, enum rfs_err err)
 	free(g);
 }
 
+static void
+apply_group(struct embedded *e, struct group *g)
+{
+	struct applier *a = &e->applier;
+	enum rfs_err err = RFS_OK;
+
+	if (g->journalled && !a->failed && (err = apply_write(e, g))) {
+		/* What is in the journal is committed: it shows after the next open. Nothing may be applied
+		 * behind a gap. */
+		log_error(
+			0, "apply group %llu: the index takes no writes", (unsigned long long)g->position.group);
+		embedded_poison(e, "the index");
+		a->failed = true;
+	}
+	if (a->failed)
+		err = RFS_ERR_POISONED;
+	else if (g->journalled)
+		embedded_applied(e, g->bytes);
+	group_done(e, g, err);
+}
+
 void *
 apply_main(void *embedded)
 {
 	struct embedded *e = embedded;
-	enum rfs_err err;
 	struct group *g;
-	bool failed = false;
 
 	thread_role_set(THREAD_APPLY, "apply");
-	while ((g = next_group(&e->applier))) {
-		err = RFS_OK;
-		if (g->journalled && !failed && (err = apply_write(e, g))) {
-			/* What is in the journal is committed: it shows after the next open. Nothing may be applied
-			 * behind a gap. */
-			log_error(0, "apply group %llu: the index takes no writes",
-				(unsigned long long)g->position.group);
-			embedded_poison(e, "the index");
-			failed = true;
-		}
-		if (failed)
-			err = RFS_ERR_POISONED;
-		else if (g->journalled)
-			embedded_applied(e, g->bytes);
-		group_done(e, g, err);
-	}
+	while ((g = next_group(&e->applier)))
+		apply_group(e, g);
 	return NULL;
+}
+
+bool
+apply_at_once(struct embedded *e, struct group *g)
+{
+	struct applier *a = &e->applier;
+	bool is_next;
+
+	pthread_mutex_lock(&a->lock);
+	is_next = a->pending == 0;
+	a->pending += is_next;
+	pthread_mutex_unlock(&a->lock);
+	if (is_next)
+		apply_group(e, g);
+	return is_next;
 }

@@ -275,6 +275,17 @@ position_after(const struct embedded *e, struct position *out)
 	memcpy(out->store, e->store, 16);
 }
 
+static bool
+is_idle(struct journal *j)
+{
+	bool idle;
+
+	pthread_mutex_lock(&j->queue_lock);
+	idle = j->queue == NULL;
+	pthread_mutex_unlock(&j->queue_lock);
+	return idle;
+}
+
 static void
 commit_group(struct embedded *e, struct group *g)
 {
@@ -305,7 +316,8 @@ commit_group(struct embedded *e, struct group *g)
 		metric_add(METRIC_JOURNAL_BYTES, (int64_t)g->bytes);
 	}
 	position_after(e, &g->position);
-	apply_enqueue(e, g);
+	if (!is_idle(j) || !apply_at_once(e, g))
+		apply_enqueue(e, g);
 }
 
 void *

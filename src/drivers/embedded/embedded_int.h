@@ -8,7 +8,8 @@
  *                (a batch whose latch is held elsewhere, or whose caller may not wait for what it must read,
  *                goes on on the resume thread)
  *   committer.c  [committer] takes a group; evaluates counters, gives serials; writes and syncs the group
- *   apply.c      [apply] one RocksDB write a group; then unlatches, unpins and calls `done`
+ *   apply.c      [apply, or committer when no batch waits] one RocksDB write a group; then unlatches, unpins and
+ *                calls `done`
  *   zeroer.c     [background] zeroes the journal ahead of the committer
  *   flusher      [background] syncs RocksDB's own log every second (embedded.c)
  *
@@ -322,14 +323,18 @@ struct applier {
 	unsigned pending;
 	bool stop;
 	pthread_t thread;
-	rocksdb_writebatch_t *wb; /* apply thread */
-	uint64_t epoch;           /* apply thread: the newest of batch ids */
+	/* Whoever applies; one at a time. */
+	rocksdb_writebatch_t *wb;
+	uint64_t epoch; /* the newest of batch ids */
+	bool failed;    /* RocksDB refused a write: nothing is applied any more */
 };
 
 /* Writes a group's effects; also used by recovery. Does not complete the commits. */
 enum rfs_err apply_write(struct embedded *e, struct group *g) RFS_MUST_CHECK;
 enum rfs_err apply_position(struct embedded *e, const struct position *p) RFS_MUST_CHECK;
 void apply_enqueue(struct embedded *e, struct group *g);
+/* On the calling thread, if all groups before it are applied. [committer] */
+bool apply_at_once(struct embedded *e, struct group *g);
 void *apply_main(void *embedded);
 
 /* ---- committer (committer.c) and zeroer (zeroer.c) ---- */
