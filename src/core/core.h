@@ -129,13 +129,29 @@ struct object_get {
 	uint64_t offset; /* of the answer's first byte */
 	uint64_t length; /* of the answer */
 	bool partial;
+	struct part_info part; /* with part_number */
 	struct object_read *read; /* NULL with head_only or an empty answer */
 };
-/* NO_SUCH_KEY, INVALID_RANGE, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
+/* NO_SUCH_KEY, INVALID_RANGE, INVALID_PART_NUMBER, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
 enum rfs_err object_get_open(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out) RFS_MUST_CHECK;
 /* The next bytes, 1 to 256 KiB, verified; empty at the end. The slice is the caller's. Obeys rq->may_block. */
 enum rfs_err object_get_read(struct object_get *get, struct slice *out) RFS_MUST_CHECK;
 void object_get_close(struct object_get *get);
+
+struct object_parts_args {
+	struct bytes bucket;
+	struct bytes key;
+	uint32_t after; /* parts with a greater number */
+	size_t limit;
+};
+struct object_parts {
+	struct version version;
+	struct part_info *parts; /* of one made of parts */
+	size_t count;
+	bool more;
+};
+/* NO_SUCH_KEY */
+enum rfs_err object_list_parts(struct core *core, struct request *rq, const struct object_parts_args *args, struct object_parts *out) RFS_MUST_CHECK;
 
 struct object_delete_args {
 	struct bytes bucket;

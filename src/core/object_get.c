@@ -33,6 +33,26 @@ range_resolve(const struct byte_range *range, uint64_t size, struct object_get *
 	return RFS_OK;
 }
 
+/* Which bytes are those of a part. */
+static enum rfs_err
+part_resolve(struct core *core, struct request *rq, uint32_t number, struct object_get *out)
+{
+	struct part_info *part;
+	size_t count, total;
+	enum rfs_err err;
+
+	err = content_part_list(core->storage, rq, &out->bucket, &out->version.content, number - 1, 1, &part, &count, &total);
+	if (err)
+		return err;
+	if (!count)
+		return request_fail(rq, RFS_ERR_INVALID_PART_NUMBER, "The requested partnumber is not satisfiable: there are %zu", total);
+	out->part = *part;
+	out->partial = true;
+	out->offset = part->offset;
+	out->length = part->length;
+	return RFS_OK;
+}
+
 /* Once the reader pins it, what the name still holds is not reaped. NOT_FOUND: it holds something else by now. One block needs no more than the first read. */
 static enum rfs_err
 still_there(struct core *core, struct request *rq, const struct object_at *at)
@@ -64,12 +84,8 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 		return err;
 	if ((err = range_resolve(&args->range, out->version.content.size, out)))
 		return err;
-	if (args->part_number) {
-		out->partial = true;
-		err = content_part(core->storage, rq, &out->bucket, &out->version.content, args->part_number, &out->offset, &out->length);
-		if (err)
-			return err;
-	}
+	if (args->part_number && (err = part_resolve(core, rq, args->part_number, out)))
+		return err;
 	if (args->head_only || out->length == 0)
 		return RFS_OK;
 	out->read = ARENA_NEW(rq->arena, struct object_read);
@@ -112,4 +128,36 @@ object_get_close(struct object_get *get)
 	slice_unref(&get->read->first);
 	content_reader_free(get->read->reader);
 	get->read = NULL;
+}
+
+static enum rfs_err
+parts_once(struct core *core, struct request *rq, const struct object_parts_args *args, struct object_parts *out)
+{
+	struct object_at at;
+	size_t total;
+	enum rfs_err err;
+
+	memset(out, 0, sizeof(*out));
+	if ((err = object_resolve(core, rq, args->bucket, args->key, OP_OBJECT_READ, &at)))
+		return err;
+	if (!at.name.found)
+		return RFS_ERR_NO_SUCH_KEY;
+	out->version = at.name.head;
+	if (!out->version.parts)
+		return RFS_OK;
+	err = content_part_list(core->storage, rq, &at.bucket, &out->version.content, args->after, args->limit, &out->parts, &out->count, &total);
+	out->more = !err && args->after + out->count < total;
+	return err;
+}
+
+enum rfs_err
+object_list_parts(struct core *core, struct request *rq, const struct object_parts_args *args, struct object_parts *out)
+{
+	enum rfs_err err = RFS_ERR_NOT_FOUND;
+
+	for (int attempt = 0; err == RFS_ERR_NOT_FOUND && attempt < OPEN_ATTEMPTS; attempt++)
+		err = parts_once(core, rq, args, out);
+	if (err == RFS_ERR_NOT_FOUND)
+		return request_fail(rq, RFS_ERR_DAMAGED, "the object's parts are not where its entry says");
+	return err;
 }

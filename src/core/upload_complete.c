@@ -206,6 +206,25 @@ checksum_combine(struct completion *c, enum digest which, struct digest_value *o
 		out->bytes[k] = (uint8_t)(sum >> 8 * (bytes - 1 - k));
 }
 
+/* Every part's, if all have one of the same kind. */
+static struct part_sums
+sums_make(const struct completion *c)
+{
+	size_t count = c->args->part_count, bytes;
+	struct part_sums sums = { .given = c->parts[0].has_checksum, .digest = c->parts[0].checksum };
+	uint8_t *values;
+
+	for (size_t i = 1; i < count && sums.given; i++)
+		sums.given = c->parts[i].has_checksum && c->parts[i].checksum == sums.digest;
+	if (!sums.given)
+		return sums;
+	bytes = digest_size(sums.digest);
+	sums.values = values = arena_alloc(c->rq->arena, count * bytes);
+	for (size_t i = 0; i < count; i++)
+		memcpy(values + i * bytes, c->parts[i].checksum_value.bytes, bytes);
+	return sums;
+}
+
 /* The object's checksum from the parts': combined (FULL_OBJECT), or that of their concatenation (COMPOSITE). */
 static enum rfs_err
 checksum_make(struct completion *c, struct version *v)
@@ -243,6 +262,7 @@ object_publish(struct completion *c, struct version *v)
 	struct core *core = c->core;
 	struct request *rq = c->rq;
 	struct batch *b = batch_new(c->at.bucket.id);
+	struct part_sums sums = sums_make(c);
 	struct object_at at;
 	struct buf index;
 	enum rfs_err err;
@@ -252,8 +272,9 @@ object_publish(struct completion *c, struct version *v)
 		goto out;
 	bucket_check(b, &at.bucket);
 	buf_init(&index, b->arena);
-	parts_encode(&index, c->index, c->args->part_count);
-	batch_put(b, key_parts(b->arena, at.bucket.id, v->content.data_id), buf_bytes(&index));
+	parts_encode(&index, c->index, c->args->part_count, &sums);
+	if (v->content.kind == CONTENT_PARTS)
+		batch_put(b, key_parts(b->arena, at.bucket.id, v->content.data_id), buf_bytes(&index));
 	if ((err = name_put(core->metadata, rq, b, &at.bucket, &at.name, v)) ||
 		(err = upload_end(core, rq, b, &c->at, c->args->parts, c->args->part_count)))
 		goto out;

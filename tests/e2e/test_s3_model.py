@@ -7,7 +7,7 @@ from s3_expect import all_keys
 # Built: what they do is seen in the other files.
 BUILT = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload", "DeleteBucket", "DeleteBucketCors",
-    "DeleteObject", "DeleteObjects", "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetObject", "GetObjectAcl", "HeadBucket", "HeadObject",
+    "DeleteObject", "DeleteObjects", "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetObject", "GetObjectAcl", "GetObjectAttributes", "HeadBucket", "HeadObject",
     "ListBuckets", "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl", "PutBucketCors",
     "PutObject", "PutObjectAcl", "UploadPart", "UploadPartCopy",
 }
@@ -37,6 +37,7 @@ HEADERS = {
     "PutObject": CHECKSUMS | OBJECT | WRITE_CONDITIONS,
     "GetObject": READ_CONDITIONS,
     "HeadObject": READ_CONDITIONS,
+    "GetObjectAttributes": {"x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker"},
     "CopyObject": OBJECT | SOURCE | WRITE_CONDITIONS | {"x-amz-metadata-directive", "x-amz-checksum-algorithm", "x-amz-tagging-directive"},
     "DeleteObject": {"if-match"},
     "DeleteObjects": CHECKSUMS,
@@ -138,7 +139,7 @@ def test_headers_that_are_not_built_are_refused_and_the_call_does_nothing(s3, bu
     shape = MODEL.operation_model(operation).input_shape
     parameters = parameters_of(operation, bucket)
     parameters.update({name: value for name, value in upload.items() if name in shape.members})
-    if operation in ("GetObject", "HeadObject", "DeleteObject", "GetObjectAcl", "PutObjectAcl"):
+    if operation in ("GetObject", "GetObjectAttributes", "HeadObject", "DeleteObject", "GetObjectAcl", "PutObjectAcl"):
         parameters["Key"] = "source"
     if operation == "DeleteObjects":
         parameters["Delete"] = {"Objects": [{"Key": "source"}]}

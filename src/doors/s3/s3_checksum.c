@@ -39,14 +39,20 @@ s3_checksum_by_header(struct bytes header)
 }
 
 const char *
+s3_digest_text(struct arena *arena, enum digest digest, const struct digest_value *value)
+{
+	char *text = arena_alloc(arena, 4 * ((DIGEST_MAX_BYTES + 2) / 3) + 1);
+
+	base64_encode(bytes_of(value->bytes, digest_size(digest)), text);
+	return text;
+}
+
+const char *
 s3_checksum_text(struct arena *arena, const struct version *v)
 {
-	char text[4 * ((DIGEST_MAX_BYTES + 2) / 3) + 1];
+	const char *text = s3_digest_text(arena, v->checksum, &v->checksum_value);
 
-	base64_encode(bytes_of(v->checksum_value.bytes, digest_size(v->checksum)), text);
-	if (v->checksum_type == CHECKSUM_COMPOSITE && v->parts)
-		return arena_printf(arena, "%s-%u", text, v->parts);
-	return arena_printf(arena, "%s", text);
+	return v->checksum_type == CHECKSUM_COMPOSITE && v->parts ? arena_printf(arena, "%s-%u", text, v->parts) : text;
 }
 
 const char *

@@ -16,8 +16,8 @@ static const char classes[] =
 	"DEEP_ARCHIVE OUTPOSTS SNOW EXPRESS_ONEZONE FSX_OPENZFS FSX_ONTAP";
 static const struct bytes meta_prefix = {(const uint8_t *)"x-amz-meta-", 11};
 
-static struct bytes
-trim(struct bytes v)
+struct bytes
+s3_trim(struct bytes v)
 {
 	while (v.len && (v.data[0] == ' ' || v.data[0] == '\t'))
 		v = bytes_sub(v, 1, SIZE_MAX);
@@ -38,7 +38,7 @@ without_aws_chunked(struct s3_exchange *ex, struct bytes value)
 	while (at <= value.len) {
 		size_t comma = bytes_find(value, ',', at);
 		size_t end = comma == SIZE_MAX ? value.len : comma;
-		struct bytes token = trim(bytes_sub(value, at, end - at));
+		struct bytes token = s3_trim(bytes_sub(value, at, end - at));
 
 		at = end + 1;
 		if (bytes_equal_str_nocase(token, "aws-chunked")) {
@@ -169,11 +169,23 @@ s3_write_metadata(struct s3_exchange *ex, const struct version *v)
 			s3_reply_header(ex, arena_str(ex->rq->arena, v->properties[i].name), v->properties[i].value);
 }
 
+static void
+write_sum(struct s3_exchange *ex, enum digest digest, const char *value, const char *type)
+{
+	s3_reply_header(ex, s3_checksum_of(digest)->header, bytes_str(value));
+	s3_reply_header(ex, "x-amz-checksum-type", bytes_str(type));
+}
+
 void
 s3_write_checksum(struct s3_exchange *ex, const struct version *v)
 {
-	if (!v->has_checksum || !s3_checksum_of(v->checksum))
-		return;
-	s3_reply_header(ex, s3_checksum_of(v->checksum)->header, bytes_str(s3_checksum_text(ex->rq->arena, v)));
-	s3_reply_header(ex, "x-amz-checksum-type", bytes_str(s3_checksum_type_text(v)));
+	if (v->has_checksum && s3_checksum_of(v->checksum))
+		write_sum(ex, v->checksum, s3_checksum_text(ex->rq->arena, v), s3_checksum_type_text(v));
+}
+
+void
+s3_write_checksum_value(struct s3_exchange *ex, enum digest digest, const struct digest_value *value, const char *type)
+{
+	if (s3_checksum_of(digest))
+		write_sum(ex, digest, s3_digest_text(ex->rq->arena, digest, value), type);
 }

@@ -191,6 +191,8 @@ enum rfs_err s3_param_number(
 /* --- s3_headers.c: metadata of objects
  * ------------------------------------------------------------------------------------------ */
 
+/* Without spaces and tabs around it (RFC 9110, 5.6.3). */
+struct bytes s3_trim(struct bytes v);
 /* Content type, properties, ACL and storage class from the request's headers. METADATA_TOO_LARGE, INVALID_ARGUMENT,
  * NOT_IMPLEMENTED. */
 enum rfs_err s3_read_metadata(struct s3_exchange *ex, struct object_put_args *args) RFS_MUST_CHECK;
@@ -198,6 +200,9 @@ enum rfs_err s3_read_metadata(struct s3_exchange *ex, struct object_put_args *ar
 void s3_write_metadata(struct s3_exchange *ex, const struct version *v);
 /* x-amz-checksum-*; */
 void s3_write_checksum(struct s3_exchange *ex, const struct version *v);
+/* Of a part, with the type of its object's. */
+void s3_write_checksum_value(
+	struct s3_exchange *ex, enum digest digest, const struct digest_value *value, const char *type);
 void s3_write_etag(struct s3_exchange *ex, const struct version *v);
 
 /* --- s3_checksum.c: the names of the checksums
@@ -213,7 +218,9 @@ const struct s3_checksum_name *s3_checksum_of(enum digest digest);
 /* NULL: not one that we have. */
 const struct s3_checksum_name *s3_checksum_by_algorithm(struct bytes algorithm);
 const struct s3_checksum_name *s3_checksum_by_header(struct bytes header);
-/* Base64, with "-parts" for COMPOSITE; in the arena. */
+/* Base64; in the arena. */
+const char *s3_digest_text(struct arena *arena, enum digest digest, const struct digest_value *value);
+/* The same, with "-parts" for COMPOSITE. */
 const char *s3_checksum_text(struct arena *arena, const struct version *v);
 const char *s3_checksum_type_text(const struct version *v);
 bool s3_checksum_decode(enum digest digest, struct bytes text, struct digest_value *out);

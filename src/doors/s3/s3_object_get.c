@@ -128,6 +128,18 @@ write_overrides(struct s3_exchange *ex)
 	}
 }
 
+/* Of what is sent: the object, or one of its parts; not of a range. */
+static void
+write_checksum(struct s3_exchange *ex, const struct get_state *state)
+{
+	const struct object_get *get = &state->get;
+
+	if (state->args.part_number && get->part.has_checksum)
+		s3_write_checksum_value(ex, get->part.checksum, &get->part.checksum_value, s3_checksum_type_text(&get->version));
+	else if (get->length == get->version.content.size && !(state->args.part_number && get->version.parts))
+		s3_write_checksum(ex, &get->version);
+}
+
 static void
 write_head(struct s3_exchange *ex, const struct get_state *state)
 {
@@ -141,8 +153,8 @@ write_head(struct s3_exchange *ex, const struct get_state *state)
 		s3_reply_header(ex, "Content-Range",
 			bytes_str(arena_printf(ex->rq->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, get->offset,
 				get->offset + get->length - 1, size)));
-	if (bytes_equal_str_nocase(mode, "ENABLED") && get->length == size)
-		s3_write_checksum(ex, &get->version);
+	if (bytes_equal_str_nocase(mode, "ENABLED"))
+		write_checksum(ex, state);
 	if (state->args.part_number && get->version.parts)
 		s3_reply_header(
 			ex, "x-amz-mp-parts-count", bytes_str(arena_printf(ex->rq->arena, "%u", get->version.parts)));

@@ -29,11 +29,8 @@ write_part(struct s3_exchange *ex, struct buf *xml, const struct part_row *part)
 	xml_date(xml, "LastModified", part->modified_ns);
 	xml_etag(xml, "ETag", bytes_str(etag));
 	xml_number(xml, "Size", (int64_t)part->content.size);
-	if (part->has_checksum && s3_checksum_of(part->checksum)) {
-		struct version v = { .checksum = part->checksum, .checksum_value = part->checksum_value };
-
-		xml_string(xml, s3_checksum_of(part->checksum)->element, s3_checksum_text(ex->rq->arena, &v));
-	}
+	if (part->has_checksum && s3_checksum_of(part->checksum))
+		xml_string(xml, s3_checksum_of(part->checksum)->element, s3_digest_text(ex->rq->arena, part->checksum, &part->checksum_value));
 	xml_close(xml, "Part");
 }
 

@@ -374,7 +374,7 @@ segment_decode(struct arena *arena, struct bytes v, struct segment_row *out)
 }
 
 void
-parts_encode(struct buf *b, const struct part_ref *parts, size_t count)
+parts_encode(struct buf *b, const struct part_ref *parts, size_t count, const struct part_sums *sums)
 {
 	buf_u8(b, FORMAT);
 	buf_varint(b, count);
@@ -382,13 +382,36 @@ parts_encode(struct buf *b, const struct part_ref *parts, size_t count)
 		buf_varint(b, parts[i].end);
 		content_encode(b, &parts[i].content);
 	}
+	if (sums->given) {
+		buf_u8(b, (uint8_t)sums->digest);
+		buf_put(b, sums->values, count * digest_size(sums->digest));
+	}
+}
+
+/* Behind the parts; rows without checksums end before them. */
+static bool
+sums_decode(struct reader *r, size_t count, struct part_sums *out)
+{
+	uint8_t digest;
+
+	*out = (struct part_sums){ 0 };
+	if (!reader_left(r))
+		return true;
+	digest = reader_u8(r);
+	if (digest >= DIGEST_COUNT)
+		return false;
+	out->given = true;
+	out->digest = digest;
+	out->values = reader_bytes(r, count * digest_size(digest)).data;
+	return !r->failed;
 }
 
 enum rfs_err
-parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t *count)
+parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t *count, struct part_sums *sums)
 {
 	struct reader r;
 	struct part_ref *parts;
+	struct part_sums ignored;
 
 	reader_init(&r, v);
 	if (reader_u8(&r) != FORMAT)
@@ -403,7 +426,9 @@ parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t 
 			return RFS_ERR_DAMAGED;
 	}
 	*out = parts;
-	return r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	if (r.failed || !sums_decode(&r, *count, sums ? sums : &ignored))
+		return RFS_ERR_DAMAGED;
+	return reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------------------- */

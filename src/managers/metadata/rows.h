@@ -114,6 +114,23 @@ struct part_ref {
 	struct content content;
 };
 
+/* The checksums of all its parts. */
+struct part_sums {
+	bool given;
+	enum digest digest;
+	const uint8_t *values; /* one after another, digest_size(digest) each */
+};
+
+/* A part, as others are told of it. */
+struct part_info {
+	uint32_t number; /* from 1, without gaps */
+	uint64_t offset;
+	uint64_t length;
+	bool has_checksum;
+	enum digest checksum;
+	struct digest_value checksum_value;
+};
+
 /* A multipart upload that has not been completed. */
 enum upload_state {
 	UPLOAD_OPEN = 0,
@@ -169,8 +186,9 @@ void run_encode(struct buf *b, const struct run_row *row);
 enum rfs_err run_decode(struct bytes v, struct run_row *out) RFS_MUST_CHECK;
 void segment_encode(struct buf *b, const struct segment_row *row);
 enum rfs_err segment_decode(struct arena *arena, struct bytes v, struct segment_row *out) RFS_MUST_CHECK;
-void parts_encode(struct buf *b, const struct part_ref *parts, size_t count);
-enum rfs_err parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t *count) RFS_MUST_CHECK;
+void parts_encode(struct buf *b, const struct part_ref *parts, size_t count, const struct part_sums *sums);
+/* `sums` may be NULL; its values point into `v`. */
+enum rfs_err parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t *count, struct part_sums *sums) RFS_MUST_CHECK;
 void upload_encode(struct buf *b, const struct upload_row *row);
 enum rfs_err upload_decode(struct arena *arena, struct bytes v, struct upload_row *out) RFS_MUST_CHECK;
 void part_encode(struct buf *b, const struct part_row *row);

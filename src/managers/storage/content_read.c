@@ -189,30 +189,44 @@ segments_read(struct content_reader *r, const struct content *c, uint64_t at, ui
 }
 
 enum rfs_err
-content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts, size_t *count)
+content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts, size_t *count,
+	struct part_sums *sums)
 {
 	struct row row;
 	enum rfs_err err;
 
 	if ((err = metadata_get(s->metadata, rq, key_parts(rq->arena, bucket->id, content->data_id), &row)))
 		return err;
-	return row.found ? parts_decode(rq->arena, row.value, parts, count) : RFS_ERR_NOT_FOUND;
+	return row.found ? parts_decode(rq->arena, row.value, parts, count, sums) : RFS_ERR_NOT_FOUND;
 }
 
 enum rfs_err
-content_part(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t number, uint64_t *offset,
-	uint64_t *length)
+content_part_list(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t after, size_t limit,
+	struct part_info **out, size_t *count, size_t *total)
 {
 	struct part_ref whole = { .end = content->size }, *parts = &whole;
-	size_t count = 1;
+	struct part_sums sums = { 0 };
 	enum rfs_err err;
 
-	if (content->kind == CONTENT_PARTS && (err = content_parts(s, rq, bucket, content, &parts, &count)))
+	*total = 1;
+	*count = 0;
+	if (content->kind == CONTENT_PARTS && (err = content_parts(s, rq, bucket, content, &parts, total, &sums)))
 		return err;
-	if (number < 1 || number > count)
-		return request_fail(rq, RFS_ERR_INVALID_PART, "the object has %zu parts", count);
-	*offset = number > 1 ? parts[number - 2].end : 0;
-	*length = parts[number - 1].end - *offset;
+	if (after < *total)
+		*count = *total - after < limit ? *total - after : limit;
+	*out = ARENA_ARRAY(rq->arena, struct part_info, *count + 1);
+	for (size_t i = 0; i < *count; i++) {
+		struct part_info *info = &(*out)[i];
+		size_t at = after + i;
+
+		info->number = (uint32_t)at + 1;
+		info->offset = at ? parts[at - 1].end : 0;
+		info->length = parts[at].end - info->offset;
+		info->has_checksum = sums.given;
+		info->checksum = sums.digest;
+		if (sums.given)
+			memcpy(info->checksum_value.bytes, sums.values + at * digest_size(sums.digest), digest_size(sums.digest));
+	}
 	return RFS_OK;
 }
 
@@ -227,7 +241,7 @@ leaf_find(struct content_reader *r, struct content *leaf, uint64_t *at, uint64_t
 	*leaf = r->content;
 	if (r->content.kind != CONTENT_PARTS)
 		return RFS_OK;
-	if (!r->parts && (err = content_parts(r->storage, r->rq, &r->bucket, &r->content, &r->parts, &r->part_count)))
+	if (!r->parts && (err = content_parts(r->storage, r->rq, &r->bucket, &r->content, &r->parts, &r->part_count, NULL)))
 		return err;
 	for (high = r->part_count; low < high;) {
 		size_t middle = (low + high) / 2;

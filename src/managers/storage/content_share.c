@@ -49,7 +49,7 @@ segments_share(struct storage *s, struct request *rq, const struct bucket_row *b
  */
 static enum rfs_err
 parts_share_some(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct part_ref *source, struct part_ref *copy, size_t from,
-	size_t to, uint64_t data_id)
+	size_t to, const struct part_sums *sums, uint64_t data_id)
 {
 	struct batch *b = batch_new(bucket->id);
 	struct buf index;
@@ -65,7 +65,7 @@ parts_share_some(struct storage *s, struct request *rq, const struct bucket_row 
 	}
 	if (!err) {
 		buf_init(&index, b->arena);
-		parts_encode(&index, copy, to);
+		parts_encode(&index, copy, to, sums);
 		batch_put(b, key_parts(b->arena, bucket->id, data_id), buf_bytes(&index));
 		err = metadata_commit(s->metadata, rq, b);
 	}
@@ -80,14 +80,16 @@ static enum rfs_err
 parts_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from, const struct content *to)
 {
 	struct part_ref *source, *copy;
+	struct part_sums sums;
 	size_t count;
 	enum rfs_err err;
 
-	if ((err = content_parts(s, rq, bucket, from, &source, &count)))
+	if ((err = content_parts(s, rq, bucket, from, &source, &count, &sums)))
 		return err;
 	copy = ARENA_ARRAY(rq->arena, struct part_ref, count + 1);
 	for (size_t i = 0; !err && i < count; i += PARTS_AT_ONCE)
-		err = parts_share_some(s, rq, bucket, source, copy, i, i + PARTS_AT_ONCE < count ? i + PARTS_AT_ONCE : count, to->data_id);
+		err = parts_share_some(s, rq, bucket, source, copy, i, i + PARTS_AT_ONCE < count ? i + PARTS_AT_ONCE : count, &sums,
+			to->data_id);
 	return err;
 }
 

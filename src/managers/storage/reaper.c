@@ -67,7 +67,7 @@ parts_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch 
 
 	if ((err = metadata_get(s->metadata, rq, key, &row)) || !row.found)
 		return err;
-	err = parts_decode(rq->arena, row.value, &parts, &count);
+	err = parts_decode(rq->arena, row.value, &parts, &count, NULL);
 	/*
 	 * Segments go with their references, a batch each, so that doing it again does no harm. A block's reference has no row of its own: it is given back in the
 	 * batch that removes the index, or a crash in between would give it back twice. Only the last part is so small that it is one block.

@@ -46,9 +46,9 @@ struct content_reader *content_reader_new(struct storage *s, struct request *rq,
 enum rfs_err content_read(struct content_reader *r, struct slice *out) RFS_MUST_CHECK;
 void content_reader_free(struct content_reader *r);
 
-/* Where part `number` (from 1) of a content lies. INVALID_PART: it has no such part; a content without parts has part 1. */
-enum rfs_err content_part(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t number,
-	uint64_t *offset, uint64_t *length) RFS_MUST_CHECK;
+/* The parts behind number `after`, at most `limit`, of `total`; a content without parts has part 1. NOT_FOUND: the content has gone. */
+enum rfs_err content_part_list(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t after,
+	size_t limit, struct part_info **out, size_t *count, size_t *total) RFS_MUST_CHECK;
 
 /*
  * A second content with the same bytes, in the same bucket: references, no bytes. content_share adds to the batch what takes the references; it is called once for each

@@ -38,9 +38,9 @@ void storage_pin(struct storage *s, uint64_t data_id);
 void storage_unpin(struct storage *s, uint64_t data_id);
 bool storage_is_pinned(struct storage *s, uint64_t data_id);
 
-/* The parts row of a CONTENT_PARTS. NOT_FOUND */
+/* The parts row of a CONTENT_PARTS; `sums` may be NULL. NOT_FOUND */
 enum rfs_err content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts,
-	size_t *count) RFS_MUST_CHECK;
+	size_t *count, struct part_sums *sums) RFS_MUST_CHECK;
 
 /* --- references.c: who names a run ---------------------------------------------------------------------------------------------- */
 
