@@ -233,21 +233,25 @@ static const struct storage_ops storage_ops = {
 	.close = embedded_storage_close,
 };
 
-/* Makes a directory, durably; false: errno says why. */
+/*
+ * Makes a directory, durably; false: errno says why. One that is there is synced too, where its parent may be read: who
+ * made it, or another name beside it, may have been killed before the sync.
+ */
 static bool
 make_directory(const char *path)
 {
 	char parent[4096], *slash;
+	bool there = mkdir(path, 0700) != 0;
 
-	if (mkdir(path, 0700) != 0)
-		return errno == EEXIST;
+	if (there && errno != EEXIST)
+		return false;
 	snprintf(parent, sizeof(parent), "%s", path);
 	slash = strrchr(parent, '/');
 	if (slash == NULL)
 		snprintf(parent, sizeof(parent), ".");
 	else
 		slash[slash == parent] = 0;
-	return !sync_directory(parent);
+	return (there && access(parent, R_OK) != 0) || !sync_directory(parent);
 }
 
 /* Somebody's home directory, mistyped: there are files, and no store. */

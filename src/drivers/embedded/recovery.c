@@ -288,6 +288,15 @@ scan_open(struct scan *s, const struct volume_info *info)
 	return s->fd < 0 ? fail(s, error_from_errno(errno), "open: %s", strerror(errno)) : RFS_OK;
 }
 
+/* What a killed process wrote and did not sync is read back, and then built upon: it must not go with the power. */
+static enum rfs_err
+sync_last_volume(struct scan *s)
+{
+	if (fdatasync(s->fd) != 0)
+		return fail(s, error_from_errno(errno), "sync: %s", strerror(errno));
+	return RFS_OK;
+}
+
 static enum rfs_err
 scan_journal(struct scan *s, const struct volume_info *list, size_t count)
 {
@@ -296,6 +305,8 @@ scan_journal(struct scan *s, const struct volume_info *list, size_t count)
 
 	for (;;) {
 		next = find_volume(list, count, s->info->super.number, true);
+		if (next == NULL && (err = sync_last_volume(s)))
+			return err;
 		if ((err = scan_volume(s, next ? next->super.predecessor_end : 0)) || next == NULL)
 			return err;
 		if ((err = scan_open(s, next)))
