@@ -29,10 +29,11 @@ test: deps-test
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests $(BUILD)
 
-# The crash tests, long: 1,000 kills and 100,000 races.
+# The crash tests, long: 1,000 kills, 100,000 races, 200 rounds of power cuts (2,400 disks).
 soak: deps-test
 	@$(MAKE) --no-print-directory build
-	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} tools/run-tests --only crash $(BUILD)
+	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} \
+		RESTFS_POWER_ROUNDS=$${RESTFS_POWER_ROUNDS:-200} tools/run-tests --only crash $(BUILD)
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory build

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 import boto3
@@ -17,6 +18,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RESTFSD", str(ROOT / "build" / "restfsd"))
 START_SECONDS = 60
 PR_SET_PDEATHSIG = 1
+
+
+sessions = threading.local()
+
+
+def session():
+    """One a thread: it keeps the description of the service, which takes longer to read than most tests take."""
+    if not hasattr(sessions, "own"):
+        sessions.own = boto3.session.Session()
+    return sessions.own
 
 
 def die_with_parent():
@@ -34,12 +45,13 @@ class Daemon:
         self.access_key = "AK" + secrets.token_hex(9).upper()
         self.secret_key = secrets.token_hex(20)
         self.options = list(options)
+        self.environment = {}
         self.process = None
         self.s3 = self.admin = None
 
     def spawn(self):
         """Without waiting until it is ready."""
-        env = dict(os.environ, RESTFS_ROOT_ACCESS_KEY=self.access_key, RESTFS_ROOT_SECRET_KEY=self.secret_key)
+        env = dict(os.environ, RESTFS_ROOT_ACCESS_KEY=self.access_key, RESTFS_ROOT_SECRET_KEY=self.secret_key, **self.environment)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options],
@@ -105,7 +117,7 @@ class Daemon:
         config.setdefault("retries", {"max_attempts": 1})
         config.setdefault("s3", {"addressing_style": "path"})
         config.setdefault("read_timeout", 60)
-        return boto3.session.Session().client(
+        return session().client(
             "s3", endpoint_url=self.s3, region_name="us-east-1", verify=verify, aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key, config=Config(**config))
 

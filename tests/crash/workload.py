@@ -1,0 +1,210 @@
+"""Clients that work on a store and keep, outside of it, what they asked for and what they were told; and the judging of a store by that."""
+import hashlib
+import json
+import os
+import random
+import subprocess
+import threading
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from daemon import BINARY
+
+BUCKET = "crash"
+
+# What clients do, and how often.
+KINDS = {"put": 20, "overwrite": 15, "delete": 20, "delete_some": 5, "create": 15, "replace": 7, "copy": 10, "multipart": 8}
+
+
+class Change:
+    """A key's content (its digest; None: removed) from a moment between `start` and `end`; `end` None: nobody was told."""
+
+    def __init__(self, key, digest, start):
+        self.key = key
+        self.digest = digest
+        self.start = start
+        self.end = None
+
+
+class Client(threading.Thread):
+    """Works on keys of its own until the daemon has gone. `position` says what the time is; any order will do."""
+
+    def __init__(self, daemon, number, seed, state, position=lambda: 0, steps=None):
+        super().__init__()
+        self.s3 = daemon.client(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20)
+        self.number = number
+        self.chance = random.Random(seed)
+        self.first = self.chance.sample(list(KINDS), len(KINDS))
+        self.state = {key: digest for key, digest in state.items() if key.startswith(f"{number}/")}
+        self.position = position
+        self.steps = steps
+        self.changes = []
+        self.done = {}  # kind of step -> how many were acknowledged
+        self.failure = None
+
+    def run(self):
+        try:
+            while self.steps is None or sum(self.done.values()) < self.steps:
+                kind = self.step()
+                self.done[kind] = self.done.get(kind, 0) + 1
+        except BotoCoreError:
+            pass  # the daemon has gone
+        except BaseException as error:  # an answer that should not have come
+            self.failure = error
+
+    def change(self, effects, call):
+        """Calls what has these effects (key -> digest) and, once it was acknowledged, takes note."""
+        start = self.position()
+        changes = [Change(key, digest, start) for key, digest in effects.items()]
+        self.changes += changes
+        try:
+            answer = call()
+        except ClientError:
+            self.changes = self.changes[:-len(changes)]  # refused: nothing happened
+            raise
+        end = self.position()
+        for change in changes:
+            change.end = end
+        self.state.update(effects)
+        return answer
+
+    def step(self):
+        """Each kind once, in any order, then as it comes."""
+        key = f"{self.number}/{self.chance.choice('abc')}/{self.chance.randrange(12)}"
+        body = self.chance.randbytes(self.chance.choice([0, 10, 5000, 300_000, 1_500_000]))
+        kind = self.first.pop() if self.first else self.chance.choices(list(KINDS), KINDS.values())[0]
+        getattr(self, kind)(key, body)
+        return kind
+
+    def delete(self, key, body):
+        self.change({key: None}, lambda: self.s3.delete_object(Bucket=BUCKET, Key=key))
+
+    def overwrite(self, key, body):
+        self.put(self.chance.choice(self.there(key, b"to be overwritten")), body)
+
+    def there(self, key, body):
+        """The keys that are there; at least this one."""
+        if not any(self.state.values()):
+            self.put(key, body)
+        return sorted(key for key, digest in self.state.items() if digest)
+
+    def put(self, key, body, **conditions):
+        self.change({key: hashlib.sha256(body).hexdigest()}, lambda: self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **conditions))
+
+    def put_if(self, key, body, holds, **conditions):
+        """Accepted exactly when the condition holds for what this client, the only one that changes this key, was told last."""
+        try:
+            self.put(key, body, **conditions)
+            assert holds, f"{key}: {conditions} was accepted"
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code not in ("PreconditionFailed", "NoSuchKey"):
+                raise
+            assert not holds, f"{key}: {conditions} was refused"
+
+    def create(self, key, body):
+        self.put_if(key, body, self.state.get(key) is None, IfNoneMatch="*")
+
+    def replace(self, key, body):
+        """With the ETag that it has, or one that it has not."""
+        etag = '"00000000000000000000000000000000"'
+        right = self.state.get(key) is not None and self.chance.random() < 0.7
+        if right:
+            etag = self.s3.head_object(Bucket=BUCKET, Key=key)["ETag"]
+        self.put_if(key, body, right, IfMatch=etag)
+
+    def copy(self, key, body):
+        to = key + "-copy"
+        source = self.chance.choice([there for there in self.there(key, body) if there != to] or [key])
+        self.change({to: self.state[source]}, lambda: self.s3.copy_object(
+            Bucket=BUCKET, Key=to, CopySource={"Bucket": BUCKET, "Key": source}))
+
+    def delete_some(self, key, body):
+        self.there(key, body)
+        keys = self.chance.sample(sorted(self.state), min(5, len(self.state)))
+        answer = self.change({key: None for key in keys}, lambda: self.s3.delete_objects(
+            Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]}))
+        assert sorted(item["Key"] for item in answer["Deleted"]) == sorted(keys)
+
+    def multipart(self, key, body):
+        parts = [self.chance.randbytes(5 * 1024 * 1024), self.chance.randbytes(1000)]
+        upload = self.s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+        if self.chance.random() < 0.2:
+            self.s3.abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload)
+            return
+        tags = [{"PartNumber": n, "ETag": self.s3.upload_part(Bucket=BUCKET, Key=key, UploadId=upload, PartNumber=n, Body=b)["ETag"]}
+                for n, b in enumerate(parts, 1)]
+        self.change({key: hashlib.sha256(b"".join(parts)).hexdigest()}, lambda: self.s3.complete_multipart_upload(
+            Bucket=BUCKET, Key=key, UploadId=upload, MultipartUpload={"Parts": tags}))
+
+
+def possible(state, changes, cut=None):
+    """key -> the contents that may be found at the moment `cut` (None: after everything), from what was there before and the clients' logs."""
+    found = {key: {digest} for key, digest in state.items()}
+    for change in changes:
+        if cut is not None and change.start >= cut:
+            continue
+        if change.end is not None and (cut is None or change.end <= cut):
+            found[change.key] = {change.digest}
+        else:
+            found[change.key] = found.get(change.key, {None}) | {change.digest}
+    return found
+
+
+def listing(s3):
+    """key -> size."""
+    found = {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for item in page.get("Contents", []):
+            assert not found or item["Key"] > list(found)[-1]
+            found[item["Key"]] = item["Size"]
+    return found
+
+
+def content(s3, key):
+    """Digest and size; (None, None): not there."""
+    try:
+        body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "NoSuchKey", (key, error)
+        return None, None
+    return hashlib.sha256(body).hexdigest(), len(body)
+
+
+def usage(daemon):
+    """The bucket's counters, as administration tells them."""
+    restfs = os.path.join(os.path.dirname(BINARY), "restfs")
+    text = subprocess.run([restfs, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=60).stdout
+    info = json.loads(text)
+    return info["objects"], info["bytes"]
+
+
+def judge(daemon, states):
+    """Every key is in a state that its client may find; listing, contents and counters agree. What was found: from now on the only state."""
+    s3 = daemon.client()
+    listed = listing(s3)
+    assert set(listed) <= set(states), "keys that nobody made"
+    found = {}
+    for key, may_be in states.items():
+        found[key], size = content(s3, key)
+        assert found[key] in may_be, f"{key}: found {found[key]}, not one of {may_be}"
+        assert listed.get(key) == size, f"{key}: listed with {listed.get(key)} bytes, not {size}"
+    assert usage(daemon) == (len(listed), sum(listed.values()))
+    return found
+
+
+def run(clients, daemon, seconds=None):
+    """Until the daemon is killed after that time, or, without one, until the clients are done and it is stopped. What they changed."""
+    for client in clients:
+        client.start()
+    if seconds is not None:
+        clients[0].join(seconds)
+        assert daemon.is_running(), daemon.log()
+        daemon.kill()
+    for client in clients:
+        client.join()
+        if client.failure:
+            raise client.failure
+    if seconds is None:
+        assert daemon.stop() == 0, daemon.log()
+    return [change for client in clients for change in client.changes]
