@@ -275,16 +275,14 @@ bucket_configure(struct core *core, struct request *rq, struct bytes name, const
 		batch_reset(b);
 		if ((err = bucket_open(core, rq, name, OP_BUCKET_CONFIGURE, &bucket)))
 			break;
-		if (changes->deduplicate && *changes->deduplicate) {
-			err = request_fail(rq, RFS_ERR_NOT_IMPLEMENTED, "deduplication");
-			break;
-		}
 		if (changes->acl)
 			bucket.acl = *changes->acl;
 		if (changes->cors)
 			bucket.cors = *changes->cors;
 		if (changes->compress)
 			bucket.compress = *changes->compress;
+		if (changes->deduplicate)
+			bucket.deduplicate = *changes->deduplicate;
 		b->bucket = bucket.id;
 		bucket_row_put(b, &bucket);
 		feed_append(b, rq, &bucket, CHANGE_BUCKET, name, NULL);

@@ -136,8 +136,8 @@ version_build(struct core *core, struct request *rq, void *verb, struct batch *b
 		return RFS_ERR_NO_SUCH_BUCKET; /* removed and made again while the body came */
 	b->bucket = at->bucket.id;
 	bucket_check(b, &at->bucket);
-	content_attach(put->writer, b, &put->version->content);
-	if ((err = name_put(core->metadata, rq, b, &at->bucket, &at->name, put->version)))
+	if ((err = content_attach(put->writer, b, &put->version->content)) ||
+		(err = name_put(core->metadata, rq, b, &at->bucket, &at->name, put->version)))
 		return err;
 	feed_append(b, rq, &at->bucket, CHANGE_PUT, put->args.key, put->version);
 	return RFS_OK;

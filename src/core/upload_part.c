@@ -55,8 +55,7 @@ upload_part_publish(struct core *core, struct request *rq, const struct object_p
 		b->bucket = at.bucket.id;
 		bucket_check(b, &at.bucket);
 		batch_check(b, at.key, at.row.serial);
-		content_attach(writer, b, &part.content);
-		if ((err = part_replace(core, rq, b, &at, &part)))
+		if ((err = content_attach(writer, b, &part.content)) || (err = part_replace(core, rq, b, &at, &part)))
 			break;
 		err = metadata_commit(core->metadata, rq, b);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));

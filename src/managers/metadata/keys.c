@@ -68,6 +68,12 @@ key_block(struct arena *a, uint64_t bucket, uint64_t first)
 }
 
 struct bytes
+key_hash(struct arena *a, uint64_t bucket, const uint8_t sha256[32])
+{
+	return key_table(a, bucket, TABLE_HASH, bytes_of(sha256, 32));
+}
+
+struct bytes
 key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest)
 {
 	struct bytes key;

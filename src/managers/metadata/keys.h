@@ -16,7 +16,7 @@ enum table {
 	TABLE_OBJECT = 4,
 	TABLE_SEGMENT = 5, /* data id (8), segment number (8), serial (8: slot) */
 	TABLE_BLOCK = 6,   /* first number of the run (8) */
-	TABLE_HASH = 7,    /* SHA-256 (32) */
+	TABLE_HASH = 7,    /* SHA-256 of a block's raw bytes (32) */
 	TABLE_COUNTER = 8, /* counter kind (1), rest by kind */
 	TABLE_UPLOAD = 9,  /* the object's key, escaped; then the upload's id (16) */
 	TABLE_PURGE = 10,  /* data id (8) */
@@ -46,6 +46,7 @@ struct bytes key_bucket(struct arena *a, uint64_t bucket);
 struct bytes key_entry(struct arena *a, uint64_t bucket, const uint8_t parent[16], struct bytes name);
 struct bytes key_segment(struct arena *a, uint64_t bucket, uint64_t data_id, uint64_t number); /* without the slot */
 struct bytes key_block(struct arena *a, uint64_t bucket, uint64_t first);
+struct bytes key_hash(struct arena *a, uint64_t bucket, const uint8_t sha256[32]);
 struct bytes key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest);
 struct bytes key_purge(struct arena *a, uint64_t bucket, uint64_t data_id);
 struct bytes key_parts(struct arena *a, uint64_t bucket, uint64_t data_id);

@@ -4,6 +4,7 @@
 #include "drivers/batch.h"
 
 #define FORMAT 1
+#define FORMAT_HASHED 2 /* of a block row: who does not know hash rows must not remove it */
 #define PROPERTIES_MAX 1000
 
 /* Tags of optional fields. Numbers are for ever. */
@@ -297,7 +298,7 @@ version_decode(struct arena *arena, struct bytes v, struct version *out)
 void
 run_encode(struct buf *b, const struct run_row *row)
 {
-	buf_u8(b, FORMAT);
+	buf_u8(b, row->hashed ? FORMAT_HASHED : FORMAT);
 	buf_varint(b, row->count);
 	buf_varint(b, row->block_size);
 	buf_varint(b, row->last_size);
@@ -312,14 +313,17 @@ run_decode(struct bytes v, struct run_row *out)
 {
 	struct reader r;
 	struct bytes locations;
+	uint8_t format;
 
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	format = reader_u8(&r);
+	if (format != FORMAT && format != FORMAT_HASHED)
 		return RFS_ERR_DAMAGED;
+	out->hashed = format == FORMAT_HASHED;
 	out->count = (uint32_t)reader_varint(&r);
 	out->block_size = (uint32_t)reader_varint(&r);
 	out->last_size = (uint32_t)reader_varint(&r);
-	if (!out->count || out->count > RUN_MAX_BLOCKS)
+	if (!out->count || out->count > (out->hashed ? 1 : RUN_MAX_BLOCKS))
 		return RFS_ERR_DAMAGED;
 	for (uint32_t i = 0; i < out->count; i++) {
 		struct bytes hash;
@@ -335,6 +339,25 @@ run_decode(struct bytes v, struct run_row *out)
 		return RFS_ERR_DAMAGED;
 	out->locations = locations.data;
 	return RFS_OK;
+}
+
+void
+hash_encode(struct buf *b, uint64_t block)
+{
+	buf_u8(b, FORMAT);
+	buf_varint(b, block);
+}
+
+enum rfs_err
+hash_decode(struct bytes v, uint64_t *block)
+{
+	struct reader r;
+
+	reader_init(&r, v);
+	if (reader_u8(&r) != FORMAT)
+		return RFS_ERR_DAMAGED;
+	*block = reader_varint(&r);
+	return r.failed || reader_left(&r) || !*block ? RFS_ERR_DAMAGED : RFS_OK;
 }
 
 void

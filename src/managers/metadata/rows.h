@@ -91,6 +91,7 @@ struct run_row {
 	uint64_t serial;
 	uint32_t stored_sizes[RUN_MAX_BLOCKS]; /* payload bytes as stored, frames and table */
 	uint8_t sha256[RUN_MAX_BLOCKS][32];    /* of the raw bytes */
+	bool hashed;                /* of one block: a hash row was made with it, and goes with it */
 	const uint8_t *locations;   /* decoded only: count x BLOCK_LOCATION_BYTES, put behind the value by the driver */
 };
 
@@ -184,6 +185,9 @@ void content_encode(struct buf *b, const struct content *c);
 bool content_decode(struct reader *r, struct content *out);
 void run_encode(struct buf *b, const struct run_row *row);
 enum rfs_err run_decode(struct bytes v, struct run_row *out) RFS_MUST_CHECK;
+/* A hash row: the number of the block that has those bytes. */
+void hash_encode(struct buf *b, uint64_t block);
+enum rfs_err hash_decode(struct bytes v, uint64_t *block) RFS_MUST_CHECK;
 void segment_encode(struct buf *b, const struct segment_row *row);
 enum rfs_err segment_decode(struct arena *arena, struct bytes v, struct segment_row *out) RFS_MUST_CHECK;
 void parts_encode(struct buf *b, const struct part_ref *parts, size_t count, const struct part_sums *sums);

@@ -24,6 +24,8 @@ struct content_writer {
 	size_t block_bytes;
 	uint64_t size;
 
+	struct deduplicator *dedup; /* of a bucket that deduplicates: it has the blocks, and run, tickets, segment and payload are not used */
+
 	struct run_row run;       /* of the segment in hand */
 	struct block_ticket tickets[RUN_MAX_BLOCKS];
 	uint64_t segment;         /* its number */
@@ -48,6 +50,8 @@ content_writer_new(struct storage *s, struct request *rq, const struct bucket_ro
 	w->whole = digester_new(digests | DIGEST_BIT(DIGEST_MD5));
 	w->whole_has_sha256 = digests & DIGEST_BIT(DIGEST_SHA256);
 	w->block_hash = digester_new(DIGEST_BIT(DIGEST_SHA256));
+	if (bucket->deduplicate)
+		w->dedup = deduplicator_new(s, rq, &w->bucket);
 	return w;
 }
 
@@ -56,6 +60,12 @@ static bool
 block_hash_is_whole(const struct content_writer *w)
 {
 	return w->whole_has_sha256 && w->size == w->block_bytes;
+}
+
+static void
+block_sha256(struct content_writer *w, struct digest_value *out)
+{
+	digester_value(block_hash_is_whole(w) ? w->whole : w->block_hash, DIGEST_SHA256, out);
 }
 
 static void
@@ -85,7 +95,7 @@ block_frame(struct content_writer *w)
 	struct digest_value hash;
 	uint32_t i = w->run.count;
 
-	digester_value(block_hash_is_whole(w) ? w->whole : w->block_hash, DIGEST_SHA256, &hash);
+	block_sha256(w, &hash);
 	memcpy(w->run.sha256[i], hash.bytes, 32);
 	w->payload = xcalloc(frames_slices_max(w->part_count, w->block_bytes), sizeof(*w->payload));
 	w->payload_count = frames_build(w->parts, w->part_count, w->block_bytes, w->bucket.compress, w->payload, &w->payload_bytes);
@@ -113,14 +123,21 @@ stage_begin(struct content_writer *w)
 	return err;
 }
 
-/* Puts the block in hand through the storage driver. */
+/* Puts the block in hand through the storage driver, unless the bucket has it already. */
 static enum rfs_err
 block_put(struct content_writer *w)
 {
 	struct storage *s = w->storage;
+	struct digest_value hash;
 	uint32_t i = w->run.count;
 	enum rfs_err err = RFS_OK;
 
+	if (w->dedup) {
+		block_sha256(w, &hash);
+		err = deduplicator_add(w->dedup, w->content.data_id, &hash, w->parts, w->part_count, w->block_bytes);
+		block_clear(w);
+		return err;
+	}
 	if (i == 0)
 		err = metadata_number(s->metadata, w->rq, w->bucket.segment_blocks, &w->run.first);
 	if (err)
@@ -130,16 +147,6 @@ block_put(struct content_writer *w)
 	payload_clear(w);
 	block_clear(w);
 	return err;
-}
-
-static void
-run_add(struct content_writer *w, struct batch *b, const struct batch_block *blocks)
-{
-	struct buf value;
-
-	buf_init(&value, b->arena);
-	run_encode(&value, &w->run);
-	batch_checked(batch_blocks(b, key_block(b->arena, w->bucket.id, w->run.first), buf_bytes(&value), blocks, w->run.count), 0);
 }
 
 /* The run in hand becomes a segment: synced, then its rows are committed under the staged data id. */
@@ -154,6 +161,8 @@ segment_commit(struct content_writer *w)
 	struct buf value;
 	enum rfs_err err;
 
+	if (w->dedup)
+		return deduplicator_commit(w->dedup, w->content.data_id);
 	if (!w->run.count)
 		return RFS_OK;
 	if ((err = s->driver->ops->wait(s->driver, w->rq, w->tickets, w->run.count)))
@@ -162,7 +171,7 @@ segment_commit(struct content_writer *w)
 		blocks[i] = (struct batch_block){ .number = w->run.first + i, .stored = true, .location = w->tickets[i].location };
 	segment.bytes = (uint64_t)(w->run.count - 1) * w->run.block_size + w->run.last_size;
 	b = batch_new(w->bucket.id);
-	run_add(w, b, blocks);
+	run_add(b, w->bucket.id, &w->run, blocks);
 	buf_init(&value, b->arena);
 	segment_encode(&value, &segment);
 	batch_put_slotted(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), SLOT_SERIAL, buf_bytes(&value));
@@ -225,6 +234,7 @@ static enum rfs_err
 single_seal(struct content_writer *w)
 {
 	struct storage *s = w->storage;
+	struct digest_value hash;
 	enum rfs_err err;
 
 	if (!w->rq->may_block && (!s->fused || w->block_bytes + FRAME_TABLE_BYTES(w->block_bytes) > s->small_bytes))
@@ -232,6 +242,11 @@ single_seal(struct content_writer *w)
 	if ((err = metadata_number(s->metadata, w->rq, 1, &w->run.first)))
 		return err;
 	w->content = (struct content){ .kind = CONTENT_BLOCK, .data_id = w->run.first, .block = w->run.first };
+	if (w->dedup) {
+		block_sha256(w, &hash);
+		deduplicator_keep(w->dedup, &hash, w->parts, w->part_count, w->block_bytes);
+		return RFS_OK;
+	}
 	block_frame(w);
 	if (s->fused && w->payload_bytes <= s->small_bytes)
 		return RFS_OK;
@@ -267,22 +282,25 @@ content_digest(struct content_writer *w, enum digest which, struct digest_value 
 	digester_value(w->whole, which, out);
 }
 
-void
+enum rfs_err
 content_attach(struct content_writer *w, struct batch *b, struct content *out)
 {
 	*out = w->content;
+	if (w->content.kind == CONTENT_BLOCK && w->dedup)
+		return deduplicator_attach(w->dedup, b, &out->block);
 	if (w->content.kind == CONTENT_BLOCK) {
 		struct batch_block block = {
 			.number = w->run.first, .stored = !w->payload, .location = w->tickets[0].location,
 			.parts = w->payload, .part_count = w->payload_count, .len = w->payload_bytes,
 		};
 
-		run_add(w, b, &block);
+		run_add(b, w->bucket.id, &w->run, &block);
 	} else if (w->content.kind == CONTENT_SEGMENTS) {
 		struct bytes key = key_purge(b->arena, w->bucket.id, w->content.data_id);
 
 		batch_checked(batch_delete(b, key), w->staged_serial);
 	}
+	return RFS_OK;
 }
 
 /* What was staged is dead: the reaper takes it. If this fails the next start does it. */
@@ -306,6 +324,7 @@ content_writer_free(struct content_writer *w, bool published)
 		stage_abandon(w);
 	block_clear(w);
 	payload_clear(w);
+	deduplicator_free(w->dedup);
 	free(w->parts);
 	digester_free(w->whole);
 	digester_free(w->block_hash);

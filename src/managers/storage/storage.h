@@ -32,8 +32,8 @@ enum rfs_err content_seal(struct content_writer *w) RFS_MUST_CHECK;
 uint64_t content_size(const struct content_writer *w);
 /* Of a sealed writer, for a digest that was asked for, or MD5 */
 void content_digest(struct content_writer *w, enum digest which, struct digest_value *out);
-/* Adds what publishes the content to a batch; once for each attempt to commit. */
-void content_attach(struct content_writer *w, struct batch *b, struct content *out);
+/* Adds what publishes the content to a batch; once for each attempt to commit. Fails only in a bucket that deduplicates, also with WOULD_BLOCK. */
+enum rfs_err content_attach(struct content_writer *w, struct batch *b, struct content *out) RFS_MUST_CHECK;
 /* After the commit: `published`; otherwise what was stored is given to the reaper. */
 void content_writer_free(struct content_writer *w, bool published);
 

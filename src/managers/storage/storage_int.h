@@ -42,14 +42,42 @@ bool storage_is_pinned(struct storage *s, uint64_t data_id);
 enum rfs_err content_parts(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, struct part_ref **parts,
 	size_t *count, struct part_sums *sums) RFS_MUST_CHECK;
 
-/* --- references.c: who names a run ---------------------------------------------------------------------------------------------- */
+/* --- references.c: who names a run, which block has a hash ----------------------------------------------------------------------- */
 
 /* The runs that a segment's row names, each once: it holds a reference to each. */
 size_t segment_runs(const struct segment_row *segment, uint64_t runs[RUN_MAX_BLOCKS]);
 /* Adds to `b` one reference more to a run that is there. NOT_FOUND: it has gone */
 enum rfs_err run_refer(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first) RFS_MUST_CHECK;
-/* Adds `count` references less; the last one takes the run's row. Once for each run in a batch: its EXPECT is judged after all ADDs. */
+/* The same, for a run whose row was just read. */
+void run_refer_at(struct batch *b, uint64_t bucket, uint64_t first, uint64_t serial);
+/* Adds a new run. */
+void run_add(struct batch *b, uint64_t bucket, const struct run_row *run, const struct batch_block *blocks);
+/* Adds `count` references less; the last one takes the run's row, and the hash row that names it. Once for each run in a batch: its EXPECT is judged after all ADDs. */
 enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, size_t count) RFS_MUST_CHECK;
+
+/* The block of this bucket whose raw bytes have this SHA-256 and size. `block` 0: there is none that a hash row names. */
+struct hash_found {
+	uint64_t block;
+	uint64_t block_serial;
+	uint64_t hash_serial; /* of the hash row; 0: there is none */
+};
+enum rfs_err hash_find(struct storage *s, struct request *rq, uint64_t bucket, const uint8_t sha256[32], uint32_t size, struct hash_found *out)
+	RFS_MUST_CHECK;
+
+/* --- content_deduplicate.c: blocks that are stored once --------------------------------------------------------------------------- */
+
+struct deduplicator;
+
+/* `bucket` stays where it is. */
+struct deduplicator *deduplicator_new(struct storage *s, struct request *rq, const struct bucket_row *bucket);
+void deduplicator_free(struct deduplicator *d);
+/* A body of one block: kept; then added to each attempt to commit. WOULD_BLOCK */
+void deduplicator_keep(struct deduplicator *d, const struct digest_value *sha256, const struct slice *parts, size_t count, size_t len);
+enum rfs_err deduplicator_attach(struct deduplicator *d, struct batch *b, uint64_t *block) RFS_MUST_CHECK;
+/* A longer body: the next block, of the staged content `data_id`; then what is not committed yet. */
+enum rfs_err deduplicator_add(struct deduplicator *d, uint64_t data_id, const struct digest_value *sha256, const struct slice *parts, size_t count,
+	size_t len) RFS_MUST_CHECK;
+enum rfs_err deduplicator_commit(struct deduplicator *d, uint64_t data_id) RFS_MUST_CHECK;
 
 /* --- frames.c: a block's payload ----------------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* hooks.h: drivers whose calls a test counts, steps in front of, or lets fail: what makes a race or a crash certain. */
+/* hooks.h: drivers whose calls a test counts, or steps in front of by what they are about: what makes a race certain. By their number: fault_rules. */
 #ifndef TESTS_UNIT_CORE_HOOKS_H
 #define TESTS_UNIT_CORE_HOOKS_H
 
@@ -20,7 +20,6 @@ struct hooks {
 	void *data;
 	atomic_bool armed;
 
-	atomic_int commits_left; /* then they fail, as after a crash; below 0: never */
 	atomic_int blocks;       /* payloads that were put or went with a batch that was committed */
 	atomic_int reads[256]; /* gets and scans, by table */
 };
@@ -61,13 +60,6 @@ hooks_commit(struct metadata_driver *d, struct batch *b)
 {
 	if (atomic_load(&hooks.armed) && hooks.matches && hooks.matches(b))
 		hooks_strike();
-	if (atomic_load(&hooks.commits_left) >= 0 && atomic_fetch_sub(&hooks.commits_left, 1) <= 0) {
-		atomic_store(&hooks.commits_left, 0);
-		b->error = RFS_ERR_POISONED;
-		b->serial = 0;
-		b->done(b);
-		return;
-	}
 	for (size_t i = 0; i < b->op_count; i++)
 		for (size_t k = 0; k < b->ops[i].block_count; k++)
 			atomic_fetch_add(&hooks.blocks, !b->ops[i].blocks[k].stored);
@@ -147,7 +139,6 @@ hooks_wrap(struct store_drivers *drivers)
 	hooks.inner = *drivers;
 	hooks.metadata.ops = &metadata_ops;
 	hooks.storage.ops = &storage_ops;
-	atomic_store(&hooks.commits_left, -1);
 	atomic_store(&hooks.blocks, 0);
 	for (size_t i = 0; i < 256; i++)
 		atomic_store(&hooks.reads[i], 0);
