@@ -120,16 +120,6 @@ bucket_open(struct core *core, struct request *rq, struct bytes name, enum opera
 	return err ? err : auth_check(core->auth, rq, &target, op);
 }
 
-static void
-bucket_row_put(struct batch *b, const struct bucket_row *bucket)
-{
-	struct buf value;
-
-	buf_init(&value, b->arena);
-	bucket_row_encode(&value, bucket);
-	batch_checked(batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value)), bucket->serial);
-}
-
 static enum rfs_err
 has_entries(struct core *core, struct request *rq, const struct bucket_row *bucket, bool *any)
 {
@@ -167,7 +157,7 @@ row_remove(struct core *core, struct request *rq, struct bytes name, struct buck
 			break;
 		b->bucket = bucket->id;
 		bucket->removed = true;
-		bucket_row_put(b, bucket);
+		bucket_put(b, bucket);
 		purge_bucket(b, bucket->id, purge);
 		batch_expect(b, key_counter(b->arena, bucket->id, COUNTER_OBJECTS, bytes_of(NULL, 0)), 0, 0);
 		feed_append(b, rq, bucket, CHANGE_BUCKET, name, NULL);
@@ -284,7 +274,7 @@ bucket_configure(struct core *core, struct request *rq, struct bytes name, const
 		if (changes->deduplicate)
 			bucket.deduplicate = *changes->deduplicate;
 		b->bucket = bucket.id;
-		bucket_row_put(b, &bucket);
+		bucket_put(b, &bucket);
 		feed_append(b, rq, &bucket, CHANGE_BUCKET, name, NULL);
 		err = metadata_commit(core->metadata, rq, b);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));

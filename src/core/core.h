@@ -171,6 +171,19 @@ struct object_copy_args {
 /* Nothing is copied within a bucket. Copying to itself without any change: INVALID_REQUEST. [worker] */
 enum rfs_err object_copy(struct core *core, struct request *rq, const struct object_copy_args *args, struct version *out) RFS_MUST_CHECK;
 
+struct object_rename_args {
+	struct bytes bucket;
+	struct bytes from;
+	struct bytes to;
+	struct conditions from_conditions;
+	struct conditions conditions; /* of `to` */
+};
+/*
+ * One commit, whatever is moved: an object, replacing one of the new name; or, when both keys end in '/', a directory with everything below it, whose new name is free or
+ * an empty directory's. NO_SUCH_KEY, NOT_EMPTY, INVALID_ARGUMENT, PRECONDITION_FAILED. PENDING
+ */
+enum rfs_err object_rename(struct core *core, struct request *rq, const struct object_rename_args *args) RFS_MUST_CHECK;
+
 enum rfs_err object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, enum acl acl) RFS_MUST_CHECK;
 
 struct object_list_args {

@@ -11,8 +11,7 @@ attempt_end(struct core *core, struct request *rq, struct batch *batch)
 	enum rfs_err err = metadata_commit_end(core->metadata, batch);
 
 	rq->pending = NULL;
-	/* A loop does not wait between attempts. */
-	return err == RFS_ERR_CONFLICT && !rq->may_block ? RFS_ERR_WOULD_BLOCK : err;
+	return err;
 }
 
 static enum rfs_err
@@ -46,9 +45,12 @@ publish(struct core *core, struct request *rq, publish_build *build, void *verb,
 	else
 		do
 			err = attempt_begin(core, rq, build, verb, batch, &nothing);
-		while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
+		while (err == RFS_ERR_CONFLICT && rq->may_block && request_may_retry(rq, attempt++));
 	if (err == RFS_ERR_PENDING)
 		return err;
+	/* A loop does not wait between attempts. */
+	if (err == RFS_ERR_CONFLICT && !rq->may_block)
+		err = RFS_ERR_WOULD_BLOCK;
 	*serial = err || nothing ? 0 : batch->serial;
 	batch_free(batch);
 	return err;

@@ -128,6 +128,16 @@ bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bu
 }
 
 void
+bucket_put(struct batch *b, const struct bucket_row *bucket)
+{
+	struct buf value;
+
+	buf_init(&value, b->arena);
+	bucket_row_encode(&value, bucket);
+	batch_checked(batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value)), bucket->serial);
+}
+
+void
 bucket_check(struct batch *b, const struct bucket_row *bucket)
 {
 	batch_check(b, key_bucket(b->arena, bucket->id), bucket->serial);

@@ -50,6 +50,8 @@ enum rfs_err metadata_get_at(struct metadata *m, struct request *rq, struct byte
 enum rfs_err bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bucket_row *out) RFS_MUST_CHECK;
 /* The first operation of every batch in a bucket: its row is as it was read. */
 void bucket_check(struct batch *b, const struct bucket_row *bucket);
+/* In its place: puts the row, changed or not, so that every batch that was built on what was read before is a CONFLICT. */
+void bucket_put(struct batch *b, const struct bucket_row *bucket);
 
 /*
  * A name, resolved. dirs[i] is the i-th component's directory entry, from the root down; those after the first that is not found are not
@@ -79,10 +81,23 @@ enum rfs_err name_put(struct metadata *m, struct request *rq, struct batch *b, c
 	struct version *version) RFS_MUST_CHECK;
 /* Removes the head, and the directories that it leaves empty. */
 enum rfs_err name_remove(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at) RFS_MUST_CHECK;
+/*
+ * Moves what `from` names to `to`, both resolved in one bucket: an object, in the place of one that is there; or, when the keys end in '/', a directory with all that is
+ * below it, in the place of an empty one. `moved` is its version. A batch that moves a directory begins with bucket_put: every path through it has changed.
+ * NO_SUCH_KEY, NOT_EMPTY, INVALID_ARGUMENT (one key ends in '/' and the other does not; into itself).
+ */
+enum rfs_err name_move(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *from, struct name_ref *to,
+	const struct version **moved) RFS_MUST_CHECK;
+static inline bool
+name_is_directory(struct bytes key)
+{
+	return key.len && key.data[key.len - 1] == '/';
+}
 
-/* The feed. */
+/* The feed: what a commit did. */
 void feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,
 	const struct version *version);
+void feed_append_rename(struct batch *b, struct request *rq, const struct bucket_row *bucket, struct bytes name, struct bytes new_name, const struct version *version);
 
 /*
  * Content that no row names any more: a purge row, which the reaper empties in bounded batches. Its value begins with the state; DEAD and STAGED are followed by

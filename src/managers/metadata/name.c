@@ -211,6 +211,18 @@ name_put(struct metadata *m, struct request *rq, struct batch *b, const struct b
 
 /* --- removing ------------------------------------------------------------------------------------------------------------------ */
 
+/* What the batch adds to a counter so far: a move gains before it loses. */
+static int64_t
+added(const struct batch *b, struct bytes counter)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < b->op_count; i++)
+		if (b->ops[i].kind == BATCH_ADD && bytes_equal(b->ops[i].key, counter))
+			sum += b->ops[i].delta;
+	return sum;
+}
+
 /* dirs[count - 1] has lost a live child: it goes too when it is implicit and that was the last, and so on upwards. */
 static enum rfs_err
 child_lost(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at, size_t count)
@@ -223,6 +235,7 @@ child_lost(struct metadata *m, struct request *rq, struct batch *b, const struct
 
 		if ((err = metadata_counter(m, rq, live, &children)))
 			return err;
+		children += added(b, live);
 		batch_add(b, live, -1);
 		if (dir->version.flags & VERSION_MARKER) {
 			batch_check(b, dir_key(b, bucket, dir), dir->row.serial);
@@ -268,4 +281,77 @@ name_remove(struct metadata *m, struct request *rq, struct batch *b, const struc
 		return marker_remove(m, rq, b, bucket, at);
 	metadata_replace(b, bucket, key_entry(b->arena, bucket->id, at->parent, at->name), &at->row, bytes_of(NULL, 0));
 	return child_lost(m, rq, b, bucket, at, at->dir_count);
+}
+
+/* --- moving -------------------------------------------------------------------------------------------------------------------- */
+
+/* The entry that a move takes away or puts: the leaf, or the directory that the key names. */
+struct moved_entry {
+	const uint8_t *parent;
+	struct bytes name;
+	const struct row *row;
+	const struct version *version;
+	size_t dir_count; /* above it */
+};
+
+static struct moved_entry
+entry_of(const struct name_ref *at)
+{
+	const struct name_dir *dir;
+
+	if (!name_is_directory(at->key))
+		return (struct moved_entry){ at->parent, at->name, &at->row, &at->head, at->dir_count };
+	dir = &at->dirs[at->dir_count - 1];
+	return (struct moved_entry){ dir->parent, dir->name, &dir->row, &dir->version, at->dir_count - 1 };
+}
+
+static enum rfs_err
+move_judge(struct request *rq, const struct name_ref *from, const struct name_ref *to)
+{
+	if (name_is_directory(from->key) != name_is_directory(to->key))
+		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "a directory's name ends in '/', an object's does not");
+	if (!entry_of(from).row->found)
+		return RFS_ERR_NO_SUCH_KEY;
+	if (name_is_directory(from->key) && bytes_starts_with(to->key, from->key))
+		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "a directory cannot be moved into itself");
+	return RFS_OK;
+}
+
+/* What the move replaces: an object, or an empty directory, which somebody made by its name. */
+static void
+target_clear(struct batch *b, const struct bucket_row *bucket, const struct name_ref *to)
+{
+	const struct moved_entry old = entry_of(to);
+
+	if (!old.row->found)
+		return;
+	if (name_is_directory(to->key))
+		batch_expect(b, live_key(b->arena, bucket, old.version->object_id), 0, 0);
+	purge_add(b, bucket, &old.version->content);
+	usage_add(b, bucket, to->found ? -1 : 0, -(int64_t)old.version->content.size);
+}
+
+enum rfs_err
+name_move(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *from, struct name_ref *to,
+	const struct version **moved)
+{
+	const struct moved_entry source = entry_of(from), target = entry_of(to);
+	int64_t children = 0;
+	enum rfs_err err;
+
+	if ((err = move_judge(rq, from, to)))
+		return err;
+	if (name_is_directory(to->key) && target.row->found &&
+		(err = metadata_counter(m, rq, live_key(rq->arena, bucket, target.version->object_id), &children)))
+		return err;
+	if (children)
+		return RFS_ERR_NOT_EMPTY;
+	*moved = source.version;
+	dirs_make(b, rq, bucket, to, target.dir_count);
+	target_clear(b, bucket, to);
+	metadata_replace(b, bucket, key_entry(b->arena, bucket->id, target.parent, target.name), target.row, version_bytes(b, source.version));
+	metadata_replace(b, bucket, key_entry(b->arena, bucket->id, source.parent, source.name), source.row, bytes_of(NULL, 0));
+	if (!target.row->found && !is_root(target.parent))
+		batch_add(b, live_key(b->arena, bucket, target.parent), 1);
+	return child_lost(m, rq, b, bucket, from, source.dir_count);
 }

@@ -183,6 +183,20 @@ store_delete(struct test_store *t, const char *bucket, struct bytes key)
 	return err;
 }
 
+static inline enum rfs_err
+store_rename(struct test_store *t, const char *bucket, struct bytes from, struct bytes to)
+{
+	struct object_rename_args args = { .bucket = bytes_str(bucket), .from = from, .to = to };
+	struct request *rq = store_request(t);
+	enum rfs_err err;
+
+	store_alternate(t);
+	do
+		err = object_rename(&t->core, rq, &args);
+	while (store_again(t, err));
+	return err;
+}
+
 /* The whole body into `out` (malloc'ed memory of *len bytes). */
 static inline enum rfs_err
 store_get(struct test_store *t, const char *bucket, struct bytes key, struct byte_range range, uint8_t **out, size_t *len)

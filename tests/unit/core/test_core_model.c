@@ -1,11 +1,11 @@
-/* Keys put, overwritten and removed at random agree with a sorted list of keys: by listing with any prefix and delimiter, by content, by counters. */
+/* Keys put, overwritten, renamed and removed at random agree with a sorted list of keys: by listing with any prefix and delimiter, by content, by counters. */
 #include "store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define MODEL_KEYS 400
+#define MODEL_KEYS 1000
 
 struct model_key {
 	char key[32];
@@ -151,6 +151,106 @@ empty_and_compare(struct test_store *t, struct model *m)
 	assert_int_equal(bucket_remove(&t->core, store_request(t), BYTES_LITERAL("model")), RFS_OK);
 }
 
+/* A key that is there, or a directory on its path. */
+static bool
+known_name(const struct model *m, char *out)
+{
+	const char *slash;
+
+	for (int tries = 0; tries < 50 && m->count; tries++) {
+		const struct model_key *key = &m->keys[random_u64() % m->count];
+
+		if (!key->there)
+			continue;
+		strcpy(out, key->key);
+		slash = strchr(out + random_u64() % strlen(out), '/');
+		if (slash && random_u64() % 2)
+			out[slash - out + 1] = 0;
+		return true;
+	}
+	return false;
+}
+
+static bool
+is_directory(const char *key)
+{
+	return key[strlen(key) - 1] == '/';
+}
+
+/* How many keys begin so; the marker of that name not counted, when it is to be `empty`. */
+static size_t
+below(const struct model *m, const char *prefix, bool empty)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->count; i++) {
+		const struct model_key *key = &m->keys[i];
+
+		if (key->there && strncmp(key->key, prefix, strlen(prefix)) == 0)
+			n += !(empty && strcmp(key->key, prefix) == 0 && key->body[0] == 0);
+	}
+	return n;
+}
+
+static enum rfs_err
+rename_expected(struct model *m, const char *from, const char *to)
+{
+	if (is_directory(from) != is_directory(to))
+		return RFS_ERR_INVALID_ARGUMENT;
+	if (is_directory(from) ? !below(m, from, false) : !model_find(m, from)->there)
+		return RFS_ERR_NO_SUCH_KEY;
+	if (strcmp(from, to) == 0 || !is_directory(from))
+		return RFS_OK;
+	if (strncmp(to, from, strlen(from)) == 0)
+		return RFS_ERR_INVALID_ARGUMENT;
+	return below(m, to, true) ? RFS_ERR_NOT_EMPTY : RFS_OK;
+}
+
+static void
+model_rename(struct model *m, const char *from, const char *to)
+{
+	size_t count = m->count;
+
+	if (is_directory(from))
+		model_find(m, to)->there = false;
+	for (size_t i = 0; i < count; i++) {
+		struct model_key *key = &m->keys[i], *new_key;
+		char name[32];
+
+		if (!key->there || (is_directory(from) ? strncmp(key->key, from, strlen(from)) : strcmp(key->key, from)) != 0)
+			continue;
+		snprintf(name, sizeof(name), "%s%s", to, key->key + strlen(from));
+		new_key = model_find(m, name);
+		assert(new_key);
+		strcpy(new_key->body, key->body);
+		new_key->there = true;
+		key->there = false;
+	}
+}
+
+static void
+rename_and_compare(struct test_store *t, struct model *m)
+{
+	char from[32], to[32];
+	enum rfs_err expected;
+
+	if (!known_name(m, from) || random_u64() % 10 == 0)
+		random_key(from);
+	random_key(to);
+	if (random_u64() % 10 && is_directory(from) != is_directory(to))
+		strcpy(to + strlen(to) - 1, is_directory(from) ? "/" : "b");
+	/* Room for every new name in the list and in a name. */
+	if (m->count + m->count / 2 >= MODEL_KEYS || strlen(from) > 12 || !model_find(m, from) || !model_find(m, to))
+		return;
+	for (size_t i = 0; i < m->count; i++)
+		if (m->keys[i].there && strlen(m->keys[i].key) > 20)
+			return;
+	expected = rename_expected(m, from, to);
+	assert_int_equal(store_rename(t, "model", bytes_str(from), bytes_str(to)), expected);
+	if (!expected && strcmp(from, to) != 0)
+		model_rename(m, from, to);
+}
+
 static void
 random_operations_agree_with_a_sorted_list(void **state)
 {
@@ -165,6 +265,8 @@ random_operations_agree_with_a_sorted_list(void **state)
 		char text[32];
 		struct model_key *key;
 
+		if (random_u64() % 4 == 0)
+			rename_and_compare(&t, &m);
 		random_key(text);
 		if (!(key = model_find(&m, text)))
 			continue;
