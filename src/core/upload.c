@@ -148,11 +148,10 @@ first_upload(struct request *rq, const struct bucket_row *bucket, const struct u
 	uint8_t id[UPLOAD_ID_BYTES];
 	struct bytes from;
 
-	memset(id, 255, sizeof(id));
 	if (!args->key_after.len)
 		return key_uploads(rq->arena, bucket->id, args->prefix);
-	if (args->id_after.len)
-		(void)!hex_decode(args->id_after, id, UPLOAD_ID_BYTES); /* a marker that is no id is behind every one of them */
+	if (!hex_decode(args->id_after, id, UPLOAD_ID_BYTES))
+		memset(id, 255, sizeof(id)); /* a marker that is no id, or was not given, is behind every one of them */
 	from = key_after_prefix(rq->arena, key_upload(rq->arena, bucket->id, args->key_after, id));
 	return bytes_compare(from, key_uploads(rq->arena, bucket->id, args->prefix)) > 0 ? from : key_uploads(rq->arena, bucket->id, args->prefix);
 }
@@ -205,8 +204,8 @@ upload_list(struct core *core, struct request *rq, const struct upload_list_args
 		}
 		if ((err = upload_item(rq, &bucket, args, &page.rows[0], &out->items[out->count], &next)))
 			return request_fail(rq, err, "reading the row of an upload");
-		/* A common prefix at or before the marker was in an earlier page. */
-		if (!out->items[out->count].is_prefix || bytes_compare(out->items[out->count].key, args->key_after) > 0)
+		/* A common prefix that is the marker was the last of an earlier page. */
+		if (!out->items[out->count].is_prefix || !bytes_equal(out->items[out->count].key, args->key_after))
 			out->count++;
 	}
 	return RFS_OK;

@@ -2,11 +2,15 @@
 import base64
 import datetime
 import hashlib
+import json
+import os
+import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
 
+from daemon import BINARY
 from raw_s3 import EMPTY_SHA256, RawS3
 from s3_expect import all_keys, refused
 
@@ -255,3 +259,22 @@ def test_the_expected_owner_is_checked(raw, s3, bucket, stored):
     with refused(403):
         s3.head_bucket(Bucket=bucket, ExpectedBucketOwner="0" * 12)
     assert all_keys(s3, bucket) == ["k"]
+
+
+def test_a_limited_key_lists_and_reads_only_its_prefix(daemon, s3, bucket):
+    restfs = os.path.join(os.path.dirname(BINARY), "restfs")
+    made = json.loads(subprocess.run([restfs, "--data", daemon.data, "--json", "key", "add", "root", "--bucket=" + bucket, "--prefix=mine/", "--read-only"],
+                                     check=True, capture_output=True).stdout)
+    limited = daemon.client(access_key=made["access_key"], secret_key=made["secret_key"])
+    for key in ("mine/1", "other/1"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    assert all_keys(limited, bucket, Prefix="mine/") == ["mine/1"]
+    assert limited.get_object(Bucket=bucket, Key="mine/1")["Body"].read() == b"mine/1"
+    for call in (lambda: limited.list_objects_v2(Bucket=bucket), lambda: limited.get_object(Bucket=bucket, Key="other/1"),
+                 lambda: limited.get_object(Bucket=bucket, Key="other/none"), lambda: limited.put_object(Bucket=bucket, Key="mine/2", Body=b""),
+                 lambda: limited.delete_object(Bucket=bucket, Key="mine/1"), lambda: limited.create_multipart_upload(Bucket=bucket, Key="mine/4"),
+                 lambda: limited.copy_object(Bucket=bucket, Key="mine/3", CopySource=bucket + "/other/1")):
+        with refused(403, "AccessDenied"):
+            call()
+    with refused(404, "NoSuchKey"):
+        limited.get_object(Bucket=bucket, Key="mine/none")

@@ -110,6 +110,13 @@ def test_start_after_and_marker_may_be_any_text(s3, bucket, rng):
         assert shown(s3.list_objects(Bucket=bucket, Prefix=prefix, Marker=after)) == wanted[:2]
 
 
+def test_what_begins_inside_a_common_prefix_shows_the_rest_as_that_prefix(s3, bucket):
+    put_all(s3, bucket, ["a", "d/1", "d/2", "e"])
+    for after, wanted in (("a", (["e"], ["d/"])), ("d", (["e"], ["d/"])), ("d/1", (["e"], ["d/"])), ("d/2", (["e"], [])), ("d/", (["e"], []))):
+        assert shown(s3.list_objects_v2(Bucket=bucket, Delimiter="/", StartAfter=after)) == wanted, after
+        assert shown(s3.list_objects(Bucket=bucket, Delimiter="/", Marker=after)) == wanted, after
+
+
 def test_more_than_a_thousand_keys_come_in_pages(s3, bucket):
     keys = ["n/%04d" % number for number in range(1005)]
     put_all(s3, bucket, keys)

@@ -76,26 +76,30 @@ any_matches(const struct bytes *patterns, size_t count, struct bytes text, bool 
 	return false;
 }
 
-/* Each name of a list with commas is allowed. */
+/* Each name of a list with commas is allowed. `out`: the names as Amazon S3 gives them back, in lower case. */
 static bool
-headers_match(const struct s3_cors_rule *rule, struct bytes list)
+headers_match(struct arena *arena, const struct s3_cors_rule *rule, struct bytes list, struct bytes *out)
 {
 	size_t at = 0;
 	struct bytes which;
+	struct buf names;
 
+	buf_init(&names, arena);
 	while (at < list.len) {
 		size_t comma = bytes_find(list, ',', at);
 		size_t end = comma == SIZE_MAX ? list.len : comma;
-		struct bytes name = bytes_sub(list, at, end - at);
+		struct bytes name = s3_trim(bytes_sub(list, at, end - at));
 
 		at = end + 1;
-		while (name.len && name.data[0] == ' ')
-			name = bytes_sub(name, 1, SIZE_MAX);
-		while (name.len && name.data[name.len - 1] == ' ')
-			name.len--;
-		if (name.len && !any_matches(rule->headers, rule->header_count, name, true, &which))
+		if (!name.len)
+			continue;
+		if (!any_matches(rule->headers, rule->header_count, name, true, &which))
 			return false;
+		if (names.len)
+			buf_put_str(&names, ", ");
+		buf_put_bytes(&names, s3_lower(arena, name));
 	}
+	*out = buf_bytes(&names);
 	return true;
 }
 
@@ -131,7 +135,7 @@ answer_from(struct s3_exchange *ex, const struct s3_cors_rule *rule, struct byte
 static enum rfs_err
 apply_rules(struct s3_exchange *ex, struct bytes document)
 {
-	struct bytes origin = s3_header(ex, "origin"), headers = {0}, pattern, which;
+	struct bytes origin = s3_header(ex, "origin"), headers = {0}, allowed, pattern, which;
 	struct bytes method = s3_header(ex, "access-control-request-method");
 	struct s3_cors cors;
 	enum rfs_err err;
@@ -147,9 +151,9 @@ apply_rules(struct s3_exchange *ex, struct bytes document)
 
 		if (!any_matches(rule->origins, rule->origin_count, origin, false, &pattern) ||
 			!any_matches(rule->methods, rule->method_count, method, false, &which) ||
-			!headers_match(rule, headers))
+			!headers_match(ex->rq->arena, rule, headers, &allowed))
 			continue;
-		answer_from(ex, rule, origin, pattern, headers);
+		answer_from(ex, rule, origin, pattern, allowed);
 		break;
 	}
 	return RFS_OK;
@@ -209,6 +213,8 @@ s3_preflight(struct s3_exchange *ex)
 	if (!s3_header(ex, "origin").len)
 		return request_fail(
 			ex->rq, RFS_ERR_BAD_HTTP, "Insufficient information. Origin request header needed.");
+	if (!method.data)
+		method = BYTES_LITERAL("null"); /* for the message */
 	if (!any_matches(methods, sizeof(methods) / sizeof(methods[0]), method, false, &which))
 		return request_fail(ex->rq, RFS_ERR_BAD_HTTP, "Invalid Access-Control-Request-Method: %.*s",
 			(int)method.len, (const char *)method.data);

@@ -80,15 +80,14 @@ add_property(struct s3_exchange *ex, struct object_put_args *args, struct bytes 
 		args->properties[args->property_count++] = (struct property){name, value};
 }
 
-static struct bytes
-lower(struct s3_exchange *ex, struct bytes name)
+struct bytes
+s3_lower(struct arena *arena, struct bytes name)
 {
-	struct bytes copy = arena_copy(ex->rq->arena, name);
+	uint8_t *copy = arena_alloc(arena, name.len + 1);
 
-	for (size_t i = 0; i < copy.len; i++)
-		if (copy.data[i] >= 'A' && copy.data[i] <= 'Z')
-			((uint8_t *)copy.data)[i] |= 0x20; /* ours: copied above */
-	return copy;
+	for (size_t i = 0; i < name.len; i++)
+		copy[i] = name.data[i] >= 'A' && name.data[i] <= 'Z' ? name.data[i] | 0x20 : name.data[i];
+	return bytes_of(copy, name.len);
 }
 
 static enum rfs_err
@@ -116,7 +115,7 @@ read_properties(struct s3_exchange *ex, struct object_put_args *args)
 			add_property(ex, args, name, ex->headers[i].value);
 	}
 	for (size_t i = 0; ex->signature.kind == SIGV4_QUERY && i < ex->query.count; i++) {
-		struct bytes name = lower(ex, ex->query.params[i].name);
+		struct bytes name = s3_lower(ex->rq->arena, ex->query.params[i].name);
 
 		if (bytes_starts_with(name, meta_prefix))
 			add_property(ex, args, name, ex->query.params[i].value);

@@ -193,6 +193,8 @@ enum rfs_err s3_param_number(
 
 /* Without spaces and tabs around it (RFC 9110, 5.6.3). */
 struct bytes s3_trim(struct bytes v);
+/* A copy in lower case. */
+struct bytes s3_lower(struct arena *arena, struct bytes name);
 /* Content type, properties, ACL and storage class from the request's headers. METADATA_TOO_LARGE, INVALID_ARGUMENT,
  * NOT_IMPLEMENTED. */
 enum rfs_err s3_read_metadata(struct s3_exchange *ex, struct object_put_args *args) RFS_MUST_CHECK;

@@ -179,16 +179,6 @@ s3_route(struct s3_exchange *ex, struct bytes method)
 	return request_fail(ex->rq, RFS_ERR_NOT_IMPLEMENTED, "This operation is not implemented");
 }
 
-static struct bytes
-lower(struct s3_exchange *ex, struct bytes name)
-{
-	uint8_t *copy = arena_alloc(ex->rq->arena, name.len + 1);
-
-	for (size_t i = 0; i < name.len; i++)
-		copy[i] = name.data[i] >= 'A' && name.data[i] <= 'Z' ? name.data[i] | 0x20 : name.data[i];
-	return bytes_of(copy, name.len);
-}
-
 static bool
 is_known_header(const struct s3_operation *op, struct bytes name)
 {
@@ -209,7 +199,7 @@ is_known_param(struct s3_exchange *ex, struct bytes name)
 		return true;
 	if (name.len < 6 || strncasecmp((const char *)name.data, "x-amz-", 6) != 0)
 		return !s3_word_in(s3_params, name);
-	low = lower(ex, name);
+	low = s3_lower(ex->rq->arena, name);
 	return ex->signature.kind == SIGV4_QUERY && (s3_word_in(presign_params, low) || is_known_header(ex->op, low));
 }
 

@@ -451,6 +451,10 @@ cors_rule_check(struct request *rq, const struct s3_cors_rule *rule)
 			return request_fail(
 				rq, RFS_ERR_INVALID_REQUEST, "AllowedHeader can not have more than one wildcard");
 	}
+	for (size_t i = 0; i < rule->expose_header_count; i++) {
+		if (bytes_find(rule->expose_headers[i], '*', 0) != SIZE_MAX)
+			return request_fail(rq, RFS_ERR_INVALID_REQUEST, "ExposeHeader can not have a wildcard");
+	}
 	return RFS_OK;
 }
 

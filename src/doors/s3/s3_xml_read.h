@@ -86,7 +86,7 @@ struct s3_cors {
 	size_t count; /* 1 to S3_CORS_RULES_MAX */
 };
 
-/* CORSConfiguration. MALFORMED_XML, INVALID_REQUEST (a method that CORS does not know, more than one '*'). */
+/* CORSConfiguration. MALFORMED_XML, INVALID_REQUEST (a method that CORS does not know, more than one '*', one in ExposeHeader). */
 RFS_MUST_CHECK enum rfs_err s3_xml_read_cors(struct request *rq, struct bytes document, struct s3_cors *out);
 
 #endif

@@ -209,6 +209,7 @@ malformed_cors_is_refused(void **state)
 			RFS_ERR_MALFORMED_XML},
 		{CORS("<CORSRule>" ORIGIN "<AllowedMethod>PATCH</AllowedMethod></CORSRule>"), RFS_ERR_INVALID_REQUEST},
 		{CORS("<CORSRule>" METHOD "<AllowedOrigin>*.*</AllowedOrigin></CORSRule>"), RFS_ERR_INVALID_REQUEST},
+		{CORS("<CORSRule>" ORIGIN METHOD "<ExposeHeader>x-*</ExposeHeader></CORSRule>"), RFS_ERR_INVALID_REQUEST},
 	};
 	struct s3_cors c;
 
