@@ -1,0 +1,168 @@
+"""A bucket that stores equal blocks once: turned on by an administrator, seen in what is written to the volumes."""
+import concurrent.futures
+import pathlib
+import re
+import subprocess
+import urllib.request
+
+import botocore.exceptions
+
+from daemon import BINARY, wait_until
+
+RESTFS = pathlib.Path(BINARY).parent / "restfs"
+MIB = 1024 * 1024
+ROWS = 64 * 1024  # what rows may cost, with room
+
+
+def restfs(daemon, *arguments):
+    return subprocess.run([RESTFS, "--data", daemon.data, *arguments], check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def deduplicate(daemon, bucket, state="on"):
+    restfs(daemon, "bucket", "set", bucket, f"--deduplicate={state}")
+
+
+def volumes_written(daemon):
+    """Bytes of bulk volumes, which are as long as what is in them, and bytes that went to the journal, which is the first volume here."""
+    bulk = sum(path.stat().st_size for path in (pathlib.Path(daemon.data) / "volumes").iterdir() if int(path.stem, 16) > 1)
+    with urllib.request.urlopen(daemon.admin + "/metrics") as answer:
+        return bulk + int(float(re.search(rb"^restfs_journal_bytes_total (\S+)$", answer.read(), re.M).group(1)))
+
+
+class Written:
+    """`with Written(daemon) as w`: w.bytes afterwards."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+
+    def __enter__(self):
+        self.before = volumes_written(self.daemon)
+        return self
+
+    def __exit__(self, *error):
+        self.bytes = volumes_written(self.daemon) - self.before
+
+
+def body(s3, bucket, key):
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def stored_anew(daemon, s3, bucket, content):
+    """The reaper has taken the last block of `content`: it has to be written again."""
+    def put():
+        with Written(daemon) as w:
+            s3.put_object(Bucket=bucket, Key="anew", Body=content)
+        s3.delete_object(Bucket=bucket, Key="anew")
+        return w.bytes >= len(content)
+
+    wait_until(put)
+
+
+def test_equal_bodies_take_the_space_of_one(own_daemon, bucket_name, rng):
+    s3 = own_daemon.client()
+    s3.create_bucket(Bucket=bucket_name)
+    for size in (10_000, 300_000, 3 * MIB + 17):
+        content = rng.randbytes(size)
+        for state, times in (("off", 2), ("on", 1), ("on", 0), ("off", 1), ("on", 0)):
+            deduplicate(own_daemon, bucket_name, state)
+            with Written(own_daemon) as w:
+                s3.put_object(Bucket=bucket_name, Key=f"{size}-1", Body=content)
+                if state == "off" and times == 2:
+                    s3.put_object(Bucket=bucket_name, Key=f"{size}-2", Body=content)
+            assert times * size <= w.bytes < times * size + ROWS, (size, state, times)
+        assert body(s3, bucket_name, f"{size}-1") == body(s3, bucket_name, f"{size}-2") == content
+    assert re.search(r"^deduplicate +yes$", restfs(own_daemon, "bucket", "info", bucket_name), re.M)
+
+
+def test_copies_and_parts_are_references(own_daemon, bucket_name, rng):
+    s3 = own_daemon.client()
+    other = bucket_name + "-other"
+    part, tail = rng.randbytes(5 * MIB), rng.randbytes(1000)
+    for name in (bucket_name, other):
+        s3.create_bucket(Bucket=name)
+        deduplicate(own_daemon, name)
+    s3.put_object(Bucket=bucket_name, Key="part", Body=part)
+    with Written(own_daemon) as w:
+        upload = s3.create_multipart_upload(Bucket=bucket_name, Key="big")["UploadId"]
+        parts = [{"PartNumber": i + 1, "ETag": s3.upload_part(Bucket=bucket_name, Key="big", UploadId=upload, PartNumber=i + 1, Body=b)["ETag"]}
+                 for i, b in enumerate([part, part, tail])]
+        parts.append({"PartNumber": 4, "ETag": s3.upload_part_copy(
+            Bucket=bucket_name, Key="big", UploadId=upload, PartNumber=4, CopySource=f"{bucket_name}/part")["CopyPartResult"]["ETag"]})
+        del parts[2]
+        s3.complete_multipart_upload(Bucket=bucket_name, Key="big", UploadId=upload, MultipartUpload={"Parts": parts})
+        s3.copy_object(Bucket=bucket_name, Key="copy", CopySource=f"{bucket_name}/big")
+    assert w.bytes < ROWS
+    with Written(own_daemon) as w:  # buckets share nothing, and three equal parts are one
+        s3.copy_object(Bucket=other, Key="copy", CopySource=f"{bucket_name}/big")
+    assert len(part) <= w.bytes < len(part) + ROWS
+    for key in ("part", "big"):
+        s3.delete_object(Bucket=bucket_name, Key=key)
+    assert body(s3, bucket_name, "copy") == body(s3, other, "copy") == 3 * part
+    s3.delete_object(Bucket=bucket_name, Key="copy")
+    stored_anew(own_daemon, s3, bucket_name, part)
+    assert body(s3, other, "copy") == 3 * part
+
+
+def test_compression_and_deduplication_go_together(own_daemon, bucket_name, rng):
+    s3 = own_daemon.client()
+    content = rng.randbytes(MIB).hex().encode()
+    s3.create_bucket(Bucket=bucket_name)
+    restfs(own_daemon, "bucket", "set", bucket_name, "--compress=on", "--deduplicate=on")
+    with Written(own_daemon) as first:
+        s3.put_object(Bucket=bucket_name, Key="a", Body=content)
+    assert ROWS < first.bytes < len(content) * 3 // 4
+    with Written(own_daemon) as second:
+        s3.put_object(Bucket=bucket_name, Key="b", Body=content)
+    assert second.bytes < ROWS
+    s3.delete_object(Bucket=bucket_name, Key="a")
+    assert body(s3, bucket_name, "b") == content
+    assert s3.get_object(Bucket=bucket_name, Key="b", Range="bytes=1048000-1050000")["Body"].read() == content[1048000:1050001]
+
+
+def test_a_killed_daemon_leaves_every_reference_right(own_daemon, bucket_name, rng):
+    """Few bodies with blocks in common, put and deleted by several clients under kills: what was acknowledged is there, and all goes with the last name."""
+    blocks = [rng.randbytes(MIB) for _ in range(4)]
+    bodies = [blocks[0][:5000], blocks[0][:300_000], b"".join(blocks), b"".join(blocks[::-1]) + blocks[1], blocks[2] * 3 + b"tail"]
+    own_daemon.client().create_bucket(Bucket=bucket_name)
+    deduplicate(own_daemon, bucket_name)
+    states = {}  # of a key: what it may hold
+    answers = []
+
+    def client(number, seed):
+        s3 = own_daemon.client(retries={"max_attempts": 0})
+        random = type(rng)(seed)
+        while True:
+            key = f"{number}-{random.randrange(3)}"
+            want = random.choice(bodies + [None])
+            states[key] = states.get(key, {None}) | {want}
+            try:
+                if want is None:
+                    s3.delete_object(Bucket=bucket_name, Key=key)
+                else:
+                    s3.put_object(Bucket=bucket_name, Key=key, Body=want)
+            except botocore.exceptions.BotoCoreError:  # the connection; an error answer is a failure
+                return
+            states[key] = {want}
+            answers.append(key)
+
+    for _ in range(3):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(client, number, rng.random()) for number in range(4)]
+            enough = len(answers) + rng.randrange(20, 80)
+            wait_until(lambda: len(answers) >= enough)
+            own_daemon.kill()
+            for r in running:
+                r.result()
+        own_daemon.start()
+        s3 = own_daemon.client()
+        for key, may in states.items():
+            try:
+                now = body(s3, bucket_name, key)
+            except s3.exceptions.NoSuchKey:
+                now = None
+            assert now in may, key
+            states[key] = {now}
+    for key in states:
+        s3.delete_object(Bucket=bucket_name, Key=key)
+    stored_anew(own_daemon, s3, bucket_name, b"".join(blocks))
+    stored_anew(own_daemon, s3, bucket_name, bodies[0])
