@@ -218,13 +218,24 @@ reader_varint(struct reader *r)
 	for (shift = 0; shift < 70; shift += 7) {
 		uint8_t c = reader_u8(r);
 
-		/* The tenth byte holds one bit. */
-		if (r->failed || (shift == 63 && c > 1))
+		/* The tenth byte holds one bit, and the last one more than zeros. */
+		if (r->failed || (shift == 63 && c > 1) || (shift && c == 0))
 			break;
 		v |= (uint64_t)(c & 127) << shift;
 		if (c < 128)
 			return v;
 	}
+	r->failed = true;
+	return 0;
+}
+
+uint32_t
+reader_varint32(struct reader *r)
+{
+	uint64_t v = reader_varint(r);
+
+	if (v <= UINT32_MAX)
+		return (uint32_t)v;
 	r->failed = true;
 	return 0;
 }

@@ -22,16 +22,16 @@ struct bytes {
 static inline struct bytes
 bytes_of(const void *data, size_t len)
 {
-	return (struct bytes){ data, len };
+	return (struct bytes){data, len};
 }
 
 static inline struct bytes
 bytes_str(const char *s)
 {
-	return (struct bytes){ (const uint8_t *)s, s ? strlen(s) : 0 };
+	return (struct bytes){(const uint8_t *)s, s ? strlen(s) : 0};
 }
 
-#define BYTES_LITERAL(s) ((struct bytes){ (const uint8_t *)(s), sizeof(s) - 1 })
+#define BYTES_LITERAL(s) ((struct bytes){(const uint8_t *)(s), sizeof(s) - 1})
 
 /* Memory order, a prefix before what it is a prefix of: the order of S3 keys and of every driver's scan. */
 int bytes_compare(struct bytes a, struct bytes b);
@@ -49,8 +49,8 @@ struct bytes bytes_sub(struct bytes a, size_t from, size_t len);
 bool bytes_to_u64(struct bytes a, uint64_t *out);
 
 /*
- * A growing buffer. With an arena its memory is the arena's (growth leaves the old copy behind); without one it is malloc'ed and
- * freed by buf_fini.
+ * A growing buffer. With an arena its memory is the arena's (growth leaves the old copy behind); without one it is
+ * malloc'ed and freed by buf_fini.
  */
 struct buf {
 	uint8_t *data;
@@ -77,7 +77,8 @@ void buf_varint(struct buf *b, uint64_t v);
 void buf_field(struct buf *b, struct bytes v);
 struct bytes buf_bytes(const struct buf *b);
 
-/* A reader never passes its end: a read beyond it sets `failed` and gives zero or empty; look at `failed` once, at the end. */
+/* A reader never passes its end: a read beyond it sets `failed` and gives zero or empty; look at `failed` once, at the
+ * end. */
 struct reader {
 	const uint8_t *at;
 	const uint8_t *end;
@@ -91,7 +92,11 @@ uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);
 uint64_t reader_u64(struct reader *r);
 uint64_t reader_be64(struct reader *r);
+/* In its shortest form, as buf_varint writes it: any other fails, so that what was read is written again as the same
+ * bytes. */
 uint64_t reader_varint(struct reader *r);
+/* One that fits. */
+uint32_t reader_varint32(struct reader *r);
 struct bytes reader_bytes(struct reader *r, size_t len);
 struct bytes reader_field(struct reader *r);
 

@@ -155,6 +155,34 @@ a_varint_longer_than_64_bits_is_refused(void **state)
 }
 
 static void
+a_varint_has_one_form(void **state)
+{
+	struct reader r;
+
+	reader_init(&r, B("\x80"
+			  "\0"));
+	assert_true(reader_varint(&r) == 0);
+	assert_true(r.failed);
+	reader_init(&r, B("\xac\x82"
+			  "\0"));
+	reader_varint(&r);
+	assert_true(r.failed);
+}
+
+static void
+a_number_of_32_bits_is_not_cut_short(void **state)
+{
+	struct reader r;
+
+	reader_init(&r, B("\xff\xff\xff\xff\x0f"));
+	assert_true(reader_varint32(&r) == UINT32_MAX);
+	assert_false(r.failed);
+	reader_init(&r, B("\x81\x80\x80\x80\x10"));
+	assert_true(reader_varint32(&r) == 0);
+	assert_true(r.failed);
+}
+
+static void
 hex_goes_both_ways(void **state)
 {
 	char text[7];
@@ -208,6 +236,8 @@ main(void)
 		cmocka_unit_test(a_reader_gives_back_what_a_buffer_took),
 		cmocka_unit_test(a_reader_fails_once_and_for_all_at_its_end),
 		cmocka_unit_test(a_varint_longer_than_64_bits_is_refused),
+		cmocka_unit_test(a_varint_has_one_form),
+		cmocka_unit_test(a_number_of_32_bits_is_not_cut_short),
 		cmocka_unit_test(hex_goes_both_ways),
 		cmocka_unit_test(base64_is_strict),
 	};
