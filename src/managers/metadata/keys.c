@@ -166,7 +166,8 @@ key_upload_split(struct arena *a, struct bytes key, struct bytes *name, uint8_t 
 		if (key.data[at] == 0 && key.data[at + 1] == 1)
 			break;
 		buf_u8(&b, key.data[at]);
-		at += key.data[at] == 0;
+		if (key.data[at] == 0 && key.data[++at] != 255)
+			return false;
 	}
 	if (at + 2 + UPLOAD_ID_BYTES != key.len)
 		return false;

@@ -20,7 +20,7 @@ enum version_tag {
 enum bucket_tag { BUCKET_TAG_END = 0, BUCKET_TAG_CORS = 1 };
 
 static void
-tag_put(struct buf *b, unsigned tag, struct bytes v)
+tag_put(struct buf *b, uint64_t tag, struct bytes v)
 {
 	buf_varint(b, tag);
 	buf_field(b, v);
@@ -28,7 +28,7 @@ tag_put(struct buf *b, unsigned tag, struct bytes v)
 
 /* A field that this reader does not know: kept as it stands, tag and length included. */
 static void
-unknown_keep(struct buf *unknown, unsigned tag, struct bytes v)
+unknown_keep(struct buf *unknown, uint64_t tag, struct bytes v)
 {
 	tag_put(unknown, tag, v);
 }
@@ -80,10 +80,13 @@ bucket_row_decode(struct bytes v, struct bucket_row *row)
 		uint64_t tag = reader_varint(&r);
 		struct bytes field = reader_field(&r);
 
-		if (tag == BUCKET_TAG_CORS)
+		/* Tags ascend: what is not known stands behind what is, and goes back as it came. */
+		if (tag == BUCKET_TAG_CORS && !row->unknown.data)
 			row->cors = field;
-		else if (!row->unknown.data)
+		else if (tag > BUCKET_TAG_CORS && !row->unknown.data)
 			row->unknown = bytes_of(start, reader_left(&r) + (size_t)(r.at - start));
+		else if (tag <= BUCKET_TAG_CORS)
+			return RFS_ERR_DAMAGED;
 	}
 	if (r.failed || row->acl >= ACL_COUNT || !row->block_size || !row->segment_blocks || row->segment_blocks > RUN_MAX_BLOCKS)
 		return RFS_ERR_DAMAGED;
@@ -122,9 +125,14 @@ content_decode(struct reader *r, struct content *out)
 
 /* --- version ------------------------------------------------------------------------------------------------------------------- */
 
+/* In lower case, as it is read again. */
 static bool
 etag_is_md5(struct bytes etag, uint8_t out[16])
 {
+	for (size_t i = 0; i < etag.len; i++) {
+		if (etag.data[i] >= 'A' && etag.data[i] <= 'F')
+			return false;
+	}
 	return etag.len == 32 && hex_decode(etag, out, 16);
 }
 
@@ -248,11 +256,11 @@ version_tags_decode(struct arena *arena, struct reader *r, struct version *out)
 			break;
 		case VERSION_TAG_PARTS:
 			reader_init(&number, field);
-			out->parts = (uint32_t)reader_varint(&number);
+			out->parts = reader_varint32(&number);
 			good = !number.failed;
 			break;
 		default:
-			unknown_keep(&unknown, (unsigned)tag, field);
+			unknown_keep(&unknown, tag, field);
 		}
 	}
 	out->unknown = buf_bytes(&unknown);
@@ -274,7 +282,7 @@ version_decode(struct arena *arena, struct bytes v, struct version *out)
 	if (r.failed)
 		return RFS_ERR_DAMAGED;
 	memcpy(out->object_id, id.data, OBJECT_ID_BYTES);
-	out->flags = (uint32_t)reader_varint(&r);
+	out->flags = reader_varint32(&r);
 	out->modified_ns = (int64_t)reader_u64(&r);
 	out->owner = reader_varint(&r);
 	out->acl = reader_u8(&r);
@@ -320,15 +328,15 @@ run_decode(struct bytes v, struct run_row *out)
 	if (format != FORMAT && format != FORMAT_HASHED)
 		return RFS_ERR_DAMAGED;
 	out->hashed = format == FORMAT_HASHED;
-	out->count = (uint32_t)reader_varint(&r);
-	out->block_size = (uint32_t)reader_varint(&r);
-	out->last_size = (uint32_t)reader_varint(&r);
+	out->count = reader_varint32(&r);
+	out->block_size = reader_varint32(&r);
+	out->last_size = reader_varint32(&r);
 	if (!out->count || out->count > (out->hashed ? 1 : RUN_MAX_BLOCKS))
 		return RFS_ERR_DAMAGED;
 	for (uint32_t i = 0; i < out->count; i++) {
 		struct bytes hash;
 
-		out->stored_sizes[i] = (uint32_t)reader_varint(&r);
+		out->stored_sizes[i] = reader_varint32(&r);
 		hash = reader_bytes(&r, 32);
 		if (r.failed)
 			return RFS_ERR_DAMAGED;
@@ -388,10 +396,10 @@ segment_decode(struct arena *arena, struct bytes v, struct segment_row *out)
 		return RFS_ERR_DAMAGED;
 	out->extents = ARENA_ARRAY(arena, struct extent, out->extent_count + 1);
 	for (size_t i = 0; i < out->extent_count; i++) {
-		out->extents[i].at = (uint32_t)reader_varint(&r);
-		out->extents[i].blocks = (uint32_t)reader_varint(&r);
+		out->extents[i].at = reader_varint32(&r);
+		out->extents[i].blocks = reader_varint32(&r);
 		out->extents[i].first = reader_varint(&r);
-		out->extents[i].skip = (uint32_t)reader_varint(&r);
+		out->extents[i].skip = reader_varint32(&r);
 	}
 	return r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
 }

@@ -61,7 +61,7 @@ part_decode(struct bytes v, struct part_row *out)
 	reader_init(&r, v);
 	if (reader_u8(&r) != FORMAT)
 		return RFS_ERR_DAMAGED;
-	out->number = (uint32_t)reader_varint(&r);
+	out->number = reader_varint32(&r);
 	out->modified_ns = (int64_t)reader_u64(&r);
 	field = reader_bytes(&r, 16);
 	if (r.failed || !content_decode(&r, &out->content))
