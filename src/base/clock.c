@@ -292,13 +292,20 @@ date_parse_compact(struct bytes text, int64_t *ns)
 	       civil_to_seconds(&c, &seconds) && seconds_to_ns(seconds, 0, ns);
 }
 
+/* RFC 9110 says GMT; mail's names of the same zone (RFC 5322, 3.3) come from clients that use a mail library, botocore among them. */
+static bool
+take_zone(struct bytes *text)
+{
+	return take_str(text, " GMT") || take_str(text, " -0000") || take_str(text, " +0000");
+}
+
 /* Sun, 06 Nov 1994 08:49:37 GMT */
 static bool
 parse_imf_fixdate(struct bytes text, struct civil *c)
 {
 	return take_str(&text, ", ") && take_number(&text, 2, &c->day) && take_str(&text, " ") &&
 	       take_month(&text, &c->month) && take_str(&text, " ") && take_year(&text, c) && take_str(&text, " ") &&
-	       take_time(&text, c, ":") && take_str(&text, " GMT") && text.len == 0;
+	       take_time(&text, c, ":") && take_zone(&text) && text.len == 0;
 }
 
 /* Sunday, 06-Nov-94 08:49:37 GMT */

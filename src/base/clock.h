@@ -21,7 +21,7 @@ void date_iso8601(int64_t ns, char out[25]);   /* 2026-01-31T12:00:00.000Z */
 void date_http(int64_t ns, char out[30]);      /* Sat, 31 Jan 2026 12:00:00 GMT (RFC 9110, 5.6.7) */
 void date_compact(int64_t ns, char out[17]);   /* 20260131T120000Z */
 bool date_parse_compact(struct bytes text, int64_t *ns);
-bool date_parse_http(struct bytes text, int64_t *ns);    /* the three forms of RFC 9110, 5.6.7 */
+bool date_parse_http(struct bytes text, int64_t *ns);    /* the three forms of RFC 9110, 5.6.7; -0000 for GMT */
 bool date_parse_iso8601(struct bytes text, int64_t *ns); /* with or without fraction; Z or an offset */
 
 #endif

@@ -183,6 +183,18 @@ def test_open_uploads_are_no_objects_and_go_with_their_abort(upload, s3, bucket)
     s3.delete_bucket(Bucket=bucket)
 
 
+def test_a_bucket_goes_with_its_open_uploads(upload, s3, bucket):
+    upload.part(1, b"x" * 5 * MIB)
+    s3.delete_bucket(Bucket=bucket)
+    for call in (lambda: upload.part(2, b"y"), upload.complete, lambda: s3.list_parts(**upload.name)):
+        with refused(404, "NoSuchBucket"):
+            call()
+    s3.create_bucket(Bucket=bucket)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    with refused(404, "NoSuchUpload"):
+        upload.complete()
+
+
 def test_an_upload_overwrites_and_is_overwritten(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"before")
     upload = Upload(s3, bucket)

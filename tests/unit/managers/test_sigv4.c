@@ -394,6 +394,10 @@ the_payload_header_is_needed_and_valid(void **state)
 	e.headers[3].value = EMPTY_SHA256;
 	e.headers[1] = (struct text_header){"date", "yesterday"};
 	assert_int_equal(check(*state, &e), RFS_ERR_ACCESS_DENIED);
+	/* Without x-amz-date the time that is signed is the Date's, also as botocore writes it: only the signature is not this one's. */
+	e.headers[1].value = "Fri, 24 May 2013 00:00:00 -0000";
+	assert_int_equal(check(*state, &e), RFS_ERR_SIGNATURE_MISMATCH);
+	assert_true(((struct fixture *)*state)->s.time_ns == MAY_24);
 }
 
 static void
