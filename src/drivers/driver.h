@@ -104,18 +104,19 @@ enum rfs_err embedded_open(const struct config *config, struct store_drivers *ou
 enum rfs_err mem_open(const struct config *config, struct store_drivers *out, char *error);
 
 /*
- * Wraps drivers so that calls fail or are delayed: for tests. The rule set is shared by both tables; call numbers count from 1 per operation.
+ * Wraps drivers so that calls fail or are delayed: for tests. The rule set is shared by both tables; call numbers count from 1 per operation. Numbers of
+ * calls may be changed while others call.
  * An inner commit refused by a rule is not passed on.
  */
 enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT, FAULT_WAIT, FAULT_READ, FAULT_REMOVE, FAULT_OP_COUNT };
 struct fault_rules {
 	struct {
-		uint64_t fail_at;     /* 0: never; the Nth call fails */
-		uint64_t fail_from;   /* 0: never; the Nth call and all later ones fail, as if the process had ended */
-		uint64_t fail_every;  /* 0: off */
+		_Atomic uint64_t fail_at;     /* 0: never; the Nth call fails */
+		_Atomic uint64_t fail_from;   /* 0: never; the Nth call and all later ones fail, as if the process had ended */
+		_Atomic uint64_t fail_every;  /* 0: off */
 		enum rfs_err error;
 		int64_t delay_ns;
-		uint64_t before_at;   /* 0: off; in the Nth call, before it is passed on, `before` is called: what others do meanwhile */
+		_Atomic uint64_t before_at;   /* 0: off; in the Nth call, before it is passed on, `before` is called: what others do meanwhile */
 		void (*before)(void *data);
 		void *before_data;
 	} op[FAULT_OP_COUNT];

@@ -109,8 +109,11 @@ metadata_purged(struct metadata *m, uint64_t *bucket)
 
 	pthread_mutex_lock(&m->purged_lock);
 	any = m->purged_count > 0;
-	if (any)
-		*bucket = m->purged[--m->purged_count];
+	/* The first: one that is noted again and again does not keep the others waiting. */
+	if (any) {
+		*bucket = m->purged[0];
+		memmove(m->purged, m->purged + 1, --m->purged_count * sizeof(*m->purged));
+	}
 	pthread_mutex_unlock(&m->purged_lock);
 	return any;
 }

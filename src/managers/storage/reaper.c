@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define REAP_PAGE 256
+#define REAP_WAIT_MOST 64 /* seconds between rounds that fail; others follow each other after one */
 
 static enum rfs_err
 segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t data_id)
@@ -224,54 +225,88 @@ reaper_stopping(struct storage *s)
 	return stopping;
 }
 
-/* All purge rows of a bucket, once. True: some were left to another round, for a reader or a lost race. */
-static bool
-bucket_reap(struct storage *s, struct request *rq, uint64_t bucket)
+/* What a round left to another one, and why. */
+struct round {
+	bool left;   /* for a reader, a lost race or a failure */
+	bool failed; /* it is tried again, but not so soon */
+};
+
+static void
+reap_failed(struct request *rq, uint64_t bucket, enum rfs_err err, struct round *round)
+{
+	log_warn(rq->id, "reaping bucket number %llu: %s%s%s", (unsigned long long)bucket, error_face(err)->name, rq->detail ? ": " : "",
+		rq->detail ? rq->detail : "");
+	rq->detail = NULL;
+	round->failed = true;
+	/* A damaged row stays what it is, and a poisoned store takes nothing more: the next start tries again. */
+	if (err != RFS_ERR_DAMAGED && err != RFS_ERR_POISONED)
+		round->left = true;
+}
+
+/* All purge rows of a bucket, once. */
+static void
+bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, struct round *round)
 {
 	struct bytes next = key_purge(rq->arena, bucket, 0);
 	struct bytes end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
 	struct row_page page = { .more = true };
-	bool left = false;
 
 	while (page.more && !reaper_stopping(s)) {
 		enum rfs_err err = metadata_scan(s->metadata, rq, next, end, REAP_PAGE, false, &page);
 
 		for (size_t i = 0; !err && i < page.count; i++) {
 			next = key_purge(rq->arena, bucket, load_be64(page.rows[i].key.data + 9) + 1);
-			err = purge_reap(s, rq, bucket, &page.rows[i], &left);
+			err = purge_reap(s, rq, bucket, &page.rows[i], &round->left);
 			if (err == RFS_ERR_CONFLICT) {
-				left = true;
+				round->left = true;
+				err = RFS_OK;
+			} else if (err == RFS_ERR_DAMAGED) {
+				reap_failed(rq, bucket, err, round); /* those behind it are none the worse */
 				err = RFS_OK;
 			}
 		}
 		if (err) {
-			log_warn(rq->id, "reaping bucket number %llu: %s%s%s", (unsigned long long)bucket, error_face(err)->name,
-				rq->detail ? ": " : "", rq->detail ? rq->detail : "");
-			return left;
+			reap_failed(rq, bucket, err, round);
+			return;
 		}
 	}
-	return left;
 }
 
-/* Every bucket of the store, also one that was removed: from one bucket's first key to the next's. */
-static void
-store_reap(struct storage *s, struct request *rq)
+/* Every bucket of the store from `*bucket` on, also one that was removed: from one bucket's first key to the next's. False: to be gone on with. */
+static bool
+store_reap(struct storage *s, struct request *rq, uint64_t *bucket)
 {
-	uint64_t bucket = 1;
-
 	while (!reaper_stopping(s)) {
+		struct round round = { 0 };
 		struct row_page page;
-		struct bytes from = key_table(rq->arena, bucket, 0, bytes_of(NULL, 0));
+		struct bytes from = key_table(rq->arena, *bucket, 0, bytes_of(NULL, 0));
 		struct bytes to = key_table(rq->arena, UINT64_MAX, 0, bytes_of(NULL, 0));
 
-		if (metadata_scan(s->metadata, rq, from, to, 1, false, &page) || !page.count)
-			return;
-		bucket = load_be64(page.rows[0].key.data);
-		if (bucket_reap(s, rq, bucket))
-			metadata_purge_note(s->metadata, bucket);
-		bucket++;
+		if (metadata_scan(s->metadata, rq, from, to, 1, false, &page))
+			return false;
+		if (!page.count)
+			return true;
+		*bucket = load_be64(page.rows[0].key.data);
+		bucket_reap(s, rq, *bucket, &round);
+		if (round.left)
+			metadata_purge_note(s->metadata, *bucket);
+		++*bucket;
 		arena_reset(rq->arena);
 	}
+	return true;
+}
+
+static void
+reaper_wait(struct storage *s, unsigned seconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	pthread_mutex_lock(&s->reaper_lock);
+	if (!s->stopping)
+		pthread_cond_timedwait(&s->reaper_wake, &s->reaper_lock, &until);
+	pthread_mutex_unlock(&s->reaper_lock);
 }
 
 /* [background] One round over everything at the start, then one over each bucket that had something purged. */
@@ -280,28 +315,28 @@ reaper_run(void *data)
 {
 	struct storage *s = data;
 	struct request rq = { .arena = arena_new(65536), .door = "reaper", .may_block = true };
-	uint64_t bucket;
+	uint64_t bucket, start = 1;
+	unsigned seconds = 1;
+	bool started = false;
 
 	thread_role_set(THREAD_BACKGROUND, "reaper");
-	store_reap(s, &rq);
 	while (!reaper_stopping(s)) {
+		struct round round = { 0 };
+
 		rq.now_ns = clock_wall_ns();
 		rq.detail = NULL;
 		arena_reset(rq.arena);
+		if (!started)
+			round.failed = !(started = store_reap(s, &rq, &start));
 		if (metadata_purged(s->metadata, &bucket)) {
-			if (!bucket_reap(s, &rq, bucket))
+			bucket_reap(s, &rq, bucket, &round);
+			if (!round.left && !round.failed)
 				continue;
-			metadata_purge_note(s->metadata, bucket); /* again, but not at once */
+			if (round.left)
+				metadata_purge_note(s->metadata, bucket); /* behind the others, and not at once */
 		}
-		pthread_mutex_lock(&s->reaper_lock);
-		if (!s->stopping) {
-			struct timespec until;
-
-			clock_gettime(CLOCK_REALTIME, &until);
-			until.tv_sec += 1;
-			pthread_cond_timedwait(&s->reaper_wake, &s->reaper_lock, &until);
-		}
-		pthread_mutex_unlock(&s->reaper_lock);
+		seconds = !round.failed ? 1 : seconds < REAP_WAIT_MOST ? seconds * 2 : seconds;
+		reaper_wait(s, seconds);
 	}
 	arena_free(rq.arena);
 	return NULL;

@@ -16,6 +16,7 @@ struct hooks {
 	/* Called once, on the thread of the first commit that `matches`, or of the first get or scan in `table`, before the driver sees it. */
 	bool (*matches)(const struct batch *b); /* NULL: it is a read */
 	enum table table;
+	bool behind; /* instead: after the first get in `table`, before its caller has the answer */
 	void (*before)(void *data);
 	void *data;
 	atomic_bool armed;
@@ -40,9 +41,17 @@ hooks_arm(bool (*matches)(const struct batch *b), enum table table, void (*befor
 {
 	hooks.matches = matches;
 	hooks.table = table;
+	hooks.behind = false;
 	hooks.before = before;
 	hooks.data = data;
 	atomic_store(&hooks.armed, true);
+}
+
+static inline void
+hooks_arm_behind(enum table table, void (*after)(void *data), void *data)
+{
+	hooks_arm(NULL, table, after, data);
+	hooks.behind = true;
 }
 
 /* Of those whom it concerns at once, one steps in front. */
@@ -69,7 +78,7 @@ hooks_commit(struct metadata_driver *d, struct batch *b)
 static inline void
 hooks_read_of(struct bytes key)
 {
-	if (atomic_load(&hooks.armed) && !hooks.matches && key.data[8] == hooks.table)
+	if (atomic_load(&hooks.armed) && !hooks.matches && !hooks.behind && key.data[8] == hooks.table)
 		hooks_strike();
 	atomic_fetch_add(&hooks.reads[key.data[8]], 1);
 }
@@ -77,8 +86,13 @@ hooks_read_of(struct bytes key)
 static inline enum rfs_err
 hooks_get(struct metadata_driver *d, struct request *rq, struct bytes key, struct row *out)
 {
+	enum rfs_err err;
+
 	hooks_read_of(key);
-	return hooks.inner.metadata->ops->get(hooks.inner.metadata, rq, key, out);
+	err = hooks.inner.metadata->ops->get(hooks.inner.metadata, rq, key, out);
+	if (atomic_load(&hooks.armed) && hooks.behind && key.data[8] == hooks.table)
+		hooks_strike();
+	return err;
 }
 
 static inline enum rfs_err
