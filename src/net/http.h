@@ -80,7 +80,7 @@ size_t http_body_buffered(const struct http_exchange *x);
 size_t http_body_take(struct http_exchange *x, struct slice *out, size_t max);
 /* Every byte of the body has been buffered; true with what is buffered not yet taken. */
 bool http_body_ended(const struct http_exchange *x);
-/* RFS_OK, INCOMPLETE_BODY (the client stopped short), REQUEST_TIMEOUT, BAD_HTTP (chunk syntax), CANCELLED (gone). The connection closes after the answer. */
+/* RFS_OK, INCOMPLETE_BODY (the client stopped short), REQUEST_TIMEOUT, BAD_HTTP (chunk syntax), SLOW_DOWN (no memory, or others need it), CANCELLED (gone). The connection closes after the answer. */
 enum rfs_err http_body_error(const struct http_exchange *x);
 
 /*

@@ -72,6 +72,7 @@ fill_more(struct http_turn *t, size_t coming)
 static void
 received(struct http_turn *t, size_t len)
 {
+	turn_moved(t, len);
 	if (t->x.chunked)
 		return;
 	t->body_left -= (int64_t)len;
@@ -160,6 +161,7 @@ body_wanted(struct http_turn *t)
 			return false;
 		}
 		t->body_admitted = true;
+		turn_moves(t);
 	}
 	if (t->body_cb && t->buffered < t->body_min)
 		return true;
@@ -199,6 +201,7 @@ http_body_read(struct http_exchange *x, size_t min, void (*cb)(struct http_excha
 			reply_continue(t);
 	}
 	t->body_asked = true;
+	turn_moves(t);
 	conn_touch(t->conn);
 }
 

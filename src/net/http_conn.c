@@ -321,20 +321,24 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	conn_advance(c);
 }
 
+bool
+conn_awaits_client(const struct http_conn *c)
+{
+	const struct http_turn *t = c->turn;
+
+	return t->out_bytes || c->cipher_writing || (t->body_cb && !t->working && !c->is_starved);
+}
+
 static enum http_timer
 timer_wanted(struct http_conn *c)
 {
-	struct http_turn *t = c->turn;
-
 	switch (c->state) {
 	case CONN_IDLE:
 		return c->served ? HTTP_TIMER_IDLE : HTTP_TIMER_HEADER;
 	case CONN_HEADERS:
 		return HTTP_TIMER_HEADER;
 	case CONN_EXCHANGE:
-		if (t->out_bytes || c->cipher_writing || (t->body_cb && !t->working && !c->is_starved))
-			return HTTP_TIMER_IDLE;
-		return HTTP_TIMER_NONE;
+		return conn_awaits_client(c) ? HTTP_TIMER_IDLE : HTTP_TIMER_NONE;
 	default:
 		return HTTP_TIMER_LINGER;
 	}
@@ -444,6 +448,17 @@ conn_timeout(struct http_conn *c)
 	default:
 		conn_close(c, false);
 	}
+	conn_advance(c);
+}
+
+void
+conn_shed(struct http_conn *c)
+{
+	metric_add(METRIC_HTTP_SHED, 1);
+	if (c->turn->out_bytes || c->cipher_writing)
+		conn_close(c, true);
+	else
+		body_fail(c->turn, RFS_ERR_SLOW_DOWN);
 	conn_advance(c);
 }
 

@@ -40,6 +40,7 @@ struct http_turn;
 struct http_budget {
 	atomic_size_t references;
 	atomic_size_t used;
+	atomic_size_t starved; /* connections that wait for some */
 	size_t limit;
 };
 
@@ -212,6 +213,9 @@ struct http_turn {
 	size_t drain_below;
 	void (*drain_cb)(struct http_exchange *x);
 
+	uint64_t moved_ms;  /* when the client last took or gave something worth the name: http_shed.c */
+	size_t moved_bytes; /* since then */
+
 	/* Work. */
 	struct job job;
 	struct loop_task task;
@@ -238,6 +242,10 @@ void conn_touch(struct http_conn *c);
 void conn_close(struct http_conn *c, bool reset);
 void conn_timeout(struct http_conn *c);
 void conn_stop(struct http_conn *c);
+/* Of an exchange: nothing goes on before the client sends, or reads. */
+bool conn_awaits_client(const struct http_conn *c);
+/* Ends the exchange for the sake of the others: told so while it can be. */
+void conn_shed(struct http_conn *c);
 void input_skip(struct http_input *in, size_t len);
 void input_keep(struct http_input *in);
 void input_clear(struct http_input *in);
@@ -296,6 +304,11 @@ RFS_MUST_CHECK bool output_flush(struct http_conn *c);
 /* http_response.c */
 void reply_continue(struct http_turn *t);
 const char *http_reason(int status);
+
+/* http_shed.c */
+void turn_moved(struct http_turn *t, size_t bytes);
+void turn_moves(struct http_turn *t);
+void http_loop_shed(struct http_loop *hl);
 
 /* http_timer.c */
 void timer_set(struct http_conn *c, enum http_timer kind, bool refresh);

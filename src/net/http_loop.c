@@ -42,8 +42,16 @@ on_tick(uv_timer_t *timer)
 	struct http_loop *hl = timer->data;
 
 	timer_tick(hl);
+	http_loop_shed(hl);
 	if (hl->count == 0)
 		uv_timer_stop(timer);
+}
+
+static void
+unstarve(struct http_conn *c)
+{
+	c->is_starved = false;
+	atomic_fetch_sub_explicit(&c->hl->server->budget->starved, 1, memory_order_relaxed);
 }
 
 /* Memory may have come free: whoever waited tries again, and comes back to the list if it has not. */
@@ -60,7 +68,7 @@ on_hungry(uv_timer_t *timer)
 	hl->starved = NULL;
 	for (; c; c = next) {
 		next = c->starved_next;
-		c->is_starved = false;
+		unstarve(c);
 		conn_touch(c);
 	}
 }
@@ -73,6 +81,7 @@ http_loop_starve(struct http_conn *c)
 	if (c->is_starved)
 		return;
 	c->is_starved = true;
+	atomic_fetch_add_explicit(&hl->server->budget->starved, 1, memory_order_relaxed);
 	c->starved_next = hl->starved;
 	hl->starved = c;
 	uv_timer_start(&hl->hungry, on_hungry, HUNGRY_MS, HUNGRY_MS);
@@ -88,7 +97,7 @@ http_loop_unstarve(struct http_conn *c)
 	while (*at != c)
 		at = &(*at)->starved_next;
 	*at = c->starved_next;
-	c->is_starved = false;
+	unstarve(c);
 }
 
 static uint64_t

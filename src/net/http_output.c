@@ -21,6 +21,7 @@ output_push(struct http_turn *t, struct slice slice, bool charge)
 		t->part_room = t->part_room ? 2 * t->part_room : 8;
 		t->parts = xrealloc(t->parts, t->part_room * sizeof(t->parts[0]));
 	}
+	turn_moves(t);
 	if (charge)
 		budget_charge(t->hl->server->budget, slice.len);
 	t->out_bytes += slice.len;
@@ -43,6 +44,7 @@ void
 output_consume(struct http_turn *t, size_t len)
 {
 	assert(len <= t->out_bytes);
+	turn_moved(t, len);
 	t->out_bytes -= len;
 	while (len) {
 		size_t left = t->parts[t->part_first].slice.len - t->part_offset;
