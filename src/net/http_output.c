@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #define OUTPUT_BUFS 64
-#define CIPHER_BYTES ((size_t)256 * 1024) /* enciphered ahead of the socket */
+#define CIPHER_BYTES ((size_t)32 * 1024) /* enciphered ahead of the socket: a client that does not read holds it */
+#define TLS_RECORD_BYTES ((size_t)16 * 1024)
 
 void
 output_push(struct http_turn *t, struct slice slice, bool charge)
@@ -188,7 +189,7 @@ encipher(struct http_conn *c, struct http_turn *t)
 		uv_buf_t buf;
 		int n;
 
-		output_gather(t, &buf, 1, HTTP_READ_BYTES);
+		output_gather(t, &buf, 1, TLS_RECORD_BYTES);
 		n = tls_stream_write(c->tls, (const uint8_t *)buf.base, buf.len);
 		if (n < 0)
 			return false;

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* A client that reads nothing holds what is above this, and one piece. */
-#define DRAIN_BELOW (64 * 1024)
+/* The next piece is read when the kernel has all of this one: a client that reads nothing holds a piece, and one that
+ * reads is fed from the socket's buffer meanwhile. */
+#define DRAIN_BELOW 1
 
 struct document_owner {
 	struct slice_owner owner;

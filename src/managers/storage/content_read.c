@@ -5,7 +5,7 @@
  */
 #include "managers/storage/storage_int.h"
 
-#define PIECE_BYTES (4 * FRAME_BYTES) /* given at once: what a client that does not read can hold */
+#define PIECE_BYTES (2 * FRAME_BYTES) /* given at once: what a client that does not read can hold */
 #define WHOLE_PAYLOAD_BYTES (FRAME_BYTES + 4096) /* payloads up to this are read in one go, whatever part is wanted */
 
 struct content_reader {
