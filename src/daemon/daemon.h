@@ -32,6 +32,7 @@ struct daemon {
 	struct admin_door *admin;
 	struct http_server *server;
 	unsigned s3_port, admin_port;
+	size_t files;   /* that this process may have open */
 	size_t started; /* steps of the table */
 	char error[DAEMON_ERROR_BYTES];
 };

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define STOP_GRACE_MS 10000
+#define STORE_FILES 950           /* of the index (512), volumes (256), and what the server adds to its most */
 #define ADMIN_SOCKET "admin.sock" /* in the data directory */
 
 static bool
@@ -27,13 +28,18 @@ fail(struct daemon *d, enum rfs_err err, const char *attempt)
 static bool
 process_start(struct daemon *d)
 {
-	struct rlimit files;
+	struct rlimit files = {1024, 1024};
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		rlim_t had = files.rlim_cur;
+
 		files.rlim_cur = files.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
 			log_warn(0, "cannot raise the limit of open files to %llu", (unsigned long long)files.rlim_max);
+			files.rlim_cur = had;
+		}
 	}
+	d->files = files.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)files.rlim_cur;
 	json_object_seed(0);
 	return true;
 }
@@ -184,6 +190,17 @@ listen_at(struct daemon *d, const char *address, const struct http_door *door, u
 	return err == RFS_OK;
 }
 
+/* What the store opens must never fail because of connections: a write that fails ends the store. */
+static size_t
+connections_most(const struct daemon *d)
+{
+	size_t most = d->files > 2 * STORE_FILES ? d->files - STORE_FILES : d->files / 2;
+
+	if (most < (size_t)d->config.http_connections)
+		log_info(0, "at most %zu connections, as the limit of open files is %zu", most, d->files);
+	return most;
+}
+
 static bool
 server_start(struct daemon *d)
 {
@@ -192,6 +209,7 @@ server_start(struct daemon *d)
 	bool listens;
 
 	http_options_from(&options, &d->config);
+	options.connections_in_all = connections_most(d);
 	d->server = http_server_new(d->loops, d->workers, &options);
 	listens = listen_at(d, d->config.s3_listen, d->s3, &d->s3_port) &&
 		  listen_at(d, d->config.admin_listen, admin_door_network(d->admin), &d->admin_port);

@@ -130,6 +130,7 @@ struct http_options {
 	int64_t header_time_ms;
 	int64_t idle_time_ms;
 	size_t connections;             /* of a listener */
+	size_t connections_in_all;      /* of the server, but for a few of each listener; 0: not limited */
 	size_t connections_per_address; /* of the server */
 	size_t body_memory;
 };

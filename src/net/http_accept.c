@@ -3,6 +3,9 @@
 #include "base/metrics.h"
 #include <arpa/inet.h>
 
+#define ALWAYS 16    /* connections that each listener may have, whatever the others have */
+#define TOLD_MOST 64 /* beyond the server's most that still get an answer */
+
 /* IPv4 as IPv6-mapped, so that one table holds both. */
 static void
 read_address(struct http_conn *c)
@@ -31,12 +34,13 @@ static void
 admit(struct http_conn *c)
 {
 	const struct http_options *o = &c->hl->server->options;
-	size_t count = atomic_fetch_add(&c->listener->connections, 1) + 1;
+	size_t count = atomic_load(&c->listener->connections), all = atomic_load(&c->hl->server->connections);
+	size_t most = o->connections_in_all ? o->connections_in_all : SIZE_MAX - TOLD_MOST;
 
 	c->counted = peers_enter(c->hl->server->peers, c->address, o->connections_per_address);
-	if (count <= o->connections && c->counted)
+	if (count <= o->connections && (all <= most || count <= ALWAYS) && c->counted)
 		return;
-	if (c->tls || count > o->connections + o->connections / 8 + 8) {
+	if (c->tls || count > o->connections + o->connections / 8 + 8 || all > most + TOLD_MOST) {
 		metric_add(METRIC_HTTP_REFUSED, 1);
 		conn_close(c, false);
 		return;
@@ -61,15 +65,15 @@ conn_open(struct http_acceptor *acceptor)
 	server_enter(hl->server);
 	http_loop_count(hl, 1);
 	metric_add(METRIC_HTTP_CONNECTIONS, 1);
+	atomic_fetch_add(&c->listener->connections, 1);
+	atomic_fetch_add(&hl->server->connections, 1);
 	if (uv_accept((uv_stream_t *)&acceptor->tcp, &c->stream) != 0) {
-		atomic_fetch_add(&c->listener->connections, 1);
 		conn_close(c, false);
 		return;
 	}
 	uv_tcp_nodelay(&c->tcp, 1);
 	read_address(c);
 	if (c->listener->tls && (c->tls = tls_stream_new(c->listener->tls)) == NULL) {
-		atomic_fetch_add(&c->listener->connections, 1);
 		conn_close(c, false);
 		return;
 	}

@@ -396,6 +396,7 @@ on_closed(uv_handle_t *handle)
 	if (c->counted)
 		peers_leave(c->hl->server->peers, c->address);
 	atomic_fetch_sub(&c->listener->connections, 1);
+	atomic_fetch_sub(&c->hl->server->connections, 1);
 	metric_add(METRIC_HTTP_CONNECTIONS, -1);
 	tls_stream_free(c->tls);
 	c->tls = NULL;

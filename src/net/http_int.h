@@ -96,6 +96,7 @@ struct http_server {
 	struct http_budget *budget;
 	struct http_peers *peers;
 	struct http_listener *listeners; /* [init] */
+	atomic_size_t connections;
 	atomic_bool stopping;
 	pthread_mutex_t lock; /* live, wanted */
 	pthread_cond_t ended; /* live has come down to wanted */
