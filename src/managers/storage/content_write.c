@@ -8,6 +8,7 @@
  * A failure on the way leaves staged rows, which content_writer_free turns over to the reaper; those of a process that died are reaped at the next start.
  */
 #include "base/config.h"
+#include "base/metrics.h"
 #include "managers/storage/storage_int.h"
 #include <stdlib.h>
 
@@ -118,6 +119,8 @@ stage_begin(struct content_writer *w)
 	purge_put(b, &w->bucket, PURGE_STAGED, &w->content);
 	err = metadata_commit(w->storage->metadata, w->rq, b);
 	w->staged = !err;
+	if (w->staged)
+		metric_add(METRIC_STORAGE_STAGED, 1);
 	w->staged_serial = b->serial;
 	batch_free(b);
 	return err;
@@ -311,7 +314,8 @@ stage_abandon(struct content_writer *w)
 
 	batch_check(b, key_purge(b->arena, w->bucket.id, w->content.data_id), w->staged_serial);
 	purge_put(b, &w->bucket, PURGE_DEAD, &w->content);
-	(void)!metadata_commit(w->storage->metadata, w->rq, b);
+	if (metadata_commit(w->storage->metadata, w->rq, b) == RFS_OK)
+		metric_add(METRIC_STORAGE_ABANDONED, 1);
 	batch_free(b);
 }
 

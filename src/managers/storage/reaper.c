@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/thread.h"
 #include "managers/storage/storage_int.h"
 #include <stdlib.h>
@@ -209,6 +210,8 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 		batch_checked(batch_delete(b, row->key), row->serial);
 		err = metadata_commit(s->metadata, rq, b);
 	}
+	if (!err)
+		metric_add(METRIC_STORAGE_REAPED, 1);
 out:
 	batch_free(b);
 	return err == RFS_ERR_DAMAGED ? request_fail(rq, err, "reading a purge row") : err;
