@@ -2,6 +2,7 @@
 import ctypes
 import os
 import pathlib
+import resource
 import secrets
 import select
 import shutil
@@ -30,15 +31,17 @@ def session():
     return sessions.own
 
 
-def die_with_parent():
-    """A run of tests that is killed leaves no daemon behind."""
+def die_with_parent(files=None):
+    """A run of tests that is killed leaves no daemon behind. `files`: as many may be open."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
 class Daemon:
     """Started by start(); may be killed and started again on the same data."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, files=None):
         self.directory = tempfile.mkdtemp(prefix="restfs-test-")
         self.data = os.path.join(self.directory, "data")
         self.log_path = os.path.join(self.directory, "log")
@@ -46,6 +49,7 @@ class Daemon:
         self.secret_key = secrets.token_hex(20)
         self.options = list(options)
         self.environment = {}
+        self.files = files
         self.process = None
         self.s3 = self.admin = None
 
@@ -55,7 +59,7 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options],
-                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, preexec_fn=die_with_parent)
+                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, preexec_fn=lambda: die_with_parent(self.files))
 
     def start(self):
         self.spawn()

@@ -163,10 +163,13 @@ class RawS3:
 
     # --- aws-chunked ("Signature Calculations: Transferring Payload in Multiple Chunks") ---
 
-    def put_chunked(self, path, body, chunk=65536, mode="STREAMING-AWS4-HMAC-SHA256-PAYLOAD", trailers=(), headers=None, spoil=None,
-                    decoded_length=None):
-        """PutObject as aws-chunked. `spoil(number, data)` may change a chunk after it was signed."""
-        path = quote(path, "/")
+    def put_chunked(self, path, body, **details):
+        """PutObject as aws-chunked; the details are those of `chunked`."""
+        headers, payload = self.chunked(quote(path, "/"), body, **details)
+        return self.send("PUT", quote(path, "/"), headers, payload)
+
+    def chunked(self, path, body, chunk=65536, mode="STREAMING-AWS4-HMAC-SHA256-PAYLOAD", trailers=(), headers=None, spoil=None, decoded_length=None):
+        """Headers and payload of a PutObject as aws-chunked. `spoil(number, data)` may change a chunk after it was signed."""
         signed = mode.startswith("STREAMING-AWS4")
         headers = {name.lower(): value for name, value in (headers or {}).items()}
         headers["content-encoding"] = "aws-chunked"
@@ -195,7 +198,7 @@ class RawS3:
         encoded.append(b"\r\n")
         payload = b"".join(encoded)
         headers["content-length"] = str(len(payload))
-        return self.send("PUT", path, headers, payload)
+        return headers, payload
 
     def chain(self, kind, stamp, previous, empty, data):
         parts = [kind, stamp, self.scope(stamp[:8]), previous] + ([empty] if empty else []) + [hashlib.sha256(data).hexdigest()]
