@@ -57,12 +57,12 @@ setup(struct test_store *t, const char *bucket)
 	bucket_make(t, bucket, true);
 }
 
-/* The managers end and begin again; the drivers stay. */
+/* The managers end and begin again; the drivers stay. Of the commits from then on, the Nth and all later ones fail; 0: none. */
 static inline void
-restart(struct test_store *t)
+restart(struct test_store *t, uint64_t fail_from)
 {
-	store_stop(t);
-	t->rules.op[FAULT_COMMIT].fail_from = 0;
+	store_stop(t); /* nobody looks at the rules */
+	t->rules.op[FAULT_COMMIT].fail_from = fail_from ? fault_calls(&t->drivers, FAULT_COMMIT) + fail_from : 0;
 	store_start(t);
 }
 

@@ -306,15 +306,14 @@ a_crash_leaves_every_reference_right(void **state)
 		struct recount r;
 
 		assert_true(commits < 100);
-		bucket_settle(&t, bucket_number(&t, "crash"));
-		t.rules.op[FAULT_COMMIT].fail_from = fault_calls(&t.drivers, FAULT_COMMIT) + commits;
+		restart(&t, commits);
 		put_err = store_put(&t, "crash", BYTES_LITERAL("new"), body, NULL);
 		copy_err = put_err ? put_err : object_copy(&t.core, store_request(&t), &args, &version);
 		delete_err = copy_err ? copy_err : store_delete(&t, "crash", BYTES_LITERAL("new"));
 		if (!delete_err)
 			reaper_wait(&t, "crash");
 		done = !has_crashed(&t);
-		restart(&t);
+		restart(&t, 0);
 		r = bucket_recount(&t, "crash");
 		verify(&t, "crash", "base", base);
 		if (!copy_err)
@@ -470,7 +469,7 @@ random_operations_keep_every_reference_right(void **state)
 		if (step % 100 == 99)
 			model_compare(&t, objects);
 		if (step % 500 == 499)
-			restart(&t);
+			restart(&t, 0);
 	}
 	for (size_t k = 0; k < MODEL_KEYS; k++) {
 		delete (&t, "left", (char[4]){ 'k', (char)('a' + k) });
