@@ -29,11 +29,13 @@ test: deps-test
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests $(BUILD)
 
-# The crash tests, long: 1,000 kills, 100,000 races, 200 rounds of power cuts (2,400 disks).
+# The crash tests, long: 1,000 kills, 100,000 races, 200 rounds of power cuts (2,400 disks); the end-to-end tests with files of 5 GiB (25
+# GiB of disk must be free).
 soak: deps-test
 	@$(MAKE) --no-print-directory build
 	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} \
-		RESTFS_POWER_ROUNDS=$${RESTFS_POWER_ROUNDS:-200} tools/run-tests --only crash $(BUILD)
+		RESTFS_POWER_ROUNDS=$${RESTFS_POWER_ROUNDS:-200} RESTFS_LARGE_MIB=$${RESTFS_LARGE_MIB:-5120} \
+		tools/run-tests --only e2e --only crash $(BUILD)
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory build

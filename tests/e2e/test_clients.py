@@ -12,6 +12,7 @@ from daemon import Daemon, wait_until
 TREE = pathlib.Path("/usr/include")
 ODD_NAMES = ["plain", "with space", "ünïcödé", "plus+and%25", "quote'\"&", "ключ/鍵", "deep/er/and/deeper/file", "-dash", "a=b&c"]
 PATIENCE = 280
+LARGE_MIB = int(os.environ.get("RESTFS_LARGE_MIB", "64"))
 
 
 def run(*command, env=None, cwd=None):
@@ -93,10 +94,14 @@ def test_s3cmd(daemon, bucket, tree, tmp_path):
     run(*s3cmd, "rb", f"s3://{bucket}")
 
 
+def rclone_environment(daemon):
+    return {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_R_TYPE": "s3", "RCLONE_CONFIG_R_PROVIDER": "Other", "RCLONE_CONFIG_R_ENDPOINT": daemon.s3,
+            "RCLONE_CONFIG_R_ACCESS_KEY_ID": daemon.access_key, "RCLONE_CONFIG_R_SECRET_ACCESS_KEY": daemon.secret_key, "RCLONE_S3_CHUNK_SIZE": "5M",
+            "RCLONE_S3_UPLOAD_CUTOFF": "10M"}
+
+
 def test_rclone(daemon, bucket, tree, tmp_path):
-    env = {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_R_TYPE": "s3", "RCLONE_CONFIG_R_PROVIDER": "Other", "RCLONE_CONFIG_R_ENDPOINT": daemon.s3,
-           "RCLONE_CONFIG_R_ACCESS_KEY_ID": daemon.access_key, "RCLONE_CONFIG_R_SECRET_ACCESS_KEY": daemon.secret_key, "RCLONE_S3_CHUNK_SIZE": "5M",
-           "RCLONE_S3_UPLOAD_CUTOFF": "10M"}
+    env = rclone_environment(daemon)
     rclone = program("rclone")
     run(rclone, "copy", "--transfers", "8", tree, f"r:{bucket}/t", env=env)
     run(rclone, "check", "--download", tree, f"r:{bucket}/t", env=env)
@@ -117,6 +122,36 @@ def test_restic(daemon, bucket, tree, tmp_path):
     run(restic, "restore", "latest", "--target", tmp_path / "back", env=env)
     assert_same(tree, tmp_path / "back" / tree.relative_to("/"))
     run(restic, "forget", "--prune", "--keep-last", "1", env=env)
+
+
+def large_file(path):
+    """LARGE_MIB of bytes that do not repeat."""
+    seed = os.urandom((1 << 20) + LARGE_MIB)
+    with open(path, "wb") as f:
+        for number in range(LARGE_MIB):
+            f.write(seed[number:number + (1 << 20)])
+    return path
+
+
+def copy_by_aws(daemon, source, target):
+    run(program("aws", "/usr/bin/aws"), "--endpoint-url", daemon.s3, "s3", "cp", "--quiet", source, target, env=aws_environment(daemon))
+
+
+def copy_by_rclone(daemon, source, target):
+    source, target = (str(name).replace("s3://", "r:") for name in (source, target))
+    run(program("rclone"), "copyto", source, target, env=rclone_environment(daemon))
+
+
+@pytest.mark.parametrize("copy", [copy_by_aws, copy_by_rclone])
+def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(daemon, bucket, s3, tmp_path, copy):
+    path = large_file(tmp_path / "file")
+    copy(daemon, path, f"s3://{bucket}/file")
+    head = s3.head_object(Bucket=bucket, Key="file")
+    assert head["ContentLength"] == LARGE_MIB << 20 and "-" in head["ETag"]
+    copy(daemon, f"s3://{bucket}/file", tmp_path / "back")
+    assert filecmp.cmp(path, tmp_path / "back", shallow=False)
+    path.unlink()
+    (tmp_path / "back").unlink()
 
 
 @pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="there is no /dev/fuse")
