@@ -68,6 +68,7 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 		if (!err) {
 			feed_append(batch, rq, &to.bucket, CHANGE_PUT, args->to.key, out);
 			err = metadata_commit(core->metadata, rq, batch);
+			out->serial = batch->serial;
 		}
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	content_share_end(core->storage, rq, &to.bucket, &share, err == RFS_OK);

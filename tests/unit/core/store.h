@@ -79,17 +79,16 @@ store_stop(struct test_store *t)
 /* What a test puts around the drivers. */
 typedef void store_wrap(struct store_drivers *drivers);
 
-/* `wrap` may be NULL. */
+/* In a directory that is there. `wrap` may be NULL. */
 static inline void
-store_open_on(struct test_store *t, const char *driver, store_wrap *wrap)
+store_open_in(struct test_store *t, const char *dir, const char *driver, store_wrap *wrap)
 {
 	bool is_mem = strcmp(driver, "mem") == 0;
 	struct store_drivers inner;
 	char error[512];
 
 	memset(t, 0, sizeof(*t));
-	strcpy(t->dir, "/tmp/restfs-core-XXXXXX");
-	assert(mkdtemp(t->dir));
+	snprintf(t->dir, sizeof(t->dir), "%s", dir);
 	config_init(&t->config);
 	assert(config_set(&t->config, "data", t->dir, error));
 	assert(config_set(&t->config, "journal.volume_bytes", "67108864", error));
@@ -101,9 +100,27 @@ store_open_on(struct test_store *t, const char *driver, store_wrap *wrap)
 }
 
 static inline void
+store_open_on(struct test_store *t, const char *driver, store_wrap *wrap)
+{
+	char dir[] = "/tmp/restfs-core-XXXXXX";
+
+	assert(mkdtemp(dir));
+	store_open_in(t, dir, driver, wrap);
+}
+
+static inline void
 store_open(struct test_store *t)
 {
 	store_open_on(t, "mem", NULL);
+}
+
+/* The directory stays. */
+static inline void
+store_shut(struct test_store *t)
+{
+	store_stop(t);
+	t->drivers.metadata->ops->close(t->drivers.metadata);
+	config_fini(&t->config);
 }
 
 static inline void
@@ -111,9 +128,7 @@ store_close(struct test_store *t)
 {
 	char command[128];
 
-	store_stop(t);
-	t->drivers.metadata->ops->close(t->drivers.metadata);
-	config_fini(&t->config);
+	store_shut(t);
 	snprintf(command, sizeof(command), "rm -rf %s", t->dir);
 	assert(system(command) == 0);
 }
