@@ -1,0 +1,111 @@
+/* test_driver_blocks.c: blocks: with a commit, and stored before it; see contract.h. */
+#include "contract.h"
+
+static void
+payload_beyond_the_limits_does_nothing(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+	struct slice payload = slice_new(BATCH_MAX_BLOCK_BYTES + 1);
+	struct batch_block blocks[9];
+
+	memset(slice_writable(&payload), 'p', payload.len);
+	blocks[0] = (struct batch_block){.number = 1, .parts = &payload, .part_count = 1, .len = payload.len};
+	batch_blocks(b, key_of(b, TABLE_ROWS, "a"), bytes_str("v"), blocks, 1);
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	batch_reset(b);
+	payload.len = BATCH_MAX_BLOCK_BYTES;
+	for (unsigned i = 0; i < 9; i++)
+		blocks[i] =
+			(struct batch_block){.number = 1 + i, .parts = &payload, .part_count = 1, .len = payload.len};
+	batch_blocks(b, key_of(b, TABLE_ROWS, "a"), bytes_str("v"), blocks, 9);
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "a").found);
+	batch_reset(b);
+	batch_blocks(b, key_of(b, TABLE_ROWS, "a"), bytes_str("v"), blocks, 8);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	batch_free(b);
+	slice_unref(&payload);
+}
+
+static void
+payload_that_went_with_a_commit_is_read_back(void **state)
+{
+	static const size_t sizes[] = {1, 8, 4096, 32769, 300001};
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+	struct batch_block blocks[5] = {0};
+	struct slice parts[5][2];
+	struct row row;
+
+	for (unsigned i = 0; i < 5; i++) {
+		struct slice whole = pattern(sizes[i], i);
+
+		parts[i][0] = slice_part(whole, 0, sizes[i] / 3);
+		parts[i][1] = slice_part(whole, sizes[i] / 3, sizes[i] - sizes[i] / 3);
+		blocks[i] =
+			(struct batch_block){.number = 100 + i, .parts = parts[i], .part_count = 2, .len = sizes[i]};
+		slice_unref(&whole);
+	}
+	batch_blocks(b, key_of(b, TABLE_ROWS, "one"), bytes_str("v"), blocks, 4);
+	batch_put(b, key_of(b, TABLE_ROWS, "x"), bytes_str("y"));
+	batch_blocks(b, key_of(b, TABLE_ROWS, "two"), bytes_str("w"), blocks + 4, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		slice_unref(&parts[i][0]);
+		slice_unref(&parts[i][1]);
+	}
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	batch_free(b);
+	row = test_get(s, BUCKET, TABLE_ROWS, "one");
+	assert_int_equal(row.value.len, 1 + 4 * BLOCK_LOCATION_BYTES);
+	for (unsigned i = 0; i < 4; i++)
+		assert_block(s, 100 + i, row.value.data + 1 + i * BLOCK_LOCATION_BYTES, sizes[i], i);
+	row = test_get(s, BUCKET, TABLE_ROWS, "two");
+	assert_int_equal(row.value.len, 1 + BLOCK_LOCATION_BYTES);
+	assert_block(s, 104, row.value.data + 1, sizes[4], 4);
+}
+
+static void
+stored_blocks_are_read_back_and_named_by_a_row(void **state)
+{
+	struct store *s = *state;
+	struct storage_driver *d = s->drivers.storage;
+	struct block_ticket tickets[6];
+	struct batch *b = batch_new(BUCKET);
+	struct batch_block block;
+	struct row row;
+
+	for (unsigned i = 0; i < 6; i++) { /* more than one volume of the embedded driver */
+		struct slice payload = pattern(300000 + i, i);
+		struct slice parts[2] = {slice_part(payload, 0, 77), slice_part(payload, 77, payload.len - 77)};
+
+		assert_int_equal(d->ops->put(d, &s->rq, BUCKET, 500 + i, parts, 2, &tickets[i]), RFS_OK);
+		assert_int_equal(tickets[i].number, 500 + i);
+		slice_unref(&parts[0]);
+		slice_unref(&parts[1]);
+		slice_unref(&payload);
+	}
+	assert_int_equal(d->ops->wait(d, &s->rq, tickets, 6), RFS_OK);
+	for (unsigned i = 0; i < 6; i++)
+		assert_block(s, 500 + i, tickets[i].location.bytes, 300000 + i, i);
+	block = (struct batch_block){.number = 502, .stored = true, .location = tickets[2].location, .len = 300002};
+	batch_blocks(b, key_of(b, TABLE_ROWS, "stored"), bytes_str("vv"), &block, 1);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	batch_free(b);
+	row = test_get(s, BUCKET, TABLE_ROWS, "stored");
+	assert_int_equal(row.value.len, 2 + BLOCK_LOCATION_BYTES);
+	assert_block(s, 502, row.value.data + 2, 300002, 2);
+	assert_int_equal(d->ops->remove(d, &s->rq, 502, &tickets[2].location), RFS_OK);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(payload_beyond_the_limits_does_nothing),
+		TEST(payload_that_went_with_a_commit_is_read_back),
+		TEST(stored_blocks_are_read_back_and_named_by_a_row),
+	};
+
+	return cmocka_run_group_tests_name(contract_begin(argc, argv), tests, NULL, NULL);
+}
