@@ -130,6 +130,7 @@ static void
 test_a_removed_user_is_no_member_any_more(void **state)
 {
 	struct fixture *f = *state;
+	struct identity_rows rows;
 	const struct identity *member, *group;
 	struct bucket_row bucket;
 
@@ -144,6 +145,9 @@ test_a_removed_user_is_no_member_any_more(void **state)
 	assert_int_equal(auth_group_drop(f->auth, &f->rq, painters, anna), RFS_ERR_NO_SUCH_USER);
 	assert_int_equal(auth_group_add(f->auth, &f->rq, painters, anna), RFS_OK);
 	users_of(f, "anna");
+	/* And the row that was written again does not name him any more. */
+	assert_int_equal(identity_read(f->auth, &f->rq, painters, true, &rows), RFS_OK);
+	assert_int_equal(rows.identity.users.count, 1);
 }
 
 static void
@@ -202,7 +206,24 @@ join_and_leave(void *arg)
 	return NULL;
 }
 
-/* What is in memory is what the row says, in whichever order the changes were told. */
+/* Who committed first may be the last to tell. */
+static void
+test_an_older_list_does_not_replace_a_newer_one(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t both[] = {100, 200};
+	struct user_set newer = {both, 2}, older = {both, 1};
+	const struct identity *group;
+
+	group_bucket(f, &group);
+	pthread_rwlock_wrlock(&f->auth->lock);
+	group_set_locked(f->auth, group->id, painters, &newer, 1000);
+	group_set_locked(f->auth, group->id, painters, &older, 999);
+	pthread_rwlock_unlock(&f->auth->lock);
+	assert_true(group_has(f->auth, group->id, 200));
+	assert_false(group_has(f->auth, group->id, 150));
+}
+
 static void
 test_changes_at_once_are_all_kept(void **state)
 {
@@ -257,6 +278,7 @@ main(void)
 		TEST(test_a_restart_finds_groups_and_members),
 		TEST(test_a_removed_user_is_no_member_any_more),
 		TEST(test_a_group_is_no_user),
+		TEST(test_an_older_list_does_not_replace_a_newer_one),
 		TEST(test_changes_at_once_are_all_kept),
 		TEST(test_damaged_rows_of_groups_are_errors),
 	};
