@@ -47,7 +47,7 @@ part_resolve(struct core *core, struct request *rq, uint32_t number, struct obje
 	if (!count)
 		return request_fail(rq, RFS_ERR_INVALID_PART_NUMBER, "The requested partnumber is not satisfiable: there are %zu", total);
 	out->part = *part;
-	out->partial = true;
+	out->partial = part->length > 0; /* no range names no bytes */
 	out->offset = part->offset;
 	out->length = part->length;
 	return RFS_OK;

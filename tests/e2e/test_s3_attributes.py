@@ -123,6 +123,9 @@ def test_an_object_without_parts_is_its_first_part(s3, bucket):
     assert (part["Body"].read(), part["ContentRange"]) == (b"body", "bytes 0-3/4") and "PartsCount" not in part
     with refused(416, "InvalidPartNumber"):
         s3.get_object(Bucket=bucket, Key="k", PartNumber=2)
+    s3.put_object(Bucket=bucket, Key="empty", Body=b"")
+    part = s3.get_object(Bucket=bucket, Key="empty", PartNumber=1)
+    assert (part["Body"].read(), part["ResponseMetadata"]["HTTPStatusCode"]) == (b"", 200) and "ContentRange" not in part
 
 
 @pytest.mark.parametrize("headers, code", [

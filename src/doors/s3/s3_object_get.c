@@ -206,8 +206,6 @@ s3_get_object(struct s3_exchange *ex)
 	if (err)
 		return err;
 	state->is_open = true;
-	if (state->args.part_number && state->get.length)
-		state->get.partial = true;
 	write_head(ex, state);
 	if (state->args.head_only)
 		return RFS_OK;
