@@ -12,4 +12,4 @@ from daemon import Daemon  # noqa: E402
 def own_daemon():
     d = Daemon().start()
     yield d
-    d.remove()
+    d.finish()

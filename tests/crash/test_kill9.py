@@ -84,7 +84,7 @@ def test_acknowledged_operations_survive(damage):
             state = judge(daemon, possible(state, changes))
         assert kinds == set(KINDS), "too little was acknowledged to say anything"
     finally:
-        daemon.remove()
+        daemon.finish()
 
 
 def test_only_one_of_two_writers_creates_a_key(own_daemon):

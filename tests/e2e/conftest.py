@@ -22,10 +22,7 @@ def daemon():
     """One daemon for the tests that do not end it."""
     d = Daemon().start()
     yield d
-    status = d.stop()
-    log = d.log()
-    d.remove()
-    assert status == 0, log
+    d.finish()
 
 
 @pytest.fixture
@@ -33,7 +30,7 @@ def own_daemon():
     """A daemon that the test may kill."""
     d = Daemon().start()
     yield d
-    d.remove()
+    d.finish()
 
 
 @pytest.fixture

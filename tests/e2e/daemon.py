@@ -2,6 +2,7 @@
 import ctypes
 import os
 import pathlib
+import re
 import resource
 import secrets
 import select
@@ -18,7 +19,9 @@ from botocore.config import Config
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RESTFSD", str(ROOT / "build" / "restfsd"))
 START_SECONDS = 60
+LOG_END = 8000
 PR_SET_PDEATHSIG = 1
+SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
 
 
 sessions = threading.local()
@@ -39,37 +42,42 @@ def die_with_parent(files=None):
 
 
 class Daemon:
-    """Started by start(); may be killed and started again on the same data."""
+    """Started by start(); may be killed and started again on the same data; ended by finish()."""
 
-    def __init__(self, *options, files=None):
-        self.directory = tempfile.mkdtemp(prefix="restfs-test-")
-        self.data = os.path.join(self.directory, "data")
-        self.log_path = os.path.join(self.directory, "log")
-        self.access_key = "AK" + secrets.token_hex(9).upper()
-        self.secret_key = secrets.token_hex(20)
+    def __init__(self, *options, directory=None, root_key=True, files=None):
+        self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="restfs-test-"))
+        self.data = self.directory / "data"
+        self.log_path = self.directory / "log"
+        self.access_key = self.secret_key = None
+        if root_key:
+            self.access_key = "AK" + secrets.token_hex(9).upper()
+            self.secret_key = secrets.token_hex(20)
         self.options = list(options)
         self.environment = {}
         self.files = files
         self.process = None
         self.s3 = self.admin = None
 
-    def spawn(self):
+    def spawn(self, *options):
         """Without waiting until it is ready."""
-        env = dict(os.environ, RESTFS_ROOT_ACCESS_KEY=self.access_key, RESTFS_ROOT_SECRET_KEY=self.secret_key, **self.environment)
+        env = dict(os.environ, **self.environment)
+        if self.access_key:
+            env.update(RESTFS_ROOT_ACCESS_KEY=self.access_key, RESTFS_ROOT_SECRET_KEY=self.secret_key)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options],
+                [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options, *options],
                 stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, preexec_fn=lambda: die_with_parent(self.files))
 
-    def start(self):
-        self.spawn()
+    def start(self, *options):
+        """With the options of this object, and these for this start."""
+        self.spawn(*options)
         ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
-        if not line.startswith("ready "):
+        match = re.fullmatch(r"ready s3=(https?://127\.0\.0\.1:\d+) admin=(https?://127\.0\.0\.1:\d+)\n", line)
+        if not match:
             self.kill()
             raise RuntimeError(f"restfsd did not start: {line!r}\n{self.log()}")
-        words = dict(word.split("=", 1) for word in line.split()[1:])
-        self.s3, self.admin = words["s3"], words["admin"]
+        self.s3, self.admin = match.groups()
         return self
 
     def log(self):
@@ -92,11 +100,11 @@ class Daemon:
             os.killpg(self.process.pid, signal.SIGKILL)
         self._reap()
 
-    def stop(self):
-        """Clean; returns the exit status."""
-        status = None
-        if self.is_running():
-            self.process.send_signal(signal.SIGTERM)
+    def stop(self, number=signal.SIGTERM):
+        """Clean; returns the exit status, also of one that had ended by itself."""
+        status = self.process.poll()
+        if status is None:
+            self.process.send_signal(number)
             try:
                 status = self.process.wait(60)
             except subprocess.TimeoutExpired:
@@ -112,9 +120,20 @@ class Daemon:
             self.process.stdout.close()
             self.process = None
 
+    def finish(self):
+        """The end of a daemon: one that still runs must stop clean, without a leak."""
+        status = self.stop() if self.process else 0
+        log = self.log()
+        self.remove()
+        assert status == 0, f"the daemon ended with {status}; its log ends:\n{log[-LOG_END:]}"
+
     def remove(self):
+        """The end of a daemon that may be in any state; what a sanitizer said is not lost."""
         self.kill()
+        log = self.log()
         shutil.rmtree(self.directory, ignore_errors=True)
+        report = SANITIZER_REPORT.search(log)
+        assert not report, log[report.start():][:LOG_END]
 
     def client(self, access_key=None, secret_key=None, verify=None, **config):
         config.setdefault("signature_version", "s3v4")

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -13,42 +12,23 @@ import subprocess
 import tempfile
 import urllib.parse
 
-import boto3
 import botocore.auth
 import botocore.awsrequest
-import botocore.config
 import botocore.credentials
 import botocore.exceptions
 import pytest
 
-RESTFSD = pathlib.Path(os.environ.get("RESTFSD") or pathlib.Path(__file__).resolve().parents[2] / "build" / "restfsd")
-RESTFS = RESTFSD.parent / "restfs"
+from daemon import BINARY as RESTFSD
+from daemon import Daemon
+
+RESTFS = pathlib.Path(RESTFSD).parent / "restfs"
 
 
-class Store:
-    """A daemon of its own, with its data directory, for one test."""
+class Store(Daemon):
+    """A daemon that makes its own root key."""
 
     def __init__(self, directory):
-        self.data = directory / "data"
-        self.log = directory / "restfsd.log"
-        self.process = None
-
-    def start(self, *arguments, environment=None):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [RESTFSD, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments],
-                stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})})
-        line = self.process.stdout.readline()
-        match = re.fullmatch(r"ready s3=(https?://127\.0\.0\.1:\d+) admin=(https?://127\.0\.0\.1:\d+)\n", line)
-        assert match, f"no ready line but {line!r}; the log says: {self.log.read_text()}"
-        self.s3_url, self.admin_url = match.groups()
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
-        self.process.stdout.close()
-        self.process = None
-        return code
+        super().__init__(directory=directory, root_key=False)
 
     def root(self):
         lines = (self.data / "root-credentials").read_text().splitlines()
@@ -56,7 +36,7 @@ class Store:
         return fields["access_key"], fields["secret_key"]
 
     def get(self, path, method="GET", body=None, headers=None):
-        at = urllib.parse.urlsplit(self.admin_url)
+        at = urllib.parse.urlsplit(self.admin)
         connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
         try:
             connection.request(method, path, body=body, headers=headers or {})
@@ -67,7 +47,7 @@ class Store:
 
     def signed(self, body, key, service="restfs"):
         """A POST of these bytes to /rpc, signed by botocore."""
-        request = botocore.awsrequest.AWSRequest("POST", self.admin_url + "/rpc", data=body)
+        request = botocore.awsrequest.AWSRequest("POST", self.admin + "/rpc", data=body)
         signer = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
         signer(botocore.credentials.Credentials(*key), service, "us-east-1").add_auth(request)
         return self.get("/rpc", "POST", body, dict(request.headers))
@@ -85,26 +65,17 @@ class Store:
             assert done.stderr.startswith("restfs: ") and done.stderr.count("\n") == 1, done.stderr
         return done.stdout if code == 0 else done.stderr
 
-    def s3(self, key):
-        return boto3.client("s3", endpoint_url=self.s3_url, aws_access_key_id=key[0], aws_secret_access_key=key[1],
-                            region_name="us-east-1", config=botocore.config.Config(retries={"max_attempts": 1}))
-
 
 @pytest.fixture
 def stopped(tmp_path):
     store = Store(tmp_path)
     yield store
-    if store.process:
-        store.process.kill()
-        store.process.wait()
-        store.process.stdout.close()
+    store.finish()
 
 
 @pytest.fixture
 def store(stopped):
-    stopped.start()
-    yield stopped
-    assert stopped.process is None or stopped.stop() == 0, stopped.log.read_text()
+    return stopped.start()
 
 
 def denied(call, *args, **kwargs):
@@ -151,18 +122,18 @@ def test_a_call_must_be_signed_by_an_administrator(store):
 
 def test_another_body_than_the_signed_one_is_refused(store):
     body = b'{"jsonrpc":"2.0","id":1,"method":"user.list"}'
-    request = botocore.awsrequest.AWSRequest("POST", store.admin_url + "/rpc", data=body)
+    request = botocore.awsrequest.AWSRequest("POST", store.admin + "/rpc", data=body)
     botocore.auth.SigV4Auth(botocore.credentials.Credentials(*store.root()), "restfs", "us-east-1").add_auth(request)
     other = body.replace(b"user.list", b"key.list ")
     assert store.get("/rpc", "POST", other, dict(request.headers))[0] == 403
-    request = botocore.awsrequest.AWSRequest("POST", store.admin_url + "/rpc", data=body)
+    request = botocore.awsrequest.AWSRequest("POST", store.admin + "/rpc", data=body)
     botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(*store.root()), "s3", "us-east-1").add_auth(request)
     assert store.get("/rpc", "POST", other, dict(request.headers))[0] == 400
 
 
 def test_an_unsigned_payload_is_refused(store):
     body = b'{"jsonrpc":"2.0","id":1,"method":"user.list"}'
-    request = botocore.awsrequest.AWSRequest("POST", store.admin_url + "/rpc", data=body)
+    request = botocore.awsrequest.AWSRequest("POST", store.admin + "/rpc", data=body)
     request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
     botocore.auth.SigV4Auth(botocore.credentials.Credentials(*store.root()), "restfs", "us-east-1").add_auth(request)
     assert store.get("/rpc", "POST", body, dict(request.headers))[0] == 400
@@ -207,7 +178,7 @@ def test_bodies_are_limited_and_must_have_a_length(store):
             yield b" " * 65536
 
     assert store.get("/rpc", "POST", pieces(), {"Transfer-Encoding": "chunked"})[0] == 400
-    at = urllib.parse.urlsplit(store.admin_url)
+    at = urllib.parse.urlsplit(store.admin)
     with socket.create_connection((at.hostname, at.port)) as s:
         s.sendall(b"POST /rpc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert s.recv(65536).startswith(b"HTTP/1.1 411 ")
@@ -232,7 +203,7 @@ def test_a_user_and_his_key_work_until_they_are_removed(store):
     store.restfs("user", "add", "anna")
     key = json.loads(store.restfs("key", "add", "anna", "--json"))
     key = key["access_key"], key["secret_key"]
-    s3 = store.s3(key)
+    s3 = store.client(*key)
     s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="a", Body=b"bytes")
     rows = store.restfs("bucket", "ls").splitlines()
@@ -242,7 +213,7 @@ def test_a_user_and_his_key_work_until_they_are_removed(store):
     store.restfs("key", "rm", key[0])
     assert denied(s3.get_object, Bucket="photos", Key="a") == "InvalidAccessKeyId"
     again = json.loads(store.restfs("key", "add", "anna", "--json"))
-    s3 = store.s3((again["access_key"], again["secret_key"]))
+    s3 = store.client(again["access_key"], again["secret_key"])
     assert s3.get_object(Bucket="photos", Key="a")["Body"].read() == b"bytes"
     store.restfs("user", "rm", "anna")
     assert denied(s3.get_object, Bucket="photos", Key="a") == "InvalidAccessKeyId"
@@ -253,7 +224,7 @@ def test_members_share_what_their_group_owns(store):
     for name in ("anna", "bert"):
         store.restfs("user", "add", name)
     anna, bert = (json.loads(store.restfs("key", "add", name, "--json")) for name in ("anna", "bert"))
-    anna, bert = (store.s3((k["access_key"], k["secret_key"])) for k in (anna, bert))
+    anna, bert = (store.client(k["access_key"], k["secret_key"]) for k in (anna, bert))
     store.restfs("group", "add", "painters")
     assert "USER_EXISTS" in store.restfs("group", "add", "anna", code=1)
     store.restfs("bucket", "add", "photos", "--owner=painters")
@@ -279,7 +250,7 @@ def test_limited_keys_are_limited_at_the_s3_door(store):
     full = json.loads(store.restfs("key", "add", "anna", "--json"))
     limited = json.loads(store.restfs("key", "add", "anna", "--bucket=photos", "--prefix=in/", "--json"))
     reader = json.loads(store.restfs("key", "add", "anna", "--read-only", "--json"))
-    full, limited, reader = (store.s3((k["access_key"], k["secret_key"])) for k in (full, limited, reader))
+    full, limited, reader = (store.client(k["access_key"], k["secret_key"]) for k in (full, limited, reader))
     full.create_bucket(Bucket="photos")
     full.create_bucket(Bucket="videos")
     full.put_object(Bucket="photos", Key="out/a", Body=b"1")
@@ -303,7 +274,7 @@ def test_strangers_see_only_what_is_public(store):
     store.restfs("user", "add", "anna")
     store.restfs("user", "add", "bert")
     anna, bert = (json.loads(store.restfs("key", "add", name, "--json")) for name in ("anna", "bert"))
-    anna, bert = (store.s3((k["access_key"], k["secret_key"])) for k in (anna, bert))
+    anna, bert = (store.client(k["access_key"], k["secret_key"]) for k in (anna, bert))
     anna.create_bucket(Bucket="photos")
     anna.put_object(Bucket="photos", Key="mine", Body=b"1")
     anna.put_object(Bucket="photos", Key="open", Body=b"2", ACL="public-read")
@@ -334,9 +305,9 @@ def test_errors_are_one_line_and_set_the_exit_code(store):
 def test_restfs_over_the_network_signs(store):
     access_key, secret_key = store.root()
     environment = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
-    assert "root" in store.restfs("--admin", store.admin_url, "user", "ls", environment=environment)
+    assert "root" in store.restfs("--admin", store.admin, "user", "ls", environment=environment)
     environment["AWS_SECRET_ACCESS_KEY"] = "wrong-secret"
-    assert "SIGNATURE_MISMATCH" in store.restfs("--admin", store.admin_url, "user", "ls", code=1, environment=environment)
+    assert "SIGNATURE_MISMATCH" in store.restfs("--admin", store.admin, "user", "ls", code=1, environment=environment)
 
 
 def test_a_long_path_to_the_data_directory_works():
@@ -344,10 +315,9 @@ def test_a_long_path_to_the_data_directory_works():
     try:
         deep = top / ("d" * 100) / ("e" * 100)
         deep.mkdir(parents=True)
-        store = Store(deep)
-        store.start()
+        store = Store(deep).start()
         assert "root" in store.restfs("user", "ls")
-        assert store.stop() == 0
+        store.finish()
     finally:
         shutil.rmtree(top)
 
@@ -362,14 +332,14 @@ def test_a_restart_finds_users_keys_and_the_root_key(store):
     assert not (store.data / "admin.sock").exists()
     store.start()
     assert (store.restfs("user", "ls"), store.restfs("key", "ls"), store.root()) == (users, keys, root)
-    store.process.kill()
-    store.process.wait()
+    store.kill()
     store.start()
     assert (store.restfs("user", "ls"), store.restfs("key", "ls"), store.root()) == (users, keys, root)
 
 
 def test_the_root_key_may_come_from_the_environment(stopped):
-    stopped.start(environment={"RESTFS_ROOT_ACCESS_KEY": "my-root", "RESTFS_ROOT_SECRET_KEY": "my-secret-key"})
+    stopped.access_key, stopped.secret_key = "my-root", "my-secret-key"
+    stopped.start()
     assert stopped.rpc("user.list", key=("my-root", "my-secret-key"))[0] == 200
     assert not (stopped.data / "root-credentials").exists()
     assert stopped.stop(signal.SIGINT) == 0
@@ -410,7 +380,7 @@ def test_a_second_daemon_and_a_foreign_directory_are_refused(store, tmp_path):
 
 
 def test_a_port_in_use_ends_with_1(store):
-    taken = store.admin_url.removeprefix("http://")
+    taken = store.admin.removeprefix("http://")
     done = subprocess.run([RESTFSD, "--data", store.data.parent / "other", "--s3", "127.0.0.1:0", "--admin", taken],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 1 and done.stdout == "" and taken in done.stderr
@@ -421,12 +391,12 @@ def test_hangup_reads_the_log_level_again(stopped, tmp_path):
     config.write_text('log = { level = "error"; };\n')
     stopped.start("--config", config)
     stopped.restfs("user", "add", "anna")
-    assert "anna" not in stopped.log.read_text()
+    assert "anna" not in stopped.log()
     config.write_text('log = { level = "info"; };\n')
     stopped.process.send_signal(signal.SIGHUP)
     for number in range(200):
         stopped.restfs("user", "add", f"u{number}")
-        if "user u" in stopped.log.read_text():
+        if "user u" in stopped.log():
             break
     else:
         pytest.fail("the level was not read again")
@@ -437,9 +407,9 @@ def test_the_hints_can_be_followed(stopped):
     stopped.start("--hints")
     text = ""
     while "curl" not in text:
-        text += stopped.process.stdout.readline()
+        text += stopped.process.stdout.readline().decode()
     access_key, secret_key = stopped.root()
-    assert f"endpoint    {stopped.s3_url}" in text and access_key in text and secret_key in text
+    assert f"endpoint    {stopped.s3}" in text and access_key in text and secret_key in text
     restfs, curl = (next(line.strip() for line in text.splitlines() if word in line) for word in ("restfs --data", "curl "))
     assert subprocess.run(restfs, shell=True, capture_output=True, timeout=60).returncode == 0
     assert b"ListAllMyBucketsResult" in subprocess.run(curl, shell=True, capture_output=True, timeout=60).stdout

@@ -201,6 +201,4 @@ def test_boto3_over_tls(tmp_path):
         s3.download_file("secure", "file", str(tmp_path / "back"))
         assert filecmp.cmp(path, tmp_path / "back", shallow=False)
     finally:
-        status = daemon.stop()
-        daemon.remove()
-    assert status == 0
+        daemon.finish()

@@ -33,10 +33,7 @@ def start():
 
     yield start_one
     for d in daemons:
-        running = d.is_running()
-        status, log = d.stop(), d.log()
-        d.remove()
-        assert running and status == 0, log
+        d.finish()
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +42,7 @@ def one_daemon():
     daemon = Daemon("--set", "http.header_time=1s").start()
     new_bucket(daemon).close()
     yield daemon
-    status, log = daemon.stop(), daemon.log()
-    daemon.remove()
-    assert status == 0, log
+    daemon.finish()
 
 
 def new_bucket(daemon, name="bucket"):
