@@ -44,9 +44,9 @@ start_volume_locked(struct embedded *e)
 
 /* Sealed volumes whose writes are all synced are closed. */
 static void
-forget_synced_locked(struct bulk *b)
+forget_synced_locked(struct embedded *e)
 {
-	struct bulk_volume **at = &b->volumes, *v;
+	struct bulk_volume **at = &e->bulk.volumes, *v;
 
 	while ((v = *at)) {
 		if (!v->sealed || v->writing || v->syncing || v->synced != v->written) {
@@ -55,6 +55,7 @@ forget_synced_locked(struct bulk *b)
 		}
 		*at = v->next;
 		close(v->fd);
+		sealer_add(e, v->number, 0);
 		free(v);
 	}
 }
@@ -70,7 +71,7 @@ reserve(struct embedded *e, uint64_t bytes, struct bulk_volume **out, uint64_t *
 	v = b->volumes;
 	if (v == NULL || (v->offset > SUPERBLOCK_BYTES && v->offset + bytes > e->volume_bytes)) {
 		err = start_volume_locked(e);
-		forget_synced_locked(b);
+		forget_synced_locked(e);
 		v = b->volumes;
 	}
 	if (!err) {
@@ -195,7 +196,7 @@ bulk_wait(struct storage_driver *d, struct request *rq, const struct block_ticke
 	pthread_mutex_lock(&e->bulk.lock);
 	for (size_t i = 0; i < count && !err; i++)
 		err = wait_ticket_locked(e, &tickets[i]);
-	forget_synced_locked(&e->bulk);
+	forget_synced_locked(e);
 	pthread_mutex_unlock(&e->bulk.lock);
 	return err ? request_fail(rq, err, "sync %zu blocks", count) : RFS_OK;
 }

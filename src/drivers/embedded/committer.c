@@ -216,8 +216,10 @@ journal_start_volume(struct embedded *e, uint64_t predecessor, uint64_t predeces
 		volume_unpin(e, pinned);
 	atomic_store(&j->offset, SUPERBLOCK_BYTES);
 	zeroer_switch(e, fd, SUPERBLOCK_BYTES + FIRST_ZEROS);
-	if (j->fd >= 0)
+	if (j->fd >= 0) {
 		close(j->fd);
+		sealer_add(e, predecessor, predecessor_end);
+	}
 	j->fd = fd;
 	j->volume = (uint32_t)s.number;
 	j->generation = s.generation;

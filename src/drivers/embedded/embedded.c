@@ -149,6 +149,16 @@ stop_zeroer(struct embedded *e)
 	pthread_join(j->zero_thread, NULL);
 }
 
+static void
+stop_sealer(struct embedded *e)
+{
+	pthread_mutex_lock(&e->sealer.lock);
+	e->sealer.stop = true;
+	pthread_cond_signal(&e->sealer.wake);
+	pthread_mutex_unlock(&e->sealer.lock);
+	pthread_join(e->sealer.thread, NULL);
+}
+
 /* From the front of a commit's way to its end, so that nothing is lost between two threads. */
 static void
 stop_commits(struct embedded *e)
@@ -178,6 +188,7 @@ embedded_free(struct embedded *e)
 	volume_cache_fini(&e->cache);
 	latch_table_fini(&e->latches);
 	cell_table_fini(&e->cells);
+	sealer_fini(&e->sealer);
 	if (e->journal.fd >= 0)
 		close(e->journal.fd);
 	if (e->journal.zero_fd >= 0)
@@ -203,6 +214,7 @@ embedded_close(struct metadata_driver *d)
 	if (!atomic_load(&e->poisoned))
 		err = journal_close_clean(e);
 	stop_zeroer(e);
+	stop_sealer(e);
 	if (!err && !atomic_load(&e->poisoned))
 		err = index_flush_tables(&e->index);
 	if (err)
@@ -324,6 +336,7 @@ embedded_new(const struct config *config)
 	volume_cache_init(&e->cache);
 	latch_table_init(&e->latches);
 	cell_table_init(&e->cells);
+	sealer_init(&e->sealer);
 	pthread_mutex_init(&j->queue_lock, NULL);
 	pthread_cond_init(&j->queue_wake, NULL);
 	j->queue_tail = &j->queue;
@@ -374,6 +387,7 @@ embedded_open(const struct config *config, struct store_drivers *out, char *erro
 	thread_start(&e->applier.thread, apply_main, e);
 	thread_start(&e->resume_thread, resume_main, e);
 	thread_start(&e->flush_thread, flusher_main, e);
+	thread_start(&e->sealer.thread, sealer_main, e);
 	out->metadata = &e->metadata;
 	out->storage = &e->storage;
 out:

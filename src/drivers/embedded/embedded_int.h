@@ -11,6 +11,7 @@
  *   apply.c      [apply, or committer when no batch waits] one RocksDB write a group; then unlatches, unpins and
  *                calls `done`
  *   zeroer.c     [background] zeroes the journal ahead of the committer
+ *   seal.c       [background] gives a volume that is full, or was left by a crash, an index of its blocks
  *   flusher      [background] syncs RocksDB's own log every second (embedded.c)
  *
  * Invariants:
@@ -384,6 +385,31 @@ enum rfs_err zeroer_wait(struct embedded *e, uint64_t end) RFS_MUST_CHECK;
 /* Hands the zeroer another file, zeroed up to `mark`. */
 void zeroer_switch(struct embedded *e, int fd, uint64_t mark);
 
+/* ---- seals (seal.c) ---- */
+
+/* bucket, number (8 each, big-endian: sorted by them), payload's offset (8), its length (4), zeros (4) */
+#define SEAL_ENTRY_BYTES 32
+
+struct seal_task;
+
+struct sealer {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct seal_task *queue, **tail;
+	bool stop;
+	pthread_t thread;
+};
+
+void sealer_init(struct sealer *s);
+void sealer_fini(struct sealer *s);
+void *sealer_main(void *embedded);
+/* A volume that nothing will be written to; `end` of a journal volume: as its successor's superblock has it, else 0. */
+void sealer_add(struct embedded *e, uint64_t number, uint64_t end);
+/* Where a volume's SEAL record is, and the length of its payload; false: it has none. Reads the ends of it only. */
+bool seal_find(int fd, uint64_t size, uint64_t generation, uint64_t *offset, uint32_t *length);
+/* All entries of a seal (malloc'ed, SEAL_ENTRY_BYTES each). NOT_FOUND, DAMAGED. */
+enum rfs_err seal_read(int fd, uint64_t size, uint64_t generation, uint8_t **entries, size_t *count) RFS_MUST_CHECK;
+
 /* ---- recovery (recovery.c) ---- */
 
 enum rfs_err recover(struct embedded *e, char *error) RFS_MUST_CHECK;
@@ -446,6 +472,7 @@ struct embedded {
 	struct journal journal;
 	struct applier applier;
 	struct bulk bulk;
+	struct sealer sealer;
 	uint64_t hash_seed;
 	pthread_t resume_thread;
 

