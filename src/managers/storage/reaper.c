@@ -246,19 +246,22 @@ reap_failed(struct request *rq, uint64_t bucket, enum rfs_err err, struct round 
 		round->left = true;
 }
 
-/* All purge rows of a bucket, once. */
+/* All purge rows of a bucket, once. What is in the request's arena goes with each page. */
 static void
 bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, struct round *round)
 {
-	struct bytes next = key_purge(rq->arena, bucket, 0);
-	struct bytes end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
 	struct row_page page = { .more = true };
+	uint64_t next = 0;
 
 	while (page.more && !reaper_stopping(s)) {
-		enum rfs_err err = metadata_scan(s->metadata, rq, next, end, REAP_PAGE, false, &page);
+		struct bytes end;
+		enum rfs_err err;
 
+		arena_reset(rq->arena);
+		end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
+		err = metadata_scan(s->metadata, rq, key_purge(rq->arena, bucket, next), end, REAP_PAGE, false, &page);
 		for (size_t i = 0; !err && i < page.count; i++) {
-			next = key_purge(rq->arena, bucket, load_be64(page.rows[i].key.data + 9) + 1);
+			next = load_be64(page.rows[i].key.data + 9) + 1;
 			err = purge_reap(s, rq, bucket, &page.rows[i], &round->left);
 			if (err == RFS_ERR_CONFLICT) {
 				round->left = true;
