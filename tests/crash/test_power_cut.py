@@ -54,7 +54,7 @@ class Machine:
             self.daemon.client().create_bucket(Bucket=BUCKET)
             self.made = self.position()
         state = self.resolve()
-        clients = [Client(self.daemon, number, chance.random(), state, self.position, steps) for number in range(CLIENTS)]
+        clients = [Client(self.daemon, number, chance.random(), state, self.position, steps, first=2 * number) for number in range(CLIENTS)]
         self.changes += run(clients, self.daemon, seconds)
         self.kinds.update(kind for client in clients for kind in client.done)
 

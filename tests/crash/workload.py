@@ -8,7 +8,7 @@ import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BINARY
+from daemon import BINARY, wait_until
 
 BUCKET = "crash"
 
@@ -29,12 +29,12 @@ class Change:
 class Client(threading.Thread):
     """Works on keys of its own until the daemon has gone. `position` says what the time is; any order will do."""
 
-    def __init__(self, daemon, number, seed, state, position=lambda: 0, steps=None):
+    def __init__(self, daemon, number, seed, state, position=lambda: 0, steps=None, first=0):
         super().__init__()
         self.s3 = daemon.client(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20)
         self.number = number
         self.chance = random.Random(seed)
-        self.first = self.chance.sample(list(KINDS), len(KINDS))
+        self.first = [list(KINDS)[(first + i) % len(KINDS)] for i in range(len(KINDS))]
         self.state = {key: digest for key, digest in state.items() if key.startswith(f"{number}/")}
         self.position = position
         self.steps = steps
@@ -69,10 +69,10 @@ class Client(threading.Thread):
         return answer
 
     def step(self):
-        """Each kind once, in any order, then as it comes."""
+        """Each kind once, beginning with the `first`, then as it comes."""
         key = f"{self.number}/{self.chance.choice('abc')}/{self.chance.randrange(12)}"
         body = self.chance.randbytes(self.chance.choice([0, 10, 5000, 300_000, 1_500_000]))
-        kind = self.first.pop() if self.first else self.chance.choices(list(KINDS), KINDS.values())[0]
+        kind = self.first.pop(0) if self.first else self.chance.choices(list(KINDS), KINDS.values())[0]
         getattr(self, kind)(key, body)
         return kind
 
@@ -194,11 +194,12 @@ def judge(daemon, states):
 
 
 def run(clients, daemon, seconds=None):
-    """Until the daemon is killed after that time, or, without one, until the clients are done and it is stopped. What they changed."""
+    """Until each has done something and the daemon is killed after that time; without one, until they are done and it is stopped. What they changed."""
     for client in clients:
         client.start()
     if seconds is not None:
         clients[0].join(seconds)
+        wait_until(lambda: all(client.done or not client.is_alive() for client in clients))
         assert daemon.is_running(), daemon.log()
         daemon.kill()
     for client in clients:
