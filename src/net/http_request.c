@@ -4,8 +4,10 @@
  */
 #include "net/http_int.h"
 
-/* Lines end in CR LF, none is folded (RFC 9112, 5.2), and there are no control characters. Leading empty lines are
- * allowed (2.2). */
+/*
+ * Lines end in CR LF, none is folded (RFC 9112, 5.2) or lacks a name before its colon (RFC 9110, 5.1; llhttp lets it
+ * pass), and there are no control characters. Leading empty lines are allowed (2.2).
+ */
 static bool
 block_is_clean(struct bytes raw)
 {
@@ -19,7 +21,7 @@ block_is_clean(struct bytes raw)
 		if (c != '\r' || i + 1 == raw.len || raw.data[i + 1] != '\n')
 			return false;
 		i++;
-		if (i + 1 < raw.len && (raw.data[i + 1] == ' ' || raw.data[i + 1] == '\t'))
+		if (i + 1 < raw.len && memchr(" \t:", raw.data[i + 1], 3))
 			return false;
 	}
 	return true;

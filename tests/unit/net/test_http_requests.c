@@ -226,6 +226,8 @@ refuses_what_is_not_http(void **state)
 		"GET /hello HTTP/1.1\r\n" HOST "\n",
 		"GET /hello HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n",
 		"GET /hello HTTP/1.1\r\n" HOST "NoColon\r\n\r\n",
+		"GET /hello HTTP/1.1\r\n" HOST ": no name\r\n\r\n",
+		"GET /hello HTTP/1.1\r\nHost:\r\n: x\r\n\r\n",
 	};
 	int refused = atomic_load(&f->refused);
 
