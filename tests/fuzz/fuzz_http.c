@@ -46,7 +46,8 @@ struct plan {
 struct record {
 	struct buf events;
 	struct buf answers;
-	bool head[EXCHANGES_MAX]; /* of each exchange: to HEAD */
+	bool head[EXCHANGES_MAX];   /* of each exchange: to HEAD */
+	bool closes[EXCHANGES_MAX]; /* its answer is the last and says so */
 	size_t exchanges, ended, begun;
 	bool reset; /* the door gave an exchange up */
 };
@@ -81,6 +82,7 @@ static void
 exchange_note(struct http_exchange *x)
 {
 	must(record->exchanges < EXCHANGES_MAX);
+	record->closes[record->exchanges] = !x->keep_alive;
 	record->head[record->exchanges++] = x->head_request;
 }
 
@@ -246,6 +248,7 @@ answer(struct http_exchange *x)
 		break;
 	case 'k':
 		x->keep_alive = false;
+		record->closes[record->exchanges - 1] = true;
 		http_reply_head(x, 204, -1);
 		break;
 	case 'n':
@@ -432,8 +435,8 @@ send_stream(int fd, const struct plan *p, bool whole)
 
 	for (unsigned i = 0; rest.len && open; i++) {
 		uint8_t s = p->sizes[i % PIECE_SIZES];
-		size_t size = whole || s == 0 || i >= PIECES_MAX ? (size_t)32 * 1024
-								 : (size_t)((s & 63) + 1) << (2 * (s >> 6));
+		size_t size = whole || s == 255 || i >= PIECES_MAX ? (size_t)32 * 1024
+								   : (size_t)((s & 63) + 1) << (2 * (s >> 6));
 
 		if ((p->flags & TIMES_OUT) && i == p->chosen)
 			pass_deadlines();
@@ -487,7 +490,9 @@ on_answer_complete(llhttp_t *parser)
 {
 	struct reading *r = parser->data;
 
-	r->complete += parser->status_code / 100 != 1;
+	if (parser->status_code / 100 == 1)
+		return 0;
+	must(!r->record->closes[r->complete++] || !llhttp_should_keep_alive(parser));
 	return 0;
 }
 
