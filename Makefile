@@ -35,7 +35,7 @@ soak: deps-test
 	@$(MAKE) --no-print-directory build
 	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} \
 		RESTFS_POWER_ROUNDS=$${RESTFS_POWER_ROUNDS:-200} RESTFS_LARGE_MIB=$${RESTFS_LARGE_MIB:-5120} \
-		tools/run-tests --only e2e --only crash $(BUILD)
+		RESTFS_TEST_SECONDS=$${RESTFS_TEST_SECONDS:-3600} tools/run-tests --only e2e --only crash $(BUILD)
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory build

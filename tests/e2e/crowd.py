@@ -133,6 +133,26 @@ def wait_for_end_of_connections(daemon, seconds=60):
     wait_until(lambda: connections_open(daemon) <= 0, seconds)
 
 
+def is_cut_off(sock, length):
+    """The connection ends before that many bytes have come."""
+    came = 0
+    try:
+        while part := sock.recv(65536):
+            came += len(part)
+    except (ConnectionResetError, ssl.SSLError):
+        return True
+    finally:
+        sock.close()
+    return came < length
+
+
+def is_sanitized(daemon):
+    """Then its memory says nothing about ours."""
+    with open("/proc/%d/maps" % daemon.process.pid) as f:
+        maps = f.read()
+    return "libasan" in maps or "libtsan" in maps
+
+
 def reset_peak(daemon):
     """From here on peak_bytes tells the most memory that was in use."""
     with open("/proc/%d/clear_refs" % daemon.process.pid, "w") as f:

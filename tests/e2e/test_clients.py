@@ -11,8 +11,8 @@ from daemon import Daemon, wait_until
 
 TREE = pathlib.Path("/usr/include")
 ODD_NAMES = ["plain", "with space", "ünïcödé", "plus+and%25", "quote'\"&", "ключ/鍵", "deep/er/and/deeper/file", "-dash", "a=b&c"]
-PATIENCE = 280
 LARGE_MIB = int(os.environ.get("RESTFS_LARGE_MIB", "64"))
+PATIENCE = 280 + LARGE_MIB // 4
 
 
 def run(*command, env=None, cwd=None):
