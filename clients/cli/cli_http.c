@@ -65,9 +65,9 @@ connect_socket(struct cli *cli, struct connection *c)
 	error = c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof(address)) != 0 ? errno : 0;
 	close(directory);
 	if (error)
-		return cli_fail(cli,
-			"cannot reach the store through %s/admin.sock: %s (does restfsd run on this directory?)",
-			cli->data, strerror(error));
+		return cli_fail(cli, "cannot reach the store through %s/admin.sock: %s (%s)", cli->data,
+			strerror(error),
+			error == EACCES ? "only its owner and root may" : "does restfsd run on this directory?");
 	return true;
 }
 
@@ -218,6 +218,10 @@ answer_parse(struct cli *cli, struct bytes answer, struct bytes *body)
 	length = header_find(head, "content-length");
 	if (!length || strtoull(length, NULL, 10) != body->len)
 		return cli_fail(cli, "the answer is not complete");
+	if (header_find(head, "content-type") && strncmp(header_find(head, "content-type"), "application/xml", 15) == 0)
+		return cli_fail(cli,
+			"the server answered %.3s as an S3 door does: give --admin the administration's address",
+			head + 9);
 	if (!header_find(head, "content-type") ||
 		strncmp(header_find(head, "content-type"), "application/json", 16) != 0)
 		return cli_fail(cli, "the server answered %.3s: %.*s", head + 9,

@@ -42,8 +42,9 @@ daemon_hints(struct daemon *d, const char *program)
 	char secret[AUTH_SECRET_SIZE];
 
 	if (auth_root_secret(d->core.auth, secret)) {
-		printf("\n  endpoint    %s\n  access key  %s\n  secret key  %s\n\nTry, in another terminal:\n\n", url,
-			key, secret);
+		printf("\n  endpoint    %s\n  access key  %s\n  secret key  %s\n\n"
+		       "Try, in another terminal (apt-get install awscli curl has what is missing):\n\n",
+			url, key, secret);
 		printf("  AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY='%s' AWS_DEFAULT_REGION=%s aws --endpoint-url %s "
 		       "s3 mb s3://first\n",
 			key, secret, region, url);

@@ -1,8 +1,10 @@
 /*
  * main.c: restfsd's command line and signals.
  *
- *   SIGTERM, SIGINT   stop clean: no more connections, answers under way are finished, the store is closed; once more:
- * at once SIGHUP            read the certificate, and the log's level from the configuration file, again
+ *   SIGTERM, SIGINT   stop clean: no more connections, answers under way are finished, the store is closed;
+ *                     once more: at once
+ *
+ *   SIGHUP            read the certificate, and the log's level from the configuration file, again
  *
  * Exit codes: 0 stopped clean, 1 could not start, 2 wrong arguments or configuration.
  */

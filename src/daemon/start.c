@@ -181,12 +181,13 @@ server_stop(struct daemon *d)
 }
 
 static bool
-listen_at(struct daemon *d, const char *address, const struct http_door *door, unsigned *port)
+listen_at(struct daemon *d, const char *address, const char *option, const struct http_door *door, unsigned *port)
 {
-	enum rfs_err err = http_server_listen(d->server, address, door, d->tls, port);
+	char reason[HTTP_ERROR_BYTES];
+	enum rfs_err err = http_server_listen(d->server, address, door, d->tls, port, reason);
 
 	if (err)
-		snprintf(d->error, sizeof(d->error), "cannot listen on %s (the log says why)", address);
+		snprintf(d->error, sizeof(d->error), "cannot %.400s; %s gives another address", reason, option);
 	return err == RFS_OK;
 }
 
@@ -211,13 +212,10 @@ server_start(struct daemon *d)
 	http_options_from(&options, &d->config);
 	options.connections_in_all = connections_most(d);
 	d->server = http_server_new(d->loops, d->workers, &options);
-	listens = listen_at(d, d->config.s3_listen, d->s3, &d->s3_port) &&
-		  listen_at(d, d->config.admin_listen, admin_door_network(d->admin), &d->admin_port);
-	if (listens && http_server_listen_unix(d->server, d->config.data, ADMIN_SOCKET, socket) != RFS_OK) {
-		snprintf(d->error, sizeof(d->error), "cannot listen on %s/" ADMIN_SOCKET " (the log says why)",
-			d->config.data);
+	listens = listen_at(d, d->config.s3_listen, "--s3", d->s3, &d->s3_port) &&
+		  listen_at(d, d->config.admin_listen, "--admin", admin_door_network(d->admin), &d->admin_port);
+	if (listens && http_server_listen_unix(d->server, d->config.data, ADMIN_SOCKET, socket, d->error) != RFS_OK)
 		listens = false;
-	}
 	if (listens)
 		admin_door_set_ready(d->admin, true);
 	else

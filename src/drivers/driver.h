@@ -99,7 +99,7 @@ struct store_drivers {
 	struct storage_driver *storage;
 };
 
-/* [init] each: opens (and creates) the store; the reason of a failure is logged and in `error` (size 512). LOCKED, UNSUPPORTED_FORMAT, DAMAGED, IO. */
+/* [init] each: opens (and creates) the store; the reason of a failure is in `error` (size 512). LOCKED, UNSUPPORTED_FORMAT, DAMAGED, IO. */
 enum rfs_err embedded_open(const struct config *config, struct store_drivers *out, char *error);
 enum rfs_err mem_open(const struct config *config, struct store_drivers *out, char *error);
 

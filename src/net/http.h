@@ -137,20 +137,22 @@ struct http_options {
 void http_options_from(struct http_options *o, const struct config *c);
 
 struct http_server;
+#define HTTP_ERROR_BYTES 512
 /* `options` is copied; loops and workers outlive the server. [init] */
 struct http_server *http_server_new(struct loops *loops, struct workers *workers, const struct http_options *options);
 /*
  * Listens on "host:port", "[v6]:port" or ":port" (every address); port 0: a free one, told through `port` (may be NULL). The
- * door is copied. `tls` NULL: plain. INVALID_ARGUMENT, or the system's error, with a line in the log. [init]
+ * door is copied. `tls` NULL: plain. INVALID_ARGUMENT, or the system's error, described in `error`. [init]
  */
 RFS_MUST_CHECK enum rfs_err http_server_listen(struct http_server *s, const char *address, const struct http_door *door,
-	struct tls_context *tls, unsigned *port);
+	struct tls_context *tls, unsigned *port, char error[HTTP_ERROR_BYTES]);
 /*
  * Listens on a socket in the file system, which takes the place of one that is there: mode 0600, plain, with an empty
- * rq.peer. The system's error, with a line in the log. [init]
+ * rq.peer. The system's error, described in `error`. [init]
  */
 RFS_MUST_CHECK enum rfs_err http_server_listen_unix(
-	struct http_server *s, const char *directory, const char *name, const struct http_door *door);
+	struct http_server *s, const char *directory, const char *name, const struct http_door *door,
+	char error[HTTP_ERROR_BYTES]);
 /* Stops accepting, closes idle connections, lets exchanges finish for `grace_ms`, then cuts them; returns when all have ended. [init] */
 void http_server_stop(struct http_server *s, int64_t grace_ms);
 /* After http_server_stop. [init] */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include <errno.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -156,7 +157,7 @@ bind_socket(const struct addrinfo *ai, bool shared)
 
 /* "host:port", "[v6]:port", ":port" */
 static struct addrinfo *
-resolve(const char *address)
+resolve(const char *address, char error[HTTP_ERROR_BYTES])
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
@@ -165,8 +166,10 @@ resolve(const char *address)
 	size_t len;
 	int rc;
 
-	if (colon == NULL || colon[1] == '\0' || (size_t)(colon - address) >= sizeof(host)) {
-		log_error(0, "listen on \"%s\": not host:port", address);
+	/* getaddrinfo would take the port modulo 65536. */
+	if (colon == NULL || colon[1] == '\0' || (size_t)(colon - address) >= sizeof(host) ||
+		strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
+		snprintf(error, HTTP_ERROR_BYTES, "listen on \"%s\": not HOST:PORT", address);
 		return NULL;
 	}
 	len = (size_t)(colon - address);
@@ -178,7 +181,7 @@ resolve(const char *address)
 	host[len] = '\0';
 	rc = getaddrinfo(len && strcmp(host, "*") != 0 ? host : NULL, colon + 1, &hints, &found);
 	if (rc != 0) {
-		log_error(0, "listen on \"%s\": %s", address, gai_strerror(rc));
+		snprintf(error, HTTP_ERROR_BYTES, "listen on \"%s\": %s", address, gai_strerror(rc));
 		return NULL;
 	}
 	return found;
@@ -226,9 +229,9 @@ listen_everywhere(struct http_server *s, struct http_listener *l, struct addrinf
 
 enum rfs_err
 http_server_listen(struct http_server *s, const char *address, const struct http_door *door, struct tls_context *tls,
-	unsigned *port)
+	unsigned *port, char error[HTTP_ERROR_BYTES])
 {
-	struct addrinfo *found = resolve(address);
+	struct addrinfo *found = resolve(address, error);
 	struct http_listener *l;
 	unsigned bound;
 	int rc;
@@ -239,7 +242,7 @@ http_server_listen(struct http_server *s, const char *address, const struct http
 	rc = listen_everywhere(s, l, found, &bound);
 	freeaddrinfo(found);
 	if (rc != 0) {
-		log_error(0, "listen on %s for door %s: %s", address, door->name, strerror(-rc));
+		snprintf(error, HTTP_ERROR_BYTES, "listen on %s: %s", address, strerror(-rc));
 		return error_from_errno(-rc);
 	}
 	if (port)

@@ -3,7 +3,6 @@
  * for administration. [init] but for the handler on the loop
  */
 #include "net/http_int.h"
-#include "base/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,14 +35,15 @@ bind_path(const char *directory, const char *name)
 
 /* libuv takes any stream socket that listens for a TCP one, so the rest of the server need not know. */
 enum rfs_err
-http_server_listen_unix(struct http_server *s, const char *directory, const char *name, const struct http_door *door)
+http_server_listen_unix(struct http_server *s, const char *directory, const char *name, const struct http_door *door,
+	char error[HTTP_ERROR_BYTES])
 {
 	int fd = bind_path(directory, name), rc = fd;
 
 	if (fd >= 0)
 		rc = listener_open(listener_new(s, door, NULL), fd);
 	if (rc < 0) {
-		log_error(0, "listen on %s/%s for door %s: %s", directory, name, door->name, strerror(-rc));
+		snprintf(error, HTTP_ERROR_BYTES, "listen on %s/%s: %s", directory, name, strerror(-rc));
 		return error_from_errno(-rc);
 	}
 	return RFS_OK;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tls_context {
 	pthread_mutex_t lock; /* ctx */
@@ -29,10 +30,10 @@ select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, con
 static void
 say(char *error, const char *what, const char *file)
 {
-	char reason[256];
+	unsigned long first = ERR_peek_error(); /* those after it say who passed it on */
+	const char *reason = ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
 
-	ERR_error_string_n(ERR_peek_last_error(), reason, sizeof(reason));
-	snprintf(error, TLS_ERROR_BYTES, "%s %s: %s", what, file, reason);
+	snprintf(error, TLS_ERROR_BYTES, "cannot %s %s: %s", what, file, reason ? reason : "unknown reason");
 	ERR_clear_error();
 }
 

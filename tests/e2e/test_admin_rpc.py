@@ -406,11 +406,11 @@ def test_hangup_reads_the_log_level_again(stopped, tmp_path):
 def test_the_hints_can_be_followed(stopped):
     stopped.start("--hints")
     text = ""
-    while "curl" not in text:
+    while "curl --" not in text:
         text += stopped.process.stdout.readline().decode()
     access_key, secret_key = stopped.root()
     assert f"endpoint    {stopped.s3}" in text and access_key in text and secret_key in text
-    restfs, curl = (next(line.strip() for line in text.splitlines() if word in line) for word in ("restfs --data", "curl "))
+    restfs, curl = (next(line.strip() for line in text.splitlines() if word in line) for word in ("restfs --data", "curl --"))
     assert subprocess.run(restfs, shell=True, capture_output=True, timeout=60).returncode == 0
     assert b"ListAllMyBucketsResult" in subprocess.run(curl, shell=True, capture_output=True, timeout=60).stdout
     assert stopped.stop() == 0

@@ -287,6 +287,17 @@ is_foreign(const char *data)
 }
 
 static enum rfs_err
+cannot_use(const struct embedded *e, int number, char *error)
+{
+	int len =
+		snprintf(error, ERROR_BYTES, "cannot use %.400s as the data directory: %s", e->data, strerror(number));
+
+	if (number == EACCES)
+		snprintf(error + len, ERROR_BYTES - (size_t)len, " (for user %u)", (unsigned)geteuid());
+	return error_from_errno(number);
+}
+
+static enum rfs_err
 lock_store(struct embedded *e, char *error)
 {
 	char path[4096], pid[32];
@@ -297,16 +308,12 @@ lock_store(struct embedded *e, char *error)
 		return RFS_ERR_UNSUPPORTED_FORMAT;
 	}
 	snprintf(path, sizeof(path), "%s/volumes", e->data);
-	if (!make_directory(e->data) || !make_directory(path)) {
-		snprintf(error, ERROR_BYTES, "create %.400s: %s", path, strerror(errno));
-		return error_from_errno(errno);
-	}
+	if (!make_directory(e->data) || !make_directory(path))
+		return cannot_use(e, errno, error);
 	snprintf(path, sizeof(path), "%s/lock", e->data);
 	e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (e->lock_fd < 0) {
-		snprintf(error, ERROR_BYTES, "open %.400s: %s", path, strerror(errno));
-		return error_from_errno(errno);
-	}
+	if (e->lock_fd < 0)
+		return cannot_use(e, errno, error);
 	if (flock(e->lock_fd, LOCK_EX | LOCK_NB) != 0) {
 		memset(pid, 0, sizeof(pid));
 		if (pread(e->lock_fd, pid, sizeof(pid) - 1, 0) < 0)
@@ -394,7 +401,6 @@ out:
 	if (err) {
 		if (error[0] == 0)
 			snprintf(error, ERROR_BYTES, "open the store %.400s: %s", e->data, error_face(err)->text);
-		log_error(0, "%s", error);
 		embedded_free(e);
 	}
 	return err;

@@ -280,6 +280,7 @@ fixture_new(unsigned loops, const struct http_options *options, struct tls_conte
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 	struct http_door door = {"test", door_request, door_refuse, door_end, f};
+	char error[HTTP_ERROR_BYTES];
 
 	fixture_options(&f->options);
 	if (options)
@@ -287,7 +288,7 @@ fixture_new(unsigned loops, const struct http_options *options, struct tls_conte
 	f->loops = loops_new(loops);
 	f->workers = workers_new(4);
 	f->server = http_server_new(f->loops, f->workers, &f->options);
-	assert_int_equal(http_server_listen(f->server, "127.0.0.1:0", &door, tls, &f->port), RFS_OK);
+	assert_int_equal(http_server_listen(f->server, "127.0.0.1:0", &door, tls, &f->port, error), RFS_OK);
 	assert_true(f->port > 0);
 	return f;
 }

@@ -383,12 +383,15 @@ refuses_a_port_that_is_taken(void **state)
 {
 	struct fixture *f = fixture_new(2, NULL, NULL);
 	struct http_door door = {.name = "second"};
-	char address[64];
+	char address[64], error[HTTP_ERROR_BYTES];
 
 	snprintf(address, sizeof(address), "127.0.0.1:%u", f->port);
-	assert_int_not_equal(http_server_listen(f->server, address, &door, NULL, NULL), RFS_OK);
-	assert_int_equal(http_server_listen(f->server, "nonsense", &door, NULL, NULL), RFS_ERR_INVALID_ARGUMENT);
-	assert_int_equal(http_server_listen(f->server, "127.0.0.1:http", &door, NULL, NULL), RFS_ERR_INVALID_ARGUMENT);
+	assert_int_not_equal(http_server_listen(f->server, address, &door, NULL, NULL, error), RFS_OK);
+	assert_int_equal(http_server_listen(f->server, "nonsense", &door, NULL, NULL, error), RFS_ERR_INVALID_ARGUMENT);
+	assert_int_equal(
+		http_server_listen(f->server, "127.0.0.1:99999", &door, NULL, NULL, error), RFS_ERR_INVALID_ARGUMENT);
+	assert_int_equal(
+		http_server_listen(f->server, "127.0.0.1:http", &door, NULL, NULL, error), RFS_ERR_INVALID_ARGUMENT);
 	fixture_free(f);
 }
 
