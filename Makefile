@@ -19,10 +19,10 @@ deps-test:
 deps-bench:
 	@tools/install-deps --bench
 
-# Ctrl-C stops the store clean; the data stays in ./data.
+# Ctrl-C stops the store clean; the data stays in ./data. ARGS: more options of restfsd.
 run: deps
 	@$(MAKE) --no-print-directory build
-	@exec $(BUILD)/restfsd --data ./data --s3 127.0.0.1:9000 --admin 127.0.0.1:9001 --hints
+	@exec $(BUILD)/restfsd --data ./data --s3 127.0.0.1:9000 --admin 127.0.0.1:9001 --hints $(ARGS)
 
 # The last line is "N passed, N failed".
 test: deps-test
