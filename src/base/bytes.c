@@ -115,7 +115,7 @@ hex_encode(struct bytes v, char *out)
 	*out = '\0';
 }
 
-static int
+int
 hex_digit(uint8_t c)
 {
 	if (c >= '0' && c <= '9')

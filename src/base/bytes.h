@@ -143,6 +143,8 @@ store_be64(void *p, uint64_t v)
 
 /* Lower-case hex; `out` holds 2 * len + 1. */
 void hex_encode(struct bytes v, char *out);
+/* Either case; -1: not a hex digit. */
+int hex_digit(uint8_t c);
 /* Even count of hex digits, exactly 2 * len; false otherwise. */
 bool hex_decode(struct bytes text, uint8_t *out, size_t len);
 /* Standard base64 with padding (RFC 4648, section 4); `out` holds 4 * ((len + 2) / 3) + 1. */

@@ -10,18 +10,6 @@ is_unreserved(uint8_t c)
 	       c == '_' || c == '~';
 }
 
-static int
-hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool
 is_plain(struct bytes in, bool plus_is_space)
 {

@@ -137,11 +137,7 @@ size_parse(struct bytes *line, uint64_t *size)
 
 	*size = 0;
 	while (line->len > 0 && line->data[0] != ';') {
-		uint8_t c = line->data[0];
-		int value = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
+		int value = hex_digit(line->data[0]);
 
 		if (value < 0 || ++digits > SIZE_DIGITS_MAX)
 			return false;
