@@ -163,9 +163,9 @@ class RawS3:
 
     # --- aws-chunked ("Signature Calculations: Transferring Payload in Multiple Chunks") ---
 
-    def put_chunked(self, path, body, **details):
+    def put_chunked(self, path, body, *details, **more):
         """PutObject as aws-chunked; the details are those of `chunked`."""
-        headers, payload = self.chunked(quote(path, "/"), body, **details)
+        headers, payload = self.chunked(quote(path, "/"), body, *details, **more)
         return self.send("PUT", quote(path, "/"), headers, payload)
 
     def chunked(self, path, body, chunk=65536, mode="STREAMING-AWS4-HMAC-SHA256-PAYLOAD", trailers=(), headers=None, spoil=None, decoded_length=None):
