@@ -22,6 +22,20 @@ superblock_encode(const struct superblock *s, uint8_t out[SUPERBLOCK_BYTES])
 	store_u32(out + SUPERBLOCK_BYTES - 4, crc32c(0, out, SUPERBLOCK_BYTES - 4));
 }
 
+/* Numbers ascend along the journal, so that it has an end; all of it counts from 1. */
+static bool
+is_plausible(const struct superblock *s)
+{
+	if (s->number == 0)
+		return false;
+	if (s->kind != VOLUME_JOURNAL)
+		return true;
+	if (s->first_group == 0 || s->first_group > INT64_MAX || s->first_sequence == 0 ||
+		s->first_sequence > INT64_MAX)
+		return false;
+	return s->predecessor < s->number && (s->predecessor == 0 || s->predecessor_end >= SUPERBLOCK_BYTES);
+}
+
 enum rfs_err
 superblock_decode(const uint8_t in[SUPERBLOCK_BYTES], struct superblock *out)
 {
@@ -43,7 +57,7 @@ superblock_decode(const uint8_t in[SUPERBLOCK_BYTES], struct superblock *out)
 	out->first_group = load_u64(in + 64);
 	out->first_sequence = load_u64(in + 72);
 	out->created_ns = (int64_t)load_u64(in + 80);
-	return RFS_OK;
+	return is_plausible(out) ? RFS_OK : RFS_ERR_DAMAGED;
 }
 
 /* Bound to its place: an old record, or a copy of one, does not match elsewhere. */

@@ -149,6 +149,44 @@ a_record_is_valid_only_in_its_place(void **state)
 	}
 }
 
+static enum rfs_err
+superblock_read(struct superblock s)
+{
+	uint8_t bytes[SUPERBLOCK_BYTES];
+
+	superblock_encode(&s, bytes);
+	return superblock_decode(bytes, &s);
+}
+
+/* The journal would not continue, or be scanned without end. */
+static void
+a_superblock_out_of_order_is_damage(void **state)
+{
+	const struct superblock good = {.number = 3,
+		.kind = VOLUME_JOURNAL,
+		.predecessor = 2,
+		.predecessor_end = 8192,
+		.first_group = 5,
+		.first_sequence = 9};
+	struct superblock s = good;
+
+	assert_int_equal(superblock_read(good), RFS_OK);
+	s.predecessor = 3;
+	assert_int_equal(superblock_read(s), RFS_ERR_DAMAGED);
+	s = good;
+	s.predecessor_end = 0;
+	assert_int_equal(superblock_read(s), RFS_ERR_DAMAGED);
+	s = good;
+	s.first_group = 0;
+	assert_int_equal(superblock_read(s), RFS_ERR_DAMAGED);
+	s = good;
+	s.first_sequence = UINT64_MAX;
+	assert_int_equal(superblock_read(s), RFS_ERR_DAMAGED);
+	s = good;
+	s.number = s.predecessor = 0;
+	assert_int_equal(superblock_read(s), RFS_ERR_DAMAGED);
+}
+
 int
 main(void)
 {
@@ -157,6 +195,7 @@ main(void)
 		cmocka_unit_test(a_payload_cut_short_or_too_long_is_refused),
 		cmocka_unit_test(changed_bytes_do_no_harm),
 		cmocka_unit_test(a_record_is_valid_only_in_its_place),
+		cmocka_unit_test(a_superblock_out_of_order_is_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
