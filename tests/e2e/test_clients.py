@@ -76,11 +76,15 @@ def test_aws_cli(daemon, bucket, tree, tmp_path):
     run(*aws, "rb", f"s3://{bucket}", env=env)
 
 
-def test_s3cmd(daemon, bucket, tree, tmp_path):
-    config = tmp_path / "s3cfg"
+def s3cmd_configuration(daemon, directory):
+    config = directory / "s3cfg"
     host = daemon.s3.split("//")[1]
     config.write_text(f"[default]\naccess_key = {daemon.access_key}\nsecret_key = {daemon.secret_key}\nhost_base = {host}\nhost_bucket = {host}\nuse_https = False\n")
-    s3cmd = [program("s3cmd"), "-c", config, "--no-progress"]
+    return config
+
+
+def test_s3cmd(daemon, bucket, tree, tmp_path):
+    s3cmd = [program("s3cmd"), "-c", s3cmd_configuration(daemon, tmp_path), "--no-progress"]
     run(*s3cmd, "sync", f"{tree}/odd/", f"s3://{bucket}/odd/")
     run(*s3cmd, "put", "--multipart-chunk-size-mb=5", tree / "large", f"s3://{bucket}/large")
     os.mkdir(tmp_path / "back")
@@ -112,10 +116,14 @@ def test_rclone(daemon, bucket, tree, tmp_path):
     run(rclone, "purge", f"r:{bucket}", env=env)
 
 
+def restic_environment(daemon, bucket, directory):
+    return {"AWS_ACCESS_KEY_ID": daemon.access_key, "AWS_SECRET_ACCESS_KEY": daemon.secret_key, "RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": f"s3:{daemon.s3}/{bucket}",
+            "RESTIC_CACHE_DIR": str(directory / "cache")}
+
+
 def test_restic(daemon, bucket, tree, tmp_path):
     restic = program("restic")
-    env = {"AWS_ACCESS_KEY_ID": daemon.access_key, "AWS_SECRET_ACCESS_KEY": daemon.secret_key, "RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": f"s3:{daemon.s3}/{bucket}",
-           "RESTIC_CACHE_DIR": str(tmp_path / "cache")}
+    env = restic_environment(daemon, bucket, tmp_path)
     run(restic, "init", env=env)
     run(restic, "backup", tree, env=env)
     run(restic, "check", "--read-data", env=env)
@@ -182,23 +190,66 @@ def test_s3fs(daemon, bucket, tree, tmp_path):
         process.wait(30)
 
 
-def test_boto3_over_tls(tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+@pytest.fixture(scope="module")
+def tls_daemon(tmp_path_factory):
+    """It speaks TLS only, with a certificate that a client must be told of, and has the bucket "secure"."""
+    where = tmp_path_factory.mktemp("tls")
+    key, certificate = where / "key.pem", where / "cert.pem"
     run(program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
     daemon = Daemon("--set", f"tls.certificate={certificate}", "--set", f"tls.key={key}").start()
-    try:
-        assert daemon.s3.startswith("https://")
-        s3 = daemon.client(verify=str(certificate))
-        s3.create_bucket(Bucket="secure")
-        for size in (0, 100_000, 12 << 20):
-            body = os.urandom(size)
-            s3.put_object(Bucket="secure", Key="k", Body=body)
-            assert s3.get_object(Bucket="secure", Key="k")["Body"].read() == body
-        path = tmp_path / "file"
-        path.write_bytes(os.urandom(20 << 20))
-        s3.upload_file(str(path), "secure", "file")
-        s3.download_file("secure", "file", str(tmp_path / "back"))
-        assert filecmp.cmp(path, tmp_path / "back", shallow=False)
-    finally:
-        daemon.finish()
+    assert daemon.s3.startswith("https://")
+    daemon.certificate = str(certificate)
+    daemon.client(verify=daemon.certificate).create_bucket(Bucket="secure")
+    yield daemon
+    daemon.finish()
+
+
+def test_boto3_over_tls(tls_daemon, tmp_path):
+    s3 = tls_daemon.client(verify=tls_daemon.certificate)
+    for size in (0, 100_000, 12 << 20):
+        body = os.urandom(size)
+        s3.put_object(Bucket="secure", Key="k", Body=body)
+        assert s3.get_object(Bucket="secure", Key="k")["Body"].read() == body
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(20 << 20))
+    s3.upload_file(str(path), "secure", "file")
+    s3.download_file("secure", "file", str(tmp_path / "back"))
+    assert filecmp.cmp(path, tmp_path / "back", shallow=False)
+
+
+def test_aws_cli_over_tls(tls_daemon, tree, tmp_path):
+    aws = [program("aws", "/usr/bin/aws"), "--endpoint-url", tls_daemon.s3, "--ca-bundle", tls_daemon.certificate, "s3"]
+    env = aws_environment(tls_daemon)
+    run(*aws, "sync", "--quiet", tree / "odd", "s3://secure/aws/odd", env=env)
+    run(*aws, "cp", "--quiet", tree / "large", "s3://secure/aws/large", env=env)
+    run(*aws, "cp", "--quiet", "--recursive", "s3://secure/aws", tmp_path, env=env)
+    assert_same(tree / "odd", tmp_path / "odd")
+    assert filecmp.cmp(tree / "large", tmp_path / "large", shallow=False)
+
+
+def test_s3cmd_over_tls(tls_daemon, tree, tmp_path):
+    s3cmd = [program("s3cmd"), "-c", s3cmd_configuration(tls_daemon, tmp_path), "--no-progress", f"--ca-certs={tls_daemon.certificate}", "--ssl"]
+    back = tmp_path / "back"
+    back.mkdir()
+    run(*s3cmd, "sync", f"{tree}/odd/", "s3://secure/s3cmd/")
+    run(*s3cmd, "sync", "s3://secure/s3cmd/", f"{back}/")
+    assert_same(tree / "odd", back)
+
+
+def test_rclone_over_tls(tls_daemon, tree, tmp_path):
+    rclone, env = program("rclone"), rclone_environment(tls_daemon) | {"RCLONE_CA_CERT": tls_daemon.certificate}
+    run(rclone, "copy", tree / "odd", "r:secure/rclone/odd", env=env)
+    run(rclone, "copy", tree / "large", "r:secure/rclone", env=env)
+    run(rclone, "copy", "r:secure/rclone", tmp_path, env=env)
+    assert_same(tree / "odd", tmp_path / "odd")
+    assert filecmp.cmp(tree / "large", tmp_path / "large", shallow=False)
+
+
+def test_restic_over_tls(tls_daemon, tree, tmp_path):
+    restic, env = [program("restic"), "--cacert", tls_daemon.certificate], restic_environment(tls_daemon, "secure", tmp_path)
+    run(*restic, "init", env=env)
+    run(*restic, "backup", tree / "odd", env=env)
+    run(*restic, "check", "--read-data", env=env)
+    run(*restic, "restore", "latest", "--target", tmp_path / "back", env=env)
+    assert_same(tree / "odd", tmp_path / "back" / (tree / "odd").relative_to("/"))
