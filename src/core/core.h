@@ -132,7 +132,7 @@ struct object_get {
 	struct part_info part; /* with part_number */
 	struct object_read *read; /* NULL with head_only or an empty answer */
 };
-/* NO_SUCH_KEY, INVALID_RANGE, INVALID_PART_NUMBER, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
+/* NO_SUCH_KEY, INVALID_RANGE, INVALID_PART, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
 enum rfs_err object_get_open(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out) RFS_MUST_CHECK;
 /* The next bytes, 1 to 256 KiB, verified; empty at the end. The slice is the caller's. Obeys rq->may_block. */
 enum rfs_err object_get_read(struct object_get *get, struct slice *out) RFS_MUST_CHECK;

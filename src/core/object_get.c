@@ -45,7 +45,7 @@ part_resolve(struct core *core, struct request *rq, uint32_t number, struct obje
 	if (err)
 		return err;
 	if (!count)
-		return request_fail(rq, RFS_ERR_INVALID_PART_NUMBER, "The requested partnumber is not satisfiable: there are %zu", total);
+		return request_fail(rq, RFS_ERR_INVALID_PART, "The object has no such part: there are %zu", total);
 	out->part = *part;
 	out->partial = part->length > 0; /* no range names no bytes */
 	out->offset = part->offset;
