@@ -8,7 +8,8 @@
 
 #define MOVE_BYTES ((size_t)64 * 1024)    /* as much, in or out, is moving */
 #define STILL_MS 1000                     /* who moved within this time is not let go */
-#define LITTLE_BYTES ((int64_t)64 * 1024) /* bodies so short that letting them go gains nothing */
+#define LITTLE_BYTES ((int64_t)64 * 1024) /* bodies so short that letting one go gains nothing */
+#define LITTLE_STILL_MS 3000              /* even those, then: thousands of them hold all that there is */
 
 void
 turn_moved(struct http_turn *t, size_t bytes)
@@ -40,9 +41,11 @@ still_ms(const struct http_conn *c)
 	const struct http_turn *t = c->turn;
 	uint64_t now = uv_now(loop_uv(c->hl->loop));
 
-	if (c->state != CONN_EXCHANGE || !conn_awaits_client(c) || holds_little(t))
+	if (c->state != CONN_EXCHANGE || !conn_awaits_client(c))
 		return 0;
 	if (t->out_bytes == 0 && !t->body_admitted)
+		return 0;
+	if (holds_little(t) && now - t->moved_ms < LITTLE_STILL_MS)
 		return 0;
 	return now - t->moved_ms;
 }

@@ -136,6 +136,20 @@ def test_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
     crowd.close(stuck)
 
 
+def test_small_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
+    """Nobody has signed them: who they are is asked when a small body is there."""
+    daemon = start(http__body_memory="1M", http__idle_time="1h")
+    raw = new_bucket(daemon)
+    stuck = crowd.connect(raw, 40)
+    for i, sock in enumerate(stuck):
+        sock.sendall(crowd.head_of("PUT", "/bucket/stuck-%d" % i, {"Host": "x", "Content-Length": 60 * KIB}) + b"s")
+    wait_until(lambda: crowd.connections_open(daemon) >= len(stuck))
+    for size in (1, 100 * KIB, 3 * MIB):
+        assert_served(daemon, body=os.urandom(size))
+    assert keys(raw) == ["served"]
+    crowd.close(stuck)
+
+
 # --- limits of time
 
 
