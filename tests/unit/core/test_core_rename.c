@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #define WRITERS 3
-#define KEYS 400 /* of each writer */
-#define LOOPS 1000
+#define KEYS 250 /* of each writer */
+#define LOOPS 300
 
 static struct bytes bucket_name;
 
