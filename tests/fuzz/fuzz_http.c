@@ -351,12 +351,13 @@ start_server(void)
 	static const struct http_door door = {"fuzz", door_request, door_refuse, door_end, NULL};
 	struct http_options options = {
 		.header_time_ms = 3600000, .idle_time_ms = 3600000, .connections = 100, .connections_per_address = 100};
+	char error[HTTP_ERROR_BYTES];
 
 	log_init(LOG_ERROR, LOG_TEXT, open("/dev/null", O_WRONLY));
 	loops = loops_new(1);
 	workers = workers_new(1);
 	server = http_server_new(loops, workers, &options);
-	must(http_server_listen_unix(server, scratch_directory(), "socket", &door) == RFS_OK);
+	must(http_server_listen_unix(server, scratch_directory(), "socket", &door, error) == RFS_OK);
 }
 
 static void
