@@ -64,9 +64,14 @@ fill_more(struct http_turn *t, size_t coming)
 		size = (size_t)t->body_left;
 	t->fill = fill_new(t->hl->server->budget, size);
 	t->fill_len = t->fill_given = 0;
-	if (t->fill == NULL)
+	if (t->fill == NULL) {
 		body_fail(t, RFS_ERR_SLOW_DOWN);
-	return t->fill != NULL;
+		return false;
+	}
+	if (!t->body_admitted)
+		turn_moves(t);
+	t->body_admitted = true;
+	return true;
 }
 
 static void
@@ -105,7 +110,7 @@ body_direct(struct http_turn *t, uint8_t **base, size_t *len)
 {
 	if (t->x.chunked || t->drop_body || t->body_error || t->body_left < HTTP_DIRECT_BYTES || !t->body_asked)
 		return false;
-	if (!fill_more(t, 0))
+	if (!body_wanted(t) || !fill_more(t, 0))
 		return false;
 	*base = t->fill->data + t->fill_len;
 	*len = t->fill->size - t->fill_len; /* never more than body_left: the next request stays in the socket */
@@ -142,8 +147,10 @@ body_fail(struct http_turn *t, enum rfs_err error)
 	t->closes = true;
 }
 
-/* A body begins only when there is memory; once begun, what its door asked for is read in any case, or all could wait
- * for each other. */
+/*
+ * A body begins only when there is memory; once begun, what its door asked for is read in any case, or all could wait
+ * for each other. It begins with its first byte: thousands that are asked for while there is memory have none yet.
+ */
 bool
 body_wanted(struct http_turn *t)
 {
@@ -155,13 +162,9 @@ body_wanted(struct http_turn *t)
 		return true;
 	if (!t->body_asked)
 		return false;
-	if (!t->body_admitted) {
-		if (budget_exhausted(b)) {
-			http_loop_starve(t->conn);
-			return false;
-		}
-		t->body_admitted = true;
-		turn_moves(t);
+	if (!t->body_admitted && budget_exhausted(b)) {
+		http_loop_starve(t->conn);
+		return false;
 	}
 	if (t->body_cb && t->buffered < t->body_min)
 		return true;

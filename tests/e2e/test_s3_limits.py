@@ -150,6 +150,24 @@ def test_small_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
     crowd.close(stuck)
 
 
+@pytest.mark.parametrize("method, target, length", [("PUT", "/bucket/large", MIB)])
+def test_bodies_that_are_asked_for_at_once_hold_no_more_than_their_memory(start, method, target, length):
+    """All heads come before the first byte of a body, unsigned; then all but the end of each."""
+    daemon = start(http__body_memory="4M", http__idle_time="1h")
+    raw = new_bucket(daemon)
+    connections = crowd.connect(raw, 200)
+    for sock in connections:
+        sock.sendall(crowd.head_of(method, target, {"Host": "x", "Content-Length": length}))
+    assert_served(daemon)
+    before = daemon.memory_bytes()
+    crowd.reset_peak(daemon)
+    for sock in connections:
+        crowd.send_all_it_takes(sock, b"<" * (length - 1))
+    assert_served(daemon, body=os.urandom(3 * MIB))
+    assert crowd.is_sanitized(daemon) or crowd.peak_bytes(daemon) - before < 80 * MIB
+    crowd.close(connections)
+
+
 # --- limits of time
 
 
