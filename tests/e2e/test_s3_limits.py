@@ -150,7 +150,7 @@ def test_small_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
     crowd.close(stuck)
 
 
-@pytest.mark.parametrize("method, target, length", [("PUT", "/bucket/large", MIB)])
+@pytest.mark.parametrize("method, target, length", [("PUT", "/bucket/large", MIB), ("POST", "/bucket?delete", 2 * MIB)])
 def test_bodies_that_are_asked_for_at_once_hold_no_more_than_their_memory(start, method, target, length):
     """All heads come before the first byte of a body, unsigned; then all but the end of each."""
     daemon = start(http__body_memory="4M", http__idle_time="1h")

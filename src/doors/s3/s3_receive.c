@@ -9,11 +9,12 @@
  * that a refusal costs nobody the transfer. A worker is held for a step only, never while the client sends.
  */
 #include "doors/s3/s3_int.h"
+#include "doors/s3/s3_xml_read.h"
 
 /* What aws-chunked framing and trailers may add to a small body. */
 #define FRAMING_MAX (64 * 1024)
 
-static void read_more(struct s3_exchange *ex, size_t want);
+static void read_more(struct s3_exchange *ex);
 
 static enum rfs_err
 step_pieces(struct s3_exchange *ex)
@@ -100,7 +101,7 @@ step_done(struct http_exchange *x)
 	if (ex->result || ex->receive.finished)
 		s3_exchange_answer(ex);
 	else
-		read_more(ex, S3_SMALL_BODY);
+		read_more(ex);
 }
 
 /* The whole of a small body, and again after its commit. */
@@ -154,10 +155,15 @@ read_done(struct http_exchange *x)
 	step_anywhere(x);
 }
 
+/*
+ * A document is read whole first, as it comes or up to where it is too long: until then its bytes count as memory of
+ * bodies, and go when others need it. A sink's copy would stay for as long as the client likes, who may be anybody.
+ */
 static void
-read_more(struct s3_exchange *ex, size_t want)
+read_more(struct s3_exchange *ex)
 {
-	http_body_read(ex->http, want, read_done);
+	http_body_read(
+		ex->http, ex->op->flags & S3_DOCUMENT ? S3_XML_BYTES_MAX + FRAMING_MAX : S3_SMALL_BODY, read_done);
 }
 
 static bool
@@ -175,7 +181,7 @@ s3_receive_start(struct s3_exchange *ex)
 	if (ex->receive.is_last || is_waiting_for_continue(ex) || ex->body.size > S3_SMALL_BODY)
 		step_anywhere(x);
 	else if (x->content_length >= 0 && x->content_length <= S3_SMALL_BODY + FRAMING_MAX)
-		read_more(ex, (size_t)x->content_length);
+		http_body_read(x, (size_t)x->content_length, read_done);
 	else
-		read_more(ex, S3_SMALL_BODY);
+		read_more(ex);
 }
