@@ -26,8 +26,6 @@ commit_finish(struct commit *c, enum rfs_err error, size_t failed_op)
 
 	latch_release(&e->latches, c);
 	cells_unpin(&e->cells, c);
-	if (error == RFS_ERR_CONFLICT)
-		metric_add(METRIC_COMMIT_CONFLICTS, 1);
 	b->error = error;
 	b->failed_op = failed_op;
 	b->serial = error ? 0 : c->serial;

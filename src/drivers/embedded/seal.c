@@ -25,6 +25,7 @@ struct sealing {
 	uint64_t window_at, window_len;
 	uint8_t *entries;
 	size_t count, capacity;
+	bool unread; /* something of it could not be read */
 };
 
 static bool
@@ -91,8 +92,10 @@ header_at(struct sealing *s, uint64_t offset, size_t ahead, struct record_header
 
 	if (offset < s->window_at || offset + RECORD_HEADER_BYTES > s->window_at + s->window_len) {
 		s->window_len = 0;
-		if (!read_exactly(s->fd, s->window, want, offset))
+		if (!read_exactly(s->fd, s->window, want, offset)) {
+			s->unread = true;
 			return false;
+		}
 		s->window_at = offset;
 		s->window_len = want;
 	}
@@ -124,7 +127,7 @@ collect(struct sealing *s, uint64_t end)
 	size_t ahead = HOP_BYTES;
 	struct record_header h;
 
-	while (at + RECORD_HEADER_BYTES <= end) {
+	while (at + RECORD_HEADER_BYTES <= end && !s->unread) {
 		if (!header_at(s, at, ahead, &h) || record_bytes(h.length) > end - at) {
 			ahead = SEARCH_BYTES;
 			at += 8;
@@ -178,19 +181,24 @@ static enum rfs_err
 seal_open_volume(struct embedded *e, struct sealing *s, uint64_t end)
 {
 	uint64_t offset = end ? end : (s->size + 7) / 8 * 8, seal;
+	uint64_t before = s->size;
 	uint32_t length;
 	enum rfs_err err;
 
 	if (seal_find(s->fd, s->size, s->generation, &seal, &length))
-		return RFS_OK;
+		return fchmod(s->fd, 0400) == 0 ? RFS_OK : error_from_errno(errno);
 	if (end && s->size > end && ftruncate(s->fd, (off_t)end) != 0)
 		return error_from_errno(errno);
-	collect(s, end ? end : s->size);
+	if (end)
+		s->size = end;
+	collect(s, s->size);
+	if (s->unread)
+		return RFS_ERR_IO;
 	err = write_seal(s, offset);
 	if (err && ftruncate(s->fd, (off_t)offset) != 0)
 		log_warn(0, "cut off what there is of a seal: %s", strerror(errno));
 	if (!err)
-		atomic_fetch_add(&e->disk_bytes, offset + record_bytes(s->count * SEAL_ENTRY_BYTES + 8) - s->size);
+		atomic_fetch_add(&e->disk_bytes, offset + record_bytes(s->count * SEAL_ENTRY_BYTES + 8) - before);
 	return err;
 }
 

@@ -170,6 +170,19 @@ assert_entries(const struct sealed *v)
 	}
 }
 
+/* The volume of the block that the i-th batch wrote. */
+static uint32_t
+volume_of(struct store *s, size_t i)
+{
+	char name[16];
+	struct row row;
+
+	snprintf(name, sizeof(name), "%08zu", i);
+	row = test_get(s, BUCKET, TABLE_ROWS, name);
+	assert_true(row.found);
+	return load_u32(row.value.data + 1);
+}
+
 static void
 a_full_volume_gets_an_index_of_its_blocks(void **state)
 {
@@ -182,6 +195,10 @@ a_full_volume_gets_an_index_of_its_blocks(void **state)
 	assert_in_range(v.count, 200, BLOCKS - 1);
 	assert_int_equal(load_be64(v.entries + (v.count - 1) * SEAL_ENTRY_BYTES + 8), BLOCKS);
 	assert_entries(&v);
+	/* None is left out: they are numbered without gaps, and the next one is in another volume. */
+	assert_int_equal(load_be64(v.entries + 8), BLOCKS - v.count + 1);
+	assert_int_equal(volume_of(s, v.count - 1), 1);
+	assert_int_not_equal(volume_of(s, v.count), 1);
 	sealed_free(&v);
 	close_store(s);
 }
