@@ -424,8 +424,8 @@ replay_rename(struct replay *r, const char *from, const char *to, uint64_t seria
 		assert_int_not_equal(strncmp(s->key, to, strlen(to)), 0);
 		if (strncmp(s->key, from, len) != 0)
 			continue;
-		if (strcmp(s->key, from) == 0)
-			s->serial = serial; /* its marker is the row that was moved */
+		if (strcmp(s->key, from) == 0 && s->size == 0)
+			s->serial = serial; /* its marker is the row that was moved; with bytes it is an entry below it */
 		strcpy(moved.key, s->key + len);
 		snprintf(s->key, KEY_BYTES, "%s%s", to, moved.key);
 	}
