@@ -69,17 +69,25 @@ struct metadata_driver {
 struct block_ticket {
 	uint64_t number;
 	struct block_location location;
-	uint64_t sequence; /* the driver's */
+	uint64_t sequence; /* the driver's; 0: it was given back */
 };
 
 struct storage_driver;
 
 struct storage_ops {
-	/* Writes a block; not yet durable. The parts are referenced only during the call. NO_SPACE, POISONED. [worker] */
+	/*
+	 * Writes a block; not yet durable. The parts are referenced only during the call. After a success the block is nobody's to take away until the
+	 * ticket is given back with settle, once. NO_SPACE, POISONED. [worker]
+	 */
 	enum rfs_err (*put)(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct slice *parts, size_t count,
 		struct block_ticket *out);
 	/* Returns when the blocks of all tickets are durable. [worker] */
 	enum rfs_err (*wait)(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);
+	/*
+	 * Gives tickets back: a row that was committed names the block, or none ever will (also one that was not waited for). From now on rows alone say
+	 * whether its bytes are needed. Tickets that were given back before, or never filled (all zero), are passed over. [any]
+	 */
+	void (*settle)(struct storage_driver *d, struct block_ticket *tickets, size_t count);
 	/* Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED; beyond its end INTERNAL. The slice is the caller's. Whole-payload reads are checked against the record's checksum; parts are not */
 	enum rfs_err (*get)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
 		size_t len, struct slice *out);

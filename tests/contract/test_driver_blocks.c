@@ -95,6 +95,9 @@ stored_blocks_are_read_back_and_named_by_a_row(void **state)
 	row = test_get(s, BUCKET, TABLE_ROWS, "stored");
 	assert_int_equal(row.value.len, 2 + BLOCK_LOCATION_BYTES);
 	assert_block(s, 502, row.value.data + 2, 300002, 2);
+	d->ops->settle(d, tickets, 6);
+	d->ops->settle(d, tickets, 6); /* those that were given back are passed over */
+	assert_block(s, 502, row.value.data + 2, 300002, 2);
 	assert_int_equal(d->ops->remove(d, &s->rq, 502, &tickets[2].location), RFS_OK);
 }
 

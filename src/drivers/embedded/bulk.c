@@ -42,22 +42,36 @@ start_volume_locked(struct embedded *e)
 	return RFS_OK;
 }
 
-/* Sealed volumes whose writes are all synced are closed. */
+/* Sealed volumes whose writes are all synced are closed; those whose tickets are all given back, forgotten. */
 static void
 forget_synced_locked(struct embedded *e)
 {
 	struct bulk_volume **at = &e->bulk.volumes, *v;
 
 	while ((v = *at)) {
-		if (!v->sealed || v->writing || v->syncing || v->synced != v->written) {
+		if (v->fd >= 0 && v->sealed && !v->writing && !v->syncing && v->synced == v->written) {
+			close(v->fd);
+			v->fd = -1;
+			sealer_add(e, v->number, 0);
+		}
+		if (v->fd >= 0 || v->tickets) {
 			at = &v->next;
 			continue;
 		}
 		*at = v->next;
-		close(v->fd);
-		sealer_add(e, v->number, 0);
 		free(v);
 	}
+}
+
+static struct bulk_volume *
+find_locked(struct embedded *e, const struct block_location *location)
+{
+	uint32_t number = load_u32(location->bytes);
+	struct bulk_volume *v = e->bulk.volumes;
+
+	while (v && v->number != number)
+		v = v->next;
+	return v;
 }
 
 static enum rfs_err
@@ -117,6 +131,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	enum rfs_err err;
 
 	ASSERT_MAY_BLOCK();
+	*out = (struct block_ticket){.number = number};
 	for (size_t i = 0; i < count; i++)
 		len += parts[i].len;
 	if (len > BATCH_MAX_BLOCK_BYTES)
@@ -129,9 +144,12 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	err = write_block(v, &h, parts, count, offset);
 	pthread_mutex_lock(&e->bulk.lock);
 	v->writing--;
-	out->sequence = ++v->written;
-	out->number = number;
-	location_encode(v->number, h.length, offset + RECORD_HEADER_BYTES, &out->location);
+	v->written++;
+	if (!err) {
+		v->tickets++;
+		out->sequence = v->written;
+		location_encode(v->number, h.length, offset + RECORD_HEADER_BYTES, &out->location);
+	}
 	pthread_mutex_unlock(&e->bulk.lock);
 	if (!err) {
 		atomic_fetch_add(&e->disk_bytes, record_bytes(len));
@@ -169,12 +187,10 @@ sync_locked(struct embedded *e, struct bulk_volume *v)
 static enum rfs_err
 wait_ticket_locked(struct embedded *e, const struct block_ticket *ticket)
 {
-	uint32_t number = load_u32(ticket->location.bytes);
 	struct bulk_volume *v;
 
 	for (;;) {
-		for (v = e->bulk.volumes; v && v->number != number; v = v->next)
-			;
+		v = find_locked(e, &ticket->location);
 		if (v == NULL || v->synced >= ticket->sequence) /* a volume leaves the list only when all is synced */
 			return RFS_OK;
 		if (atomic_load(&e->poisoned))
@@ -201,6 +217,25 @@ bulk_wait(struct storage_driver *d, struct request *rq, const struct block_ticke
 	return err ? request_fail(rq, err, "sync %zu blocks", count) : RFS_OK;
 }
 
+void
+bulk_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count)
+{
+	struct embedded *e = embedded_of_storage(d);
+
+	pthread_mutex_lock(&e->bulk.lock);
+	for (size_t i = 0; i < count; i++) {
+		struct bulk_volume *v = tickets[i].sequence ? find_locked(e, &tickets[i].location) : NULL;
+
+		if (v) {
+			assert(v->tickets > 0);
+			v->tickets--;
+		}
+		tickets[i].sequence = 0;
+	}
+	forget_synced_locked(e);
+	pthread_mutex_unlock(&e->bulk.lock);
+}
+
 /* Space comes back when a whole volume is unlinked: nothing to do for one block. */
 enum rfs_err
 bulk_remove(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location)
@@ -216,9 +251,12 @@ bulk_close(struct embedded *e)
 
 	while ((v = e->bulk.volumes)) {
 		e->bulk.volumes = v->next;
-		if (v->synced != v->written && fdatasync(v->fd) != 0)
+		if (v->tickets)
+			log_warn(0, "bulk volume %08x: %u blocks were neither committed nor given up", v->number, v->tickets);
+		if (v->fd >= 0 && v->synced != v->written && fdatasync(v->fd) != 0)
 			err = error_from_errno(errno);
-		close(v->fd);
+		if (v->fd >= 0)
+			close(v->fd);
 		free(v);
 	}
 	return err;

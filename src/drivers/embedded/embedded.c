@@ -240,6 +240,7 @@ static const struct metadata_ops metadata_ops = {
 static const struct storage_ops storage_ops = {
 	.put = bulk_put,
 	.wait = bulk_wait,
+	.settle = bulk_settle,
 	.get = block_get,
 	.remove = bulk_remove,
 	.close = embedded_storage_close,

@@ -429,11 +429,12 @@ enum rfs_err commit_pin(struct commit *c, bool nowait) RFS_MUST_CHECK;
 struct bulk_volume {
 	struct bulk_volume *next;
 	uint32_t number;
-	int fd;
+	int fd; /* -1: it is full and synced, and only waits for its tickets */
 	uint64_t generation;
 	uint64_t offset;
 	uint64_t written, synced; /* writes finished; of them synced */
 	unsigned writing;
+	unsigned tickets; /* of blocks whose rows are still to be committed */
 	bool syncing, sealed;
 };
 
@@ -448,6 +449,7 @@ enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t nu
 enum rfs_err bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
 	const struct slice *parts, size_t count, struct block_ticket *out);
 enum rfs_err bulk_wait(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);
+void bulk_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count);
 enum rfs_err bulk_remove(
 	struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
 enum rfs_err bulk_close(struct embedded *e);

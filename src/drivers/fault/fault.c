@@ -130,6 +130,14 @@ fault_wait(struct storage_driver *d, struct request *rq, const struct block_tick
 		   : f->inner.storage->ops->wait(f->inner.storage, rq, tickets, count);
 }
 
+static void
+fault_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count)
+{
+	struct fault *f = fault_of_storage(d);
+
+	f->inner.storage->ops->settle(f->inner.storage, tickets, count);
+}
+
 static enum rfs_err
 fault_read(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location,
 	uint64_t offset, size_t len, struct slice *out)
@@ -172,6 +180,7 @@ static const struct metadata_ops metadata_ops = {
 static const struct storage_ops storage_ops = {
 	.put = fault_put,
 	.wait = fault_wait,
+	.settle = fault_settle,
 	.get = fault_read,
 	.remove = fault_remove,
 	.close = fault_storage_close,

@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "drivers/driver.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -42,6 +43,7 @@ struct mem {
 	size_t repeat_count, repeat_capacity;
 	struct mem_block *blocks; /* a location is an index */
 	size_t block_count, block_capacity;
+	size_t tickets; /* not given back */
 };
 
 static struct mem *
@@ -422,6 +424,7 @@ mem_close(struct metadata_driver *d)
 {
 	struct mem *m = mem_of(d);
 
+	assert(m->tickets == 0); /* whoever puts gives back */
 	rows_delete(m, 0, m->row_count);
 	for (size_t i = 0; i < m->block_count; i++)
 		slice_unref(&m->blocks[i].payload);
@@ -440,8 +443,9 @@ mem_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t 
 	struct mem *m = mem_of_storage(d);
 
 	pthread_mutex_lock(&m->lock);
-	*out = (struct block_ticket){.number = number};
+	*out = (struct block_ticket){.number = number, .sequence = 1};
 	block_add(m, number, parts, count, &out->location);
+	m->tickets++;
 	pthread_mutex_unlock(&m->lock);
 	return RFS_OK;
 }
@@ -450,6 +454,19 @@ static enum rfs_err
 mem_wait(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count)
 {
 	return RFS_OK;
+}
+
+static void
+mem_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count)
+{
+	struct mem *m = mem_of_storage(d);
+
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < count; i++) {
+		m->tickets -= tickets[i].sequence != 0;
+		tickets[i].sequence = 0;
+	}
+	pthread_mutex_unlock(&m->lock);
 }
 
 static enum rfs_err
@@ -496,6 +513,7 @@ static const struct metadata_ops metadata_ops = {
 static const struct storage_ops storage_ops = {
 	.put = mem_put,
 	.wait = mem_wait,
+	.settle = mem_settle,
 	.get = mem_read,
 	.remove = mem_remove,
 	.close = mem_storage_close,

@@ -70,13 +70,21 @@ block_let_go(struct deduplicator *d, struct dedup_block *block)
 	slices_free(&block->payload, &block->payload_count);
 }
 
+/* Whether its bytes were stored for nothing is for the rows to say. */
+static void
+block_settle(struct deduplicator *d, struct dedup_block *block)
+{
+	d->storage->driver->ops->settle(d->storage->driver, &block->ticket, 1);
+	block_let_go(d, block);
+}
+
 void
 deduplicator_free(struct deduplicator *d)
 {
 	if (!d)
 		return;
 	for (uint32_t i = 0; i < d->count; i++)
-		block_let_go(d, &d->blocks[i]);
+		block_settle(d, &d->blocks[i]);
 	free(d);
 }
 
@@ -263,7 +271,7 @@ deduplicator_commit(struct deduplicator *d, uint64_t data_id)
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(d->rq, attempt++));
 	if (!err) {
 		for (uint32_t i = d->committed; i < d->count; i++)
-			block_let_go(d, &d->blocks[i]);
+			block_settle(d, &d->blocks[i]);
 		d->serial = b->serial;
 		d->committed = d->count;
 	}

@@ -180,6 +180,7 @@ segment_commit(struct content_writer *w)
 	batch_put_slotted(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), SLOT_SERIAL, buf_bytes(&value));
 	err = metadata_commit(s->metadata, w->rq, b);
 	batch_free(b);
+	s->driver->ops->settle(s->driver, w->tickets, w->run.count);
 	w->segment++;
 	memset(&w->run, 0, sizeof(w->run));
 	return err;
@@ -326,6 +327,7 @@ content_writer_free(struct content_writer *w, bool published)
 		return;
 	if (w->staged && !published)
 		stage_abandon(w);
+	w->storage->driver->ops->settle(w->storage->driver, w->tickets, RUN_MAX_BLOCKS);
 	block_clear(w);
 	payload_clear(w);
 	deduplicator_free(w->dedup);

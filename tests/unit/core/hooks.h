@@ -134,6 +134,12 @@ hooks_wait(struct storage_driver *d, struct request *rq, const struct block_tick
 	return hooks.inner.storage->ops->wait(hooks.inner.storage, rq, tickets, count);
 }
 
+static inline void
+hooks_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count)
+{
+	hooks.inner.storage->ops->settle(hooks.inner.storage, tickets, count);
+}
+
 static inline enum rfs_err
 hooks_read(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset, size_t len,
 	struct slice *out)
@@ -148,7 +154,7 @@ hooks_wrap(struct store_drivers *drivers)
 	static const struct metadata_ops metadata_ops = {
 		.get = hooks_get, .multi_get = hooks_multi_get, .scan = hooks_scan, .commit = hooks_commit, .info = hooks_info, .close = hooks_close,
 	};
-	static const struct storage_ops storage_ops = { .put = hooks_put, .wait = hooks_wait, .get = hooks_read };
+	static const struct storage_ops storage_ops = { .put = hooks_put, .wait = hooks_wait, .settle = hooks_settle, .get = hooks_read };
 
 	hooks.inner = *drivers;
 	hooks.metadata.ops = &metadata_ops;

@@ -100,6 +100,7 @@ write_bulk(struct store *s, unsigned count)
 					 s->drivers.storage, &s->rq, BUCKET, FIRST_BULK + i, &payload, 1, &ticket),
 			RFS_OK);
 		assert_int_equal(s->drivers.storage->ops->wait(s->drivers.storage, &s->rq, &ticket, 1), RFS_OK);
+		s->drivers.storage->ops->settle(s->drivers.storage, &ticket, 1);
 		slice_unref(&payload);
 	}
 }
