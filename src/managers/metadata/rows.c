@@ -201,7 +201,7 @@ property_decode(struct bytes field, struct version *out)
 static bool
 checksum_decode(struct bytes field, struct version *out)
 {
-	if (field.len < 2 || field.data[0] >= DIGEST_COUNT || field.data[1] > CHECKSUM_COMPOSITE ||
+	if (out->has_checksum || field.len < 2 || field.data[0] >= DIGEST_COUNT || field.data[1] > CHECKSUM_COMPOSITE ||
 		field.len != 2 + digest_size(field.data[0]))
 		return false;
 	out->has_checksum = true;

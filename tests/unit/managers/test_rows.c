@@ -90,6 +90,18 @@ numbers_too_large_for_their_field_are_damage(void **state)
 	assert_int_equal(segment_decode(arena, buf_bytes(&b), &segment), RFS_ERR_DAMAGED);
 }
 
+static void
+two_checksums_are_damage(void **state)
+{
+	struct version v = {.has_checksum = true, .checksum = DIGEST_SHA256}, read;
+	struct buf b = new_buf();
+
+	buf_put_bytes(&b, version_written(&v));
+	assert_int_equal(version_decode(arena, buf_bytes(&b), &read), RFS_OK);
+	put_tag(&b, 3, "\4\1abcd"); /* shorter: behind it would be left of the first one */
+	assert_int_equal(version_decode(arena, buf_bytes(&b), &read), RFS_ERR_DAMAGED);
+}
+
 static struct buf
 bucket_written(const char *cors)
 {
@@ -148,6 +160,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_unknown_tag_keeps_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_etag_in_upper_case_stays_as_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(numbers_too_large_for_their_field_are_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(two_checksums_are_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bucket_keeps_what_it_does_not_know, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bucket_whose_tags_do_not_ascend_is_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_upload_key_is_escaped_in_one_way, setup, teardown),
