@@ -1,6 +1,7 @@
 /* aws_chunked.c: see aws_chunked.h. */
 #include "doors/s3/aws_chunked.h"
 #include "base/hash.h"
+#include "base/mutant.h"
 
 enum state {
 	STATE_SIZE,     /* in a chunk's header line */
@@ -102,7 +103,7 @@ signature_check(struct aws_chunked *d, const char *algorithm, const char *hashes
 	hmac_sha256(bytes_of(d->signing_key, 32), buf_bytes(&to_sign), mac);
 	buf_fini(&to_sign);
 	hex_encode(bytes_of(mac, 32), d->previous);
-	if (sent.len != 64 || !bytes_equal_secret(sent, bytes_of(d->previous, 64)))
+	if ((sent.len != 64 || !bytes_equal_secret(sent, bytes_of(d->previous, 64))) && !MUTANT("chunk-signature-ignored"))
 		return request_fail(d->rq, RFS_ERR_SIGNATURE_MISMATCH, "the signature of the %s does not match", what);
 	return RFS_OK;
 }

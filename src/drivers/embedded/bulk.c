@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -172,7 +173,7 @@ sync_locked(struct embedded *e, struct bulk_volume *v)
 
 	v->syncing = true;
 	pthread_mutex_unlock(&e->bulk.lock);
-	failed = fdatasync(v->fd) != 0 ? errno : 0;
+	failed = !MUTANT("bulk-not-synced") && fdatasync(v->fd) != 0 ? errno : 0;
 	if (failed) {
 		log_error(0, "sync bulk volume %08x: %s", v->number, strerror(failed));
 		embedded_poison(e, "a bulk volume");

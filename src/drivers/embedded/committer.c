@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -75,7 +76,8 @@ evaluate_counters(struct commit *c, bool replay)
 			use->cell->value += (uint64_t)op->delta;
 		} else if (op->kind == BATCH_MAX && op->number > use->cell->value) {
 			use->cell->value = op->number;
-		} else if (op->kind == BATCH_EXPECT && !replay && (value < op->min || value > op->max)) {
+		} else if (op->kind == BATCH_EXPECT && !replay && !MUTANT("expects-ignored") &&
+			   (value < op->min || value > op->max)) {
 			c->error = RFS_ERR_CONFLICT;
 			c->failed_op = use->op;
 			undo_uses(c, i);
@@ -105,7 +107,7 @@ commit_evaluate(struct embedded *e, struct commit *c, bool replay)
 		cell->last_use = &c->uses[i];
 	}
 	if (!replay) {
-		c->serial = bucket->value + 1;
+		c->serial = bucket->value + (MUTANT("serial-used-twice") && bucket->value == 2 ? 0 : 1);
 		c->previous_feed = bucket->feed;
 	}
 	bucket->value = c->serial;
@@ -170,7 +172,7 @@ write_group(struct embedded *e, size_t parts, uint64_t offset)
 	enum rfs_err err;
 
 	err = write_all(j->fd, j->iov, parts, offset);
-	if (!err && fdatasync(j->fd) != 0)
+	if (!err && !MUTANT("journal-not-synced") && !MUTANT("acknowledged-before-sync") && fdatasync(j->fd) != 0)
 		err = error_from_errno(errno);
 	metric_observe_ns(METRIC_JOURNAL_SYNC, clock_monotonic_ns() - start);
 	if (err) {
@@ -320,6 +322,8 @@ commit_group(struct embedded *e, struct group *g)
 	position_after(e, &g->position);
 	if (!is_idle(j) || !apply_at_once(e, g))
 		apply_enqueue(e, g);
+	if (MUTANT("acknowledged-before-sync") && fdatasync(j->fd) != 0)
+		embedded_poison(e, "the journal");
 }
 
 void *

@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ embedded_of(struct metadata_driver *d)
 void
 embedded_poison(struct embedded *e, const char *what)
 {
-	if (atomic_exchange(&e->poisoned, true))
+	if (MUTANT("poison-ignored") || atomic_exchange(&e->poisoned, true))
 		return;
 	metric_set(METRIC_STORE_POISONED, 1);
 	log_error(0, "%s failed: the store takes no more writes until it is opened again", what);

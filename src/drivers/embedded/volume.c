@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 #include <dirent.h>
 #include <errno.h>
@@ -33,7 +34,7 @@ sync_directory(const char *path)
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	enum rfs_err err = RFS_OK;
 
-	if (fd < 0 || fsync(fd) != 0) {
+	if (fd < 0 || (!MUTANT("directory-not-synced") && fsync(fd) != 0)) {
 		err = error_from_errno(errno);
 		log_error(0, "sync directory %s: %s", path, strerror(errno));
 	}
@@ -77,7 +78,7 @@ write_first_bytes(int fd, const struct superblock *s, uint64_t zeros)
 	superblock_encode(s, bytes);
 	err = write_all(fd, &iov, 1, 0);
 	free(bytes);
-	if (!err && fsync(fd) != 0)
+	if (!err && !MUTANT("superblock-not-synced") && fsync(fd) != 0)
 		err = error_from_errno(errno);
 	return err;
 }

@@ -15,6 +15,7 @@
  * S3 API reference, GetObject: 404 with s3:ListBucket, 403 without).
  */
 #include "managers/auth/auth_int.h"
+#include "base/mutant.h"
 
 static bool
 op_changes(enum operation op)
@@ -115,10 +116,10 @@ auth_check(struct auth *a, struct request *rq, const struct access_target *targe
 	const struct identity *who = rq->who ? rq->who : auth_anonymous();
 	const struct bucket_row *bucket = target->bucket;
 
-	if (!scope_allows(who, target, op))
+	if (!scope_allows(who, target, op) && !MUTANT("scope-ignored"))
 		return request_fail(
 			rq, RFS_ERR_ACCESS_DENIED, "The access key is limited, and this lies outside of its scope");
-	if (who->admin)
+	if (who->admin || MUTANT("auth-check-says-yes"))
 		return RFS_OK;
 	if (!bucket && who->id != 0 && (op == OP_BUCKET_LIST_ALL || op == OP_BUCKET_CREATE))
 		return RFS_OK;

@@ -2,6 +2,7 @@
 #include "managers/auth/sigv4_int.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/mutant.h"
 #include "net/url.h"
 #include <stdlib.h>
 
@@ -228,7 +229,7 @@ sigv4_verify(struct request *rq, const struct sigv4_request *r, const struct sig
 		return err;
 	if (!signature_compute(rq->arena, r, s, signing_key, computed))
 		return request_fail(rq, RFS_ERR_INVALID_URI, "the path or the query string cannot be decoded");
-	if (s->signature.len != 64 || !bytes_equal_secret(bytes_str(computed), s->signature))
+	if ((s->signature.len != 64 || !bytes_equal_secret(bytes_str(computed), s->signature)) && !MUTANT("signature-ignored"))
 		return request_fail(rq, RFS_ERR_SIGNATURE_MISMATCH,
 			"The request signature we calculated does not match the signature you provided. Check your "
 			"key and signing method");

@@ -1,6 +1,7 @@
 /* metadata.c: rows, commits, numbers, and the one function that replaces a row. */
 #include "managers/metadata/metadata_int.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "base/thread.h"
 #include <stdlib.h>
 
@@ -279,7 +280,7 @@ metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t
 void
 metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value)
 {
-	if (old->found && old->serial <= bucket->last_snapshot) {
+	if (old->found && old->serial <= bucket->last_snapshot && !MUTANT("past-row-forgotten")) {
 		/* The value is kept as it was: its serial is in the past row's key. */
 		batch_put(b, key_past(b->arena, key, old->serial), old->value);
 	}
@@ -323,6 +324,8 @@ change_append(struct batch *b, struct request *rq, const struct bucket_row *buck
 	};
 	struct buf value;
 
+	if (MUTANT("feed-row-dropped") && kind == CHANGE_DELETE)
+		return;
 	if (version) {
 		memcpy(change.object_id, version->object_id, OBJECT_ID_BYTES);
 		change.size = version->content.size;
@@ -359,7 +362,7 @@ purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_state sta
 void
 purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content)
 {
-	if (content->kind != CONTENT_EMPTY)
+	if (content->kind != CONTENT_EMPTY && !MUTANT("purge-row-forgotten"))
 		purge_put(b, bucket, PURGE_DEAD, content);
 }
 

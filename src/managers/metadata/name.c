@@ -7,6 +7,7 @@
  */
 #include "managers/metadata/metadata_int.h"
 #include "base/clock.h"
+#include "base/mutant.h"
 
 #define KEY_MAX_BYTES 1024 /* Amazon S3 user guide, "Naming Amazon S3 objects" */
 
@@ -175,7 +176,7 @@ leaf_put(struct batch *b, struct request *rq, const struct bucket_row *bucket, s
 		dirs_make(b, rq, bucket, at, at->dir_count);
 	}
 	metadata_replace(b, bucket, key_entry(b->arena, bucket->id, at->parent, at->name), &at->row, version_bytes(b, version));
-	if (!at->row.found && !is_root(at->parent))
+	if (!at->row.found && !is_root(at->parent) && !MUTANT("live-child-not-counted"))
 		batch_add(b, live_key(b->arena, bucket, at->parent), 1);
 }
 
@@ -184,7 +185,7 @@ usage_add(struct batch *b, const struct bucket_row *bucket, int64_t objects, int
 {
 	if (objects)
 		batch_add(b, key_counter(b->arena, bucket->id, COUNTER_OBJECTS, bytes_of(NULL, 0)), objects);
-	if (bytes)
+	if (bytes && !MUTANT("bytes-not-counted"))
 		batch_add(b, key_counter(b->arena, bucket->id, COUNTER_BYTES, bytes_of(NULL, 0)), bytes);
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "base/thread.h"
 #include "managers/storage/storage_int.h"
 #include <stdlib.h>
@@ -198,7 +199,7 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 			goto out;
 	} else if (!content_decode(&r, &content)) {
 		err = RFS_ERR_DAMAGED;
-	} else if (state == PURGE_STAGED && content.data_id >= s->numbers_before) {
+	} else if (state == PURGE_STAGED && content.data_id >= s->numbers_before && !MUTANT("staged-content-reaped")) {
 		goto out;
 	} else if (storage_is_pinned(s, content.data_id)) {
 		*left = true;
