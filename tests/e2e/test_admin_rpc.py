@@ -236,12 +236,20 @@ def test_members_share_what_their_group_owns(store):
     anna.put_object(Bucket="photos", Key="a", Body=b"1")
     assert bert.get_object(Bucket="photos", Key="a")["Body"].read() == b"1"
     assert [b["Name"] for b in bert.list_buckets()["Buckets"]] == ["photos"]
+    bert.put_object(Bucket="photos", Key="his", Body=b"2")
+    owner = anna.get_object_acl(Bucket="photos", Key="his")["Owner"]
+    assert owner["DisplayName"] == "painters" and owner == anna.get_bucket_acl(Bucket="photos")["Owner"]
     store.restfs("group", "leave", "painters", "bert")
     assert denied(bert.get_object, Bucket="photos", Key="a") == "AccessDenied"
+    # What he wrote is the group's as everything else is.
+    for call in (bert.get_object, bert.get_object_acl, bert.delete_object):
+        assert denied(call, Bucket="photos", Key="his") == "AccessDenied"
+    assert denied(bert.put_object_acl, Bucket="photos", Key="his", ACL="public-read") == "AccessDenied"
+    assert anna.get_object(Bucket="photos", Key="his")["Body"].read() == b"2"
     assert "NO_SUCH_USER" in store.restfs("group", "leave", "painters", "bert", code=1)
     store.restfs("group", "rm", "painters")
     assert denied(anna.put_object, Bucket="photos", Key="b", Body=b"2") == "AccessDenied"
-    assert anna.get_object(Bucket="photos", Key="a")["Body"].read() == b"1"  # it is her own
+    assert denied(anna.get_object, Bucket="photos", Key="a") == "AccessDenied"  # also what she wrote
     assert "NO_SUCH_GROUP" in store.restfs("group", "rm", "painters", code=1)
 
 

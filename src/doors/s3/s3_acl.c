@@ -3,6 +3,9 @@
  *
  * Source: Amazon S3 user guide, "Access control list (ACL) overview". Grants that no canned ACL of ours expresses are
  * refused with 501.
+ *
+ * The owner that a document names, of a bucket or of an object, is the bucket's: his is the access (auth_check.c). So
+ * bucket-owner-full-control grants nothing that private does not.
  */
 #include "doors/s3/s3_int.h"
 #include "doors/s3/s3_xml_read.h"
@@ -62,11 +65,11 @@ write_user_grant(struct s3_exchange *ex, struct buf *xml, uint64_t user)
 }
 
 static void
-write_policy(struct s3_exchange *ex, uint64_t owner, enum acl acl, uint64_t bucket_owner)
+write_policy(struct s3_exchange *ex, const struct bucket_row *bucket, enum acl acl)
 {
 	struct buf *xml = s3_reply_xml(ex, "AccessControlPolicy");
 
-	s3_write_owner(ex, xml, owner);
+	s3_write_owner(ex, xml, bucket->owner);
 	xml_open(xml, "AccessControlList");
 	if (acl == ACL_PUBLIC_READ) {
 		xml_open(xml, "Grant");
@@ -76,20 +79,17 @@ write_policy(struct s3_exchange *ex, uint64_t owner, enum acl acl, uint64_t buck
 		xml_string(xml, "Permission", "READ");
 		xml_close(xml, "Grant");
 	}
-	write_user_grant(ex, xml, owner);
-	if (acl == ACL_BUCKET_OWNER_FULL_CONTROL && bucket_owner != owner)
-		write_user_grant(ex, xml, bucket_owner);
+	write_user_grant(ex, xml, bucket->owner);
 	xml_close(xml, "AccessControlList");
 	xml_close(xml, "AccessControlPolicy");
 }
 
-/* What one grant of a document allows, as bits: the owner everything, everybody reading, the bucket's owner everything.
- */
-enum { GRANT_OWNER = 1, GRANT_READ = 2, GRANT_BUCKET_OWNER = 4 };
+/* What one grant of a document allows, as bits: the owner everything, everybody reading. */
+enum { GRANT_OWNER = 1, GRANT_READ = 2 };
 
 static enum rfs_err
 read_grant(
-	struct s3_exchange *ex, const struct xml_element *grant, uint64_t owner, uint64_t bucket_owner, unsigned *bits)
+	struct s3_exchange *ex, const struct xml_element *grant, const struct bucket_row *bucket, unsigned *bits)
 {
 	const struct xml_element *grantee = s3_xml_child(grant, "Grantee");
 	const struct xml_element *permission = s3_xml_child(grant, "Permission");
@@ -100,15 +100,10 @@ read_grant(
 	if (!grantee || !permission)
 		return request_fail(ex->rq, RFS_ERR_MALFORMED_ACL,
 			"The XML you provided was not well-formed or did not validate against our published schema");
-	if (id && bytes_equal_str(permission->text, "FULL_CONTROL")) {
-		if (bytes_equal_str(id->text, auth_identity(auth, ex->rq, owner)->display_id)) {
-			*bits |= GRANT_OWNER;
-			return RFS_OK;
-		}
-		if (bytes_equal_str(id->text, auth_identity(auth, ex->rq, bucket_owner)->display_id)) {
-			*bits |= GRANT_BUCKET_OWNER;
-			return RFS_OK;
-		}
+	if (id && bytes_equal_str(permission->text, "FULL_CONTROL") &&
+		bytes_equal_str(id->text, auth_identity(auth, ex->rq, bucket->owner)->display_id)) {
+		*bits |= GRANT_OWNER;
+		return RFS_OK;
 	}
 	if (uri && bytes_equal_str(uri->text, ALL_USERS) && bytes_equal_str(permission->text, "READ")) {
 		*bits |= GRANT_READ;
@@ -120,7 +115,7 @@ read_grant(
 }
 
 static enum rfs_err
-read_policy(struct s3_exchange *ex, uint64_t owner, uint64_t bucket_owner, enum acl *acl)
+read_policy(struct s3_exchange *ex, const struct bucket_row *bucket, enum acl *acl)
 {
 	const struct xml_element *list, *grant;
 	struct xml_element *root;
@@ -131,14 +126,12 @@ read_policy(struct s3_exchange *ex, uint64_t owner, uint64_t bucket_owner, enum 
 		return err;
 	list = s3_xml_child(root, "AccessControlList");
 	for (grant = list ? list->first_child : NULL; grant; grant = grant->next)
-		if ((err = read_grant(ex, grant, owner, bucket_owner, &bits)))
+		if ((err = read_grant(ex, grant, bucket, &bits)))
 			return err;
 	if (bits == GRANT_OWNER)
 		*acl = ACL_PRIVATE;
 	else if (bits == (GRANT_OWNER | GRANT_READ))
 		*acl = ACL_PUBLIC_READ;
-	else if (bits == (GRANT_OWNER | GRANT_BUCKET_OWNER))
-		*acl = ACL_BUCKET_OWNER_FULL_CONTROL;
 	else
 		return request_fail(ex->rq, RFS_ERR_NOT_IMPLEMENTED,
 			"Grants other than those of the canned ACLs private, public-read and bucket-owner-full-control "
@@ -149,7 +142,7 @@ read_policy(struct s3_exchange *ex, uint64_t owner, uint64_t bucket_owner, enum 
 
 /* From the header or the document: exactly one of them. */
 static enum rfs_err
-read_either(struct s3_exchange *ex, uint64_t owner, uint64_t bucket_owner, enum acl *acl)
+read_either(struct s3_exchange *ex, const struct bucket_row *bucket, enum acl *acl)
 {
 	bool given;
 	enum rfs_err err;
@@ -164,7 +157,7 @@ read_either(struct s3_exchange *ex, uint64_t owner, uint64_t bucket_owner, enum 
 	if (s3_document(ex).len == 0)
 		return request_fail(
 			ex->rq, RFS_ERR_MISSING_SECURITY_HEADER, "Your request was missing a required header");
-	return read_policy(ex, owner, bucket_owner, acl);
+	return read_policy(ex, bucket, acl);
 }
 
 enum rfs_err
@@ -175,7 +168,7 @@ s3_get_bucket_acl(struct s3_exchange *ex)
 
 	if ((err = bucket_open(ex->door->core, ex->rq, ex->bucket, OP_BUCKET_CONFIGURE, &row)))
 		return err;
-	write_policy(ex, row.owner, row.acl, row.owner);
+	write_policy(ex, &row, row.acl);
 	return RFS_OK;
 }
 
@@ -189,7 +182,7 @@ s3_put_bucket_acl(struct s3_exchange *ex)
 
 	if ((err = bucket_open(ex->door->core, ex->rq, ex->bucket, OP_BUCKET_CONFIGURE, &row)))
 		return err;
-	if ((err = read_either(ex, row.owner, row.owner, &acl)))
+	if ((err = read_either(ex, &row, &acl)))
 		return err;
 	changes.acl = &acl;
 	return bucket_configure(ex->door->core, ex->rq, ex->bucket, &changes);
@@ -221,7 +214,7 @@ s3_get_object_acl(struct s3_exchange *ex)
 
 	if ((err = acl_open(ex, OP_OBJECT_READ_ACL, &get)))
 		return err;
-	write_policy(ex, get.version.owner, get.version.acl, get.bucket.owner);
+	write_policy(ex, &get.bucket, get.version.acl);
 	object_get_close(&get);
 	return RFS_OK;
 }
@@ -235,7 +228,7 @@ s3_put_object_acl(struct s3_exchange *ex)
 
 	if ((err = acl_open(ex, OP_OBJECT_WRITE_ACL, &get)))
 		return err;
-	err = read_either(ex, get.version.owner, get.bucket.owner, &acl);
+	err = read_either(ex, &get.bucket, &acl);
 	object_get_close(&get);
 	return err ? err : object_set_acl(ex->door->core, ex->rq, ex->bucket, ex->key, acl);
 }

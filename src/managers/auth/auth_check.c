@@ -6,10 +6,13 @@
  *   2. administrators may do everything
  *   3. who is known may list his buckets and create some
  *   4. a bucket's owner may do everything in it; where that is a group, each of its members
- *   5. an object's owner may read it, and read and change its ACL (so that he can still see what an administrator gave
- * away)
- *   6. a public-read bucket may be listed, and a public-read object read, by everybody
- *   7. everything else is denied
+ *   5. a public-read bucket may be listed, and a public-read object read, by everybody
+ *   6. everything else is denied
+ *
+ * Rights come from the bucket. Who wrote an object is remembered with it and gives him nothing: an administrator, or a
+ * member of the bucket's group, puts objects there as its owner does, and whoever may do so no longer may not read them
+ * or change their ACL either. This is what Amazon S3 calls "bucket owner enforced" (user guide, "Controlling ownership
+ * of objects").
  *
  * An object that is not there is judged as a listing: who may not list a bucket must not learn which keys exist (Amazon
  * S3 API reference, GetObject: 404 with s3:ListBucket, 403 without).
@@ -75,12 +78,10 @@ scope_allows(const struct identity *who, const struct access_target *target, enu
 	return !who->scope_prefix || prefix_allows(who->scope_prefix, target->name, op);
 }
 
-/* Rules 5 and 6. */
+/* Rule 5. */
 static bool
-others_may(const struct identity *who, const struct access_target *target, enum operation op)
+others_may(const struct access_target *target, enum operation op)
 {
-	const struct version *version = target->version;
-	bool owns = version && who->id != 0 && version->owner == who->id;
 	bool may_list = target->bucket->acl == ACL_PUBLIC_READ;
 
 	switch (op) {
@@ -88,16 +89,15 @@ others_may(const struct identity *who, const struct access_target *target, enum 
 	case OP_BUCKET_LIST:
 		return may_list;
 	case OP_OBJECT_READ:
-		return version ? owns || version->acl == ACL_PUBLIC_READ : may_list;
-	case OP_OBJECT_READ_ACL:
-	case OP_OBJECT_WRITE_ACL:
-		return owns;
+		return target->version ? target->version->acl == ACL_PUBLIC_READ : may_list;
 	case OP_BUCKET_LIST_ALL:
 	case OP_BUCKET_CREATE:
 	case OP_BUCKET_DELETE:
 	case OP_BUCKET_CONFIGURE:
 	case OP_OBJECT_WRITE:
 	case OP_OBJECT_DELETE:
+	case OP_OBJECT_READ_ACL:
+	case OP_OBJECT_WRITE_ACL:
 		return false;
 	}
 	return false;
@@ -125,7 +125,7 @@ auth_check(struct auth *a, struct request *rq, const struct access_target *targe
 		return RFS_OK;
 	if (bucket && owns_bucket(a, who, bucket))
 		return RFS_OK;
-	if (bucket && others_may(who, target, op))
+	if (bucket && others_may(target, op))
 		return RFS_OK;
 	return request_fail(rq, RFS_ERR_ACCESS_DENIED, "Access is denied");
 }

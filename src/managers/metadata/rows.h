@@ -66,7 +66,7 @@ struct version {
 	uint8_t object_id[OBJECT_ID_BYTES];
 	uint32_t flags;
 	int64_t modified_ns;
-	uint64_t owner;
+	uint64_t owner; /* who wrote it; gives him no right: managers/auth/auth_check.c */
 	enum acl acl;
 	struct content content;
 	struct bytes etag;         /* without quotes: 32 hex digits, or those of a multipart upload with "-parts" */

@@ -499,7 +499,7 @@ test_the_decision_is_the_table_of_rules(void **state)
 	expect_ops(f, &stranger, &opened, "------y----");
 	expect_ops(f, nobody, &opened, "------y----");
 	expect_ops(f, nobody, &object, "-----------");
-	expect_ops(f, &stranger, &anothers, "------y--yy");
+	expect_ops(f, &stranger, &anothers, "-----------"); /* he wrote it, and that gives him nothing */
 	expect_ops(f, nobody, &missing_public, "---yy-y----");
 }
 
