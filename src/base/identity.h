@@ -2,13 +2,14 @@
 #ifndef BASE_IDENTITY_H
 #define BASE_IDENTITY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define IDENTITY_NOBODY 0
 #define IDENTITY_ROOT 1 /* the root key's identity */
 
-/* Immutable once given out; lives as long as the auth manager. */
+/* Immutable once given out, but for what `removed` points to; lives as long as the auth manager. */
 struct identity {
 	uint64_t id;
 	const char *name;       /* "root", "anna"; "" for nobody */
@@ -18,6 +19,13 @@ struct identity {
 	const char *scope_bucket;
 	const char *scope_prefix;
 	bool scope_read_only;
+	const atomic_bool *removed; /* he was removed meanwhile; one for all that was made of him. NULL: he cannot be */
 };
+
+static inline bool
+identity_is_removed(const struct identity *who)
+{
+	return who->removed && atomic_load(who->removed);
+}
 
 #endif

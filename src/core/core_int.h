@@ -12,6 +12,8 @@ struct object_at {
 };
 enum rfs_err object_resolve(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, enum operation op, struct object_at *at)
 	RFS_MUST_CHECK;
+/* The decision alone, for who goes on with what was resolved in an earlier step. */
+enum rfs_err object_authorise(struct core *core, struct request *rq, const struct object_at *at, enum operation op) RFS_MUST_CHECK;
 /* The head for conditions: NULL when there is none. */
 const struct version *object_head(const struct object_at *at);
 

@@ -130,7 +130,9 @@ version_build(struct core *core, struct request *rq, void *verb, struct batch *b
 	struct object_at *at = &put->at;
 	enum rfs_err err;
 
-	if (!put->at_is_new && (err = name_judge(core, rq, &put->args, at)))
+	/* The first attempt builds on what `begin` read, which may have been a while ago for who asks. */
+	err = put->at_is_new ? object_authorise(core, rq, at, OP_OBJECT_WRITE) : name_judge(core, rq, &put->args, at);
+	if (err)
 		return err;
 	put->at_is_new = false;
 	if (at->bucket.id != put->bucket.id)

@@ -5,13 +5,11 @@
 static enum rfs_err
 source_resolve(struct core *core, struct request *rq, const struct object_rename_args *args, struct object_at *at)
 {
-	struct access_target target = { .bucket = &at->bucket, .name = args->from };
 	enum rfs_err err;
 
 	if ((err = object_resolve(core, rq, args->bucket, args->from, OP_OBJECT_DELETE, at)))
 		return err;
-	target.version = object_head(at);
-	if ((err = auth_check(core->auth, rq, &target, OP_OBJECT_READ)))
+	if ((err = object_authorise(core, rq, at, OP_OBJECT_READ)))
 		return err;
 	return conditions_hold(rq, &args->from_conditions, object_head(at), false);
 }

@@ -2,17 +2,23 @@
 #include "core/core_int.h"
 
 enum rfs_err
+object_authorise(struct core *core, struct request *rq, const struct object_at *at, enum operation op)
+{
+	struct access_target target = { .bucket = &at->bucket, .name = at->name.key, .version = object_head(at) };
+
+	return auth_check(core->auth, rq, &target, op);
+}
+
+enum rfs_err
 object_resolve(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, enum operation op, struct object_at *at)
 {
-	struct access_target target = { .bucket = &at->bucket, .name = key };
 	enum rfs_err err;
 
 	if ((err = bucket_find(core->metadata, rq, bucket, &at->bucket)))
 		return err;
 	if ((err = name_resolve(core->metadata, rq, &at->bucket, key, &at->name)))
 		return err;
-	target.version = object_head(at);
-	return auth_check(core->auth, rq, &target, op);
+	return object_authorise(core, rq, at, op);
 }
 
 const struct version *

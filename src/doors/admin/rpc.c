@@ -48,7 +48,7 @@ method_run(struct rpc *rpc, struct request *rq, const char *name, json_t *given,
 	json_t *params = NULL;
 	enum rfs_err err;
 
-	if (!rq->who || !rq->who->admin || identity_is_scoped(rq->who))
+	if (!rq->who || !rq->who->admin || identity_is_scoped(rq->who) || identity_is_removed(rq->who))
 		return request_fail(rq, RFS_ERR_ACCESS_DENIED,
 			"administration needs the key of an administrator, one that is not limited");
 	if (!method)

@@ -72,7 +72,10 @@ bool auth_root_secret(struct auth *a, char out[AUTH_SECRET_SIZE]);
 enum rfs_err auth_signing_key(struct auth *a, struct request *rq, struct bytes access_key, struct bytes date,
 	struct bytes region, struct bytes service, uint8_t out[32], const struct identity **who);
 
-/* The decision: RFS_OK or ACCESS_DENIED. Reads only what it is given and what is in memory; never blocks. */
+/*
+ * The decision: RFS_OK or ACCESS_DENIED. Reads only what it is given and what is in memory; never blocks. Nobody who was
+ * removed, or has left a group, before it began is taken for what he was.
+ */
 enum rfs_err auth_check(
 	struct auth *a, struct request *rq, const struct access_target *target, enum operation op) RFS_MUST_CHECK;
 

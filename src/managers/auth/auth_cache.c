@@ -164,12 +164,14 @@ member_add_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, co
 	m->shown.name = text_copy(name);
 	m->shown.display_id = m->display_id;
 	m->shown.admin = admin;
+	m->shown.removed = &m->removed;
 	m->next_all = a->all_members;
 	a->all_members = m;
 	if (scope) {
 		m->shown.scope_bucket = scope->bucket.len > 0 ? text_copy(scope->bucket) : NULL;
 		m->shown.scope_prefix = scope->prefix.len > 0 ? text_copy(scope->prefix) : NULL;
 		m->shown.scope_read_only = scope->read_only;
+		m->shown.removed = &member_find_locked(a, id)->removed;
 		return m;
 	}
 	member_unlink(a, id);

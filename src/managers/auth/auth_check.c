@@ -2,6 +2,7 @@
  * auth_check.c: the one decision: may this identity do that? Reads what it is given, and groups in memory. [any]
  *
  * In this order, the first that speaks decides:
+ *   0. who has been removed since his request began may do nothing, not even what is public
  *   1. the scope of the access key: what lies outside of it is denied, also to administrators, also when it is public
  *   2. administrators may do everything
  *   3. who is known may list his buckets and create some
@@ -13,6 +14,9 @@
  * member of the bucket's group, puts objects there as its owner does, and whoever may do so no longer may not read them
  * or change their ACL either. This is what Amazon S3 calls "bucket owner enforced" (user guide, "Controlling ownership
  * of objects").
+ *
+ * A decision holds for the step that asked for it: core asks again for each batch that it builds, so that a long upload
+ * of somebody who has lost his access meanwhile is not published; an answer that is being sent goes on.
  *
  * An object that is not there is judged as a listing: who may not list a bucket must not learn which keys exist (Amazon
  * S3 API reference, GetObject: 404 with s3:ListBucket, 403 without).
@@ -116,6 +120,8 @@ auth_check(struct auth *a, struct request *rq, const struct access_target *targe
 	const struct identity *who = rq->who ? rq->who : auth_anonymous();
 	const struct bucket_row *bucket = target->bucket;
 
+	if (identity_is_removed(who) && !MUTANT("removed-user-believed"))
+		return request_fail(rq, RFS_ERR_ACCESS_DENIED, "The user of this request has been removed");
 	if (!scope_allows(who, target, op) && !MUTANT("scope-ignored"))
 		return request_fail(
 			rq, RFS_ERR_ACCESS_DENIED, "The access key is limited, and this lies outside of its scope");

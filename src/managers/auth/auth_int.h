@@ -63,11 +63,14 @@ struct bytes row_key_after(struct arena *arena, struct bytes key);
 
 /* --- auth_cache.c: the two tables in memory ----------------------------------------------------------------------- */
 
-/* An identity that was given out, or may be. Never freed before auth_close, so that pointers to `shown` stay good. */
+/*
+ * An identity that was given out, or may be. Never freed before auth_close, so that pointers to `shown` stay good, and
+ * scoped ones can point to the `removed` of the one that they were made of.
+ */
 struct member {
 	struct identity shown;
 	char display_id[65];
-	bool removed;
+	atomic_bool removed; /* set under the lock, read also without */
 	bool group;
 	struct user_set users; /* of a group; of malloc */
 	uint64_t serial;       /* of the row that `users` came from: commits may be told out of order */
@@ -115,7 +118,10 @@ void auth_cache_fini(struct auth *a);
 /* The caller holds the lock, for writing where something is added or removed. */
 struct member *member_find_locked(struct auth *a, uint64_t id);
 struct member *member_find_name_locked(struct auth *a, struct bytes name); /* not a removed one */
-/* Takes the place of an older one with the same number. `scope` not NULL: is only kept, and not found by its number. */
+/*
+ * Takes the place of an older one with the same number. `scope` not NULL: is only kept, not found by its number, and
+ * removed when the one is that is found by it, which must be there.
+ */
 struct member *member_add_locked(
 	struct auth *a, uint64_t id, struct bytes name, bool admin, const struct access_key_scope *scope);
 /* A group's members, if these are newer than those that it has; makes the group if need be. The numbers are copied. */

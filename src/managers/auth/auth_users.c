@@ -160,12 +160,18 @@ identity_remove_once(struct auth *a, struct request *rq, struct batch *batch, st
 	return metadata_commit(a->metadata, rq, batch);
 }
 
-/* No key of his that a batch deleted is accepted from here on. An identity that is removed keeps its number and its
- * display id. */
+/*
+ * No key of his that a batch deleted is accepted from here on. An identity that is removed keeps its number and its
+ * display id; requests that hold it are refused at their next auth_check.
+ */
 static void
 identity_forget(struct auth *a, uint64_t id, bool removed)
 {
+	struct member *m;
+
 	pthread_rwlock_wrlock(&a->lock);
+	if (removed && (m = member_find_locked(a, id)))
+		m->removed = true;
 	if (removed)
 		member_add_locked(a, id, BYTES_LITERAL("unknown"), false, NULL)->removed = true;
 	access_keys_remove_locked(a, id);

@@ -531,6 +531,91 @@ test_scopes_limit_owners_and_administrators_alike(void **state)
 	expect_ops(f, &in_prefix, &other_bucket, "-----------");
 }
 
+/* --- who is removed while he asks --------------------------------------------------------------------------------- */
+
+static void
+test_who_is_removed_meanwhile_is_refused_also_by_his_limited_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct access_key_scope scope = {.read_only = true};
+	struct bucket_row bucket = {.id = 3, .name = bytes_str("photos"), .acl = ACL_PUBLIC_READ};
+	struct version open = {.acl = ACL_PUBLIC_READ};
+	struct access_target none = {0}, target = {.bucket = &bucket, .name = bytes_str("a"), .version = &open};
+	struct bytes name = bytes_str("anna"), key, secret, limited;
+	const struct identity *anna, *whole, *part, *again;
+	uint8_t signing[32];
+
+	make_user(f, "anna", &anna);
+	bucket.owner = anna->id;
+	assert_int_equal(
+		auth_key_create(f->auth, &f->rq, name, NULL, bytes_str("whole"), (struct bytes){0}, &key, &secret),
+		RFS_OK);
+	assert_int_equal(
+		auth_key_create(f->auth, &f->rq, name, &scope, bytes_str("part"), (struct bytes){0}, &limited, &secret),
+		RFS_OK);
+	assert_int_equal(signing_key(f, key, signing, &whole), RFS_OK);
+	assert_int_equal(signing_key(f, limited, signing, &part), RFS_OK);
+	assert_ptr_not_equal(part, whole);
+	expect_ops(f, whole, &target, "yyyyyyyyyyy");
+	expect_ops(f, part, &target, "y--yy-y--y-");
+	assert_int_equal(auth_user_remove(f->auth, &f->rq, name), RFS_OK);
+	make_user(f, "anna", &again);
+	expect_ops(f, whole, &target, "-----------");
+	expect_ops(f, part, &target, "-----------");
+	expect_ops(f, whole, &none, "-----------");
+	expect_ops(f, again, &none, "yy---------");
+	expect_ops(f, auth_anonymous(), &target, "---yy-y----");
+	assert_true(identity_is_removed(auth_identity(f->auth, &f->rq, anna->id)));
+	assert_false(identity_is_removed(auth_root(f->auth)));
+}
+
+struct asker {
+	struct fixture *f;
+	const struct identity *who;
+	struct bucket_row bucket;
+	_Atomic bool removed; /* set when auth_user_remove has returned */
+};
+
+static void *
+ask(void *arg)
+{
+	struct asker *asker = arg;
+	struct access_target target = {.bucket = &asker->bucket};
+	struct request rq = {.arena = arena_new(4096), .door = "test", .who = asker->who};
+	enum rfs_err err;
+	bool removed;
+
+	do {
+		removed = asker->removed;
+		arena_reset(rq.arena);
+		rq.detail = NULL;
+		err = auth_check(asker->f->auth, &rq, &target, OP_OBJECT_WRITE);
+		assert(!removed || err == RFS_ERR_ACCESS_DENIED);
+	} while (!removed);
+	arena_free(rq.arena);
+	return NULL;
+}
+
+static void
+test_nobody_is_allowed_anything_after_his_removal_returned(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 20; i++) {
+		struct asker asker = {.f = f, .bucket = {.id = 3, .name = bytes_str("photos")}};
+		pthread_t threads[2];
+
+		make_user(f, "anna", &asker.who);
+		asker.bucket.owner = asker.who->id;
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(pthread_create(&threads[k], NULL, ask, &asker), 0);
+		assert_int_equal(auth_user_remove(f->auth, &f->rq, bytes_str("anna")), RFS_OK);
+		asker.removed = true;
+		for (int k = 0; k < 2; k++)
+			pthread_join(threads[k], NULL);
+	}
+}
+
 int
 main(void)
 {
@@ -555,6 +640,8 @@ main(void)
 		TEST(test_a_removed_key_is_refused_while_others_use_it),
 		TEST(test_the_decision_is_the_table_of_rules),
 		TEST(test_scopes_limit_owners_and_administrators_alike),
+		TEST(test_who_is_removed_meanwhile_is_refused_also_by_his_limited_keys),
+		TEST(test_nobody_is_allowed_anything_after_his_removal_returned),
 	};
 
 	log_init(LOG_ERROR, LOG_TEXT, STDERR_FILENO);
