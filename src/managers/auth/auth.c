@@ -69,7 +69,7 @@ identity_load(struct auth *a, struct request *rq, const struct row *row)
 	if (identity.group)
 		group_set_locked(a, load_be64(row->key.data + 9), identity.name, &identity.users, row->serial);
 	else
-		member_add_locked(a, load_be64(row->key.data + 9), identity.name, identity.admin, NULL);
+		member_set_locked(a, load_be64(row->key.data + 9), identity.name, identity.admin, row->serial);
 	return RFS_OK;
 }
 

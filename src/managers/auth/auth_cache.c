@@ -184,6 +184,27 @@ member_add_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, co
 	return m;
 }
 
+void
+member_set_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, uint64_t serial)
+{
+	struct member *m = member_find_locked(a, id);
+
+	if (!m || m->serial < serial)
+		member_add_locked(a, id, name, admin, NULL)->serial = serial;
+}
+
+void
+member_remove_locked(struct auth *a, uint64_t id, uint64_t serial)
+{
+	struct member *m = member_find_locked(a, id);
+
+	if (m)
+		m->removed = true;
+	m = member_add_locked(a, id, BYTES_LITERAL("unknown"), false, NULL);
+	m->removed = true;
+	m->serial = serial;
+}
+
 struct member *
 group_set_locked(struct auth *a, uint64_t id, struct bytes name, const struct user_set *users, uint64_t serial)
 {

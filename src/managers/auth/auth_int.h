@@ -73,7 +73,7 @@ struct member {
 	atomic_bool removed; /* set under the lock, read also without */
 	bool group;
 	struct user_set users; /* of a group; of malloc */
-	uint64_t serial;       /* of the row that `users` came from: commits may be told out of order */
+	uint64_t serial; /* of the commit that it says: commits may be told out of order */
 	struct member *next;     /* in its slot; scoped ones are in none */
 	struct member *next_all; /* of everything that auth_close frees */
 };
@@ -124,6 +124,9 @@ struct member *member_find_name_locked(struct auth *a, struct bytes name); /* no
  */
 struct member *member_add_locked(
 	struct auth *a, uint64_t id, struct bytes name, bool admin, const struct access_key_scope *scope);
+/* As a commit made it, or removed it (then "unknown"); unless a later one was told before. */
+void member_set_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, uint64_t serial);
+void member_remove_locked(struct auth *a, uint64_t id, uint64_t serial);
 /* A group's members, if these are newer than those that it has; makes the group if need be. The numbers are copied. */
 struct member *group_set_locked(
 	struct auth *a, uint64_t id, struct bytes name, const struct user_set *users, uint64_t serial);

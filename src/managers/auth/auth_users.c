@@ -75,7 +75,7 @@ auth_user_create(struct auth *a, struct request *rq, struct bytes name, bool adm
 	if ((err = identity_create(a, rq, &row, &id, &serial)))
 		return err;
 	pthread_rwlock_wrlock(&a->lock);
-	member_add_locked(a, id, name, admin, NULL);
+	member_set_locked(a, id, name, admin, serial);
 	pthread_rwlock_unlock(&a->lock);
 	log_info(rq->id, "user %.*s created", (int)name.len, (const char *)name.data);
 	return RFS_OK;
@@ -165,15 +165,11 @@ identity_remove_once(struct auth *a, struct request *rq, struct batch *batch, st
  * display id; requests that hold it are refused at their next auth_check.
  */
 static void
-identity_forget(struct auth *a, uint64_t id, bool removed)
+identity_forget(struct auth *a, uint64_t id, bool removed, uint64_t serial)
 {
-	struct member *m;
-
 	pthread_rwlock_wrlock(&a->lock);
-	if (removed && (m = member_find_locked(a, id)))
-		m->removed = true;
 	if (removed)
-		member_add_locked(a, id, BYTES_LITERAL("unknown"), false, NULL)->removed = true;
+		member_remove_locked(a, id, serial);
 	access_keys_remove_locked(a, id);
 	a->key_epoch++;
 	pthread_rwlock_unlock(&a->lock);
@@ -192,7 +188,7 @@ identity_remove(struct auth *a, struct request *rq, struct bytes name, bool grou
 		batch_reset(batch);
 		err = identity_remove_once(a, rq, batch, name, group, &id, &more);
 		if (err == RFS_OK)
-			identity_forget(a, id, !more);
+			identity_forget(a, id, !more, batch->serial);
 	} while ((err == RFS_OK && more) || (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++)));
 	if (err == RFS_OK)
 		log_info(rq->id, "%s %.*s removed", group ? "group" : "user", (int)name.len, (const char *)name.data);

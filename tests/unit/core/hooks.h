@@ -16,7 +16,7 @@ struct hooks {
 	/* Called once, on the thread of the first commit that `matches`, or of the first get or scan in `table`, before the driver sees it. */
 	bool (*matches)(const struct batch *b); /* NULL: it is a read */
 	enum table table;
-	bool behind; /* instead: after the first get in `table`, before its caller has the answer */
+	bool behind; /* instead: after that commit (of a driver that answers at once), or the first get in `table`, before its caller goes on */
 	void (*before)(void *data);
 	void *data;
 	atomic_bool armed;
@@ -54,6 +54,13 @@ hooks_arm_behind(enum table table, void (*after)(void *data), void *data)
 	hooks.behind = true;
 }
 
+static inline void
+hooks_arm_behind_commit(bool (*matches)(const struct batch *b), void (*after)(void *data), void *data)
+{
+	hooks_arm(matches, TABLE_DRIVER, after, data);
+	hooks.behind = true;
+}
+
 /* Of those whom it concerns at once, one steps in front. */
 static inline void
 hooks_strike(void)
@@ -67,12 +74,16 @@ hooks_strike(void)
 static inline void
 hooks_commit(struct metadata_driver *d, struct batch *b)
 {
-	if (atomic_load(&hooks.armed) && hooks.matches && hooks.matches(b))
+	bool strikes = atomic_load(&hooks.armed) && hooks.matches && hooks.matches(b), behind = strikes && hooks.behind;
+
+	if (strikes && !behind)
 		hooks_strike();
 	for (size_t i = 0; i < b->op_count; i++)
 		for (size_t k = 0; k < b->ops[i].block_count; k++)
 			atomic_fetch_add(&hooks.blocks, !b->ops[i].blocks[k].stored);
 	hooks.inner.metadata->ops->commit(hooks.inner.metadata, b);
+	if (strikes && behind)
+		hooks_strike();
 }
 
 static inline void

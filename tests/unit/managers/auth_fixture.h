@@ -1,10 +1,11 @@
-/* auth_fixture.h: the auth manager over the mem driver, for tests. */
+/* auth_fixture.h: the auth manager over the mem driver, with its hooks, for tests. */
 #ifndef TESTS_UNIT_MANAGERS_AUTH_FIXTURE_H
 #define TESTS_UNIT_MANAGERS_AUTH_FIXTURE_H
 
 #include "base/clock.h"
 #include "base/config.h"
 #include "managers/auth/auth_int.h"
+#include "../core/hooks.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ setup(void **state)
 	assert_non_null(mkdtemp(f->data));
 	config_init(&f->config);
 	assert_int_equal(mem_open(&f->config, &f->drivers, f->error), RFS_OK);
+	hooks_wrap(&f->drivers);
 	f->metadata = metadata_new(f->drivers.metadata);
 	f->rq = (struct request){
 		.arena = arena_new(4096), .door = "test", .now_ns = clock_wall_ns(), .may_block = true};

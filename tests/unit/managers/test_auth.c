@@ -531,6 +531,68 @@ test_scopes_limit_owners_and_administrators_alike(void **state)
 	expect_ops(f, &in_prefix, &other_bucket, "-----------");
 }
 
+/* --- changes told out of order ------------------------------------------------------------------------------------- */
+
+static bool
+makes_identity(const struct batch *b)
+{
+	return batch_has(b, BATCH_PUT, TABLE_IDENTITY);
+}
+
+static void
+remove_anna(void *data)
+{
+	struct fixture *f = data;
+	struct request rq = {.arena = arena_new(4096), .door = "test", .may_block = true};
+
+	assert_int_equal(auth_user_remove(f->auth, &rq, bytes_str("anna")), RFS_OK);
+	arena_free(rq.arena);
+}
+
+static void
+remove_group(void *data)
+{
+	struct fixture *f = data;
+	struct request rq = {.arena = arena_new(4096), .door = "test", .may_block = true};
+
+	assert_int_equal(auth_group_remove(f->auth, &rq, bytes_str("painters")), RFS_OK);
+	arena_free(rq.arena);
+}
+
+static void
+test_a_user_removed_before_his_creation_returned_stays_removed(void **state)
+{
+	struct fixture *f = *state;
+	const struct identity *who, **list;
+	struct bytes key, secret;
+	size_t count;
+
+	hooks_arm_behind_commit(makes_identity, remove_anna, f);
+	assert_int_equal(auth_user_create(f->auth, &f->rq, bytes_str("anna"), true), RFS_OK);
+	assert_false(atomic_load(&hooks.armed));
+	assert_int_equal(auth_user_find(f->auth, &f->rq, bytes_str("anna"), &who), RFS_ERR_NO_SUCH_USER);
+	assert_int_equal(auth_user_list(f->auth, &f->rq, &list, &count), RFS_OK);
+	assert_int_equal(count, 1);
+	assert_int_equal(auth_key_create(f->auth, &f->rq, bytes_str("anna"), NULL, (struct bytes){0}, (struct bytes){0},
+				 &key, &secret),
+		RFS_ERR_NO_SUCH_USER);
+	make_user(f, "anna", &who);
+	assert_false(who->admin || identity_is_removed(who));
+}
+
+/* The same of a group, which its creator is told of nevertheless. */
+static void
+test_a_group_removed_before_its_creation_returned_stays_removed(void **state)
+{
+	struct fixture *f = *state;
+	const struct identity *group, *found;
+
+	hooks_arm_behind_commit(makes_identity, remove_group, f);
+	assert_int_equal(auth_group_create(f->auth, &f->rq, bytes_str("painters"), &group), RFS_OK);
+	assert_int_equal(auth_owner_find(f->auth, &f->rq, bytes_str("painters"), &found), RFS_ERR_NO_SUCH_USER);
+	assert_int_equal(atomic_load(&f->auth->group_count), 0);
+}
+
 /* --- who is removed while he asks --------------------------------------------------------------------------------- */
 
 static void
@@ -640,6 +702,8 @@ main(void)
 		TEST(test_a_removed_key_is_refused_while_others_use_it),
 		TEST(test_the_decision_is_the_table_of_rules),
 		TEST(test_scopes_limit_owners_and_administrators_alike),
+		TEST(test_a_user_removed_before_his_creation_returned_stays_removed),
+		TEST(test_a_group_removed_before_its_creation_returned_stays_removed),
 		TEST(test_who_is_removed_meanwhile_is_refused_also_by_his_limited_keys),
 		TEST(test_nobody_is_allowed_anything_after_his_removal_returned),
 	};
