@@ -113,6 +113,7 @@ struct group_info {
 enum rfs_err auth_group_create(struct auth *a, struct request *rq, struct bytes name, const struct identity **out);
 /* Its buckets stay, an administrator's to give away. */
 enum rfs_err auth_group_remove(struct auth *a, struct request *rq, struct bytes name);
+/* Each group as it was at one moment, not all as at the same one. */
 enum rfs_err auth_group_list(struct auth *a, struct request *rq, struct group_info **out, size_t *count);
 /* Who is a member already stays one. */
 enum rfs_err auth_group_add(struct auth *a, struct request *rq, struct bytes group, struct bytes user);

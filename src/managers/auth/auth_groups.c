@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "managers/auth/auth_int.h"
+#include <stdlib.h>
 
 bool
 group_has(struct auth *a, uint64_t id, uint64_t user)
@@ -138,24 +139,76 @@ auth_group_drop(struct auth *a, struct request *rq, struct bytes group, struct b
 	return group_change(a, rq, group, user, false);
 }
 
+/* A user's number, and his place in the list by name. */
+struct user_place {
+	uint64_t id;
+	size_t place;
+};
+
+static int
+by_id(const void *left, const void *right)
+{
+	const struct user_place *a = left, *b = right;
+
+	return (a->id > b->id) - (a->id < b->id);
+}
+
+static int
+by_place(const void *left, const void *right)
+{
+	size_t a = *(const size_t *)left, b = *(const size_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+/* A copy of the numbers as they stand, into room for GROUP_USERS_MAX: one group's copy is all that a change waits for.
+ */
+static void
+group_users(struct auth *a, const struct member *group, struct user_set *out)
+{
+	pthread_rwlock_rdlock(&a->lock);
+	out->count = group->users.count;
+	if (out->count > 0)
+		memcpy(out->ids, group->users.ids, out->count * sizeof(*out->ids));
+	pthread_rwlock_unlock(&a->lock);
+}
+
+/* Both lists ascend: one walk finds who is in both, for members may be gone. */
+static void
+group_names(struct request *rq, const struct user_set *set, struct member **users, const struct user_place *places,
+	size_t user_count, struct group_info *info)
+{
+	size_t *found = ARENA_ARRAY(rq->arena, size_t, set->count + 1), u = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		while (u < user_count && places[u].id < set->ids[i])
+			u++;
+		if (u < user_count && places[u].id == set->ids[i])
+			found[info->user_count++] = places[u].place;
+	}
+	qsort(found, info->user_count, sizeof(*found), by_place);
+	info->users = ARENA_ARRAY(rq->arena, const char *, info->user_count + 1);
+	for (size_t i = 0; i < info->user_count; i++)
+		info->users[i] = users[found[i]]->shown.name;
+}
+
 enum rfs_err
 auth_group_list(struct auth *a, struct request *rq, struct group_info **out, size_t *count)
 {
 	size_t user_count;
 	struct member **groups = members_sorted(a, rq, true, count),
 		      **users = members_sorted(a, rq, false, &user_count);
+	struct user_place *places = ARENA_ARRAY(rq->arena, struct user_place, user_count + 1);
+	struct user_set set = {.ids = ARENA_ARRAY(rq->arena, uint64_t, GROUP_USERS_MAX)};
 
+	for (size_t i = 0; i < user_count; i++)
+		places[i] = (struct user_place){users[i]->shown.id, i};
+	qsort(places, user_count, sizeof(*places), by_id);
 	*out = ARENA_ARRAY(rq->arena, struct group_info, *count + 1);
-	pthread_rwlock_rdlock(&a->lock);
 	for (size_t i = 0; i < *count; i++) {
-		struct group_info *info = &(*out)[i];
-
-		info->group = &groups[i]->shown;
-		info->users = ARENA_ARRAY(rq->arena, const char *, groups[i]->users.count + 1);
-		for (size_t u = 0; u < user_count; u++)
-			if (user_set_has(&groups[i]->users, users[u]->shown.id))
-				info->users[info->user_count++] = users[u]->shown.name;
+		group_users(a, groups[i], &set);
+		(*out)[i].group = &groups[i]->shown;
+		group_names(rq, &set, users, places, user_count, &(*out)[i]);
 	}
-	pthread_rwlock_unlock(&a->lock);
 	return RFS_OK;
 }

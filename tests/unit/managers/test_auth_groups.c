@@ -178,6 +178,59 @@ test_a_group_is_no_user(void **state)
 	assert_int_equal(count, 2);
 }
 
+/* --- changes during a listing ------------------------------------------------------------------------------------- */
+
+/* Where this program takes a lock for reading, it steps in front of the `strike_at`th time, without the lock. */
+static struct fixture *watched;
+static unsigned locks, strike_at;
+
+int __real_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
+int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
+
+int
+__wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+{
+	struct fixture *f = watched;
+
+	if (f && ++locks == strike_at) {
+		watched = NULL;
+		assert_int_equal(auth_group_add(f->auth, &f->rq, bytes_str("group0"), bytes_str("bert")), RFS_OK);
+		assert_int_equal(auth_group_drop(f->auth, &f->rq, bytes_str("group2"), anna), RFS_OK);
+	}
+	return __real_pthread_rwlock_rdlock(lock);
+}
+
+/* A listing of many groups and users must not keep a change, and everybody's requests behind it, waiting until it ends.
+ */
+static void
+test_a_change_waits_for_one_group_of_a_listing_at_most(void **state)
+{
+	struct fixture *f = *state;
+	const struct identity *group, *user;
+	struct group_info *groups;
+	char name[16];
+	size_t count;
+
+	make_user(f, "bert", &user);
+	make_user(f, "anna", &user);
+	for (int i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "group%d", i);
+		assert_int_equal(auth_group_create(f->auth, &f->rq, bytes_str(name), &group), RFS_OK);
+		assert_int_equal(auth_group_add(f->auth, &f->rq, bytes_str(name), anna), RFS_OK);
+	}
+	watched = f;
+	locks = strike_at = 0;
+	assert_int_equal(auth_group_list(f->auth, &f->rq, &groups, &count), RFS_OK);
+	strike_at = locks; /* the last one that it takes */
+	locks = 0;
+	assert_int_equal(auth_group_list(f->auth, &f->rq, &groups, &count), RFS_OK);
+	assert_null(watched);
+	assert_int_equal(groups[0].user_count, 1); /* it was read before */
+	assert_int_equal(groups[1].user_count, 1);
+	assert_int_equal(groups[2].user_count, 0);
+	users_of(f, "anna,bert");
+}
+
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 
 #define JOINERS 4
@@ -279,6 +332,7 @@ main(void)
 		TEST(test_a_removed_user_is_no_member_any_more),
 		TEST(test_a_group_is_no_user),
 		TEST(test_an_older_list_does_not_replace_a_newer_one),
+		TEST(test_a_change_waits_for_one_group_of_a_listing_at_most),
 		TEST(test_changes_at_once_are_all_kept),
 		TEST(test_damaged_rows_of_groups_are_errors),
 	};
