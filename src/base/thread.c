@@ -1,4 +1,4 @@
-/* thread.c: the role of each thread, kept by the thread itself. [any] */
+/* thread.c: the role of each thread, kept by the thread itself, and locks. [any] */
 #include "base/thread.h"
 #include <stdio.h>
 
@@ -22,4 +22,17 @@ enum thread_role
 thread_role_get(void)
 {
 	return role;
+}
+
+void
+rwlock_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+#ifdef __GLIBC__
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+	pthread_rwlock_init(lock, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
 }

@@ -11,13 +11,7 @@
 void
 auth_cache_init(struct auth *a)
 {
-	pthread_rwlockattr_t attributes;
-
-	/* Readers come with every request: they must not keep a change waiting for ever. */
-	pthread_rwlockattr_init(&attributes);
-	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&a->lock, &attributes);
-	pthread_rwlockattr_destroy(&attributes);
+	rwlock_init(&a->lock);
 	a->member_slots = a->key_slots = FIRST_SLOTS;
 	a->members = xcalloc(a->member_slots, sizeof(*a->members));
 	a->keys = xcalloc(a->key_slots, sizeof(*a->keys));

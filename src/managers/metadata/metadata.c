@@ -13,7 +13,7 @@ metadata_new(struct metadata_driver *driver)
 	struct metadata *m = xcalloc(1, sizeof(*m));
 
 	m->driver = driver;
-	pthread_rwlock_init(&m->buckets_lock, NULL);
+	rwlock_init(&m->buckets_lock);
 	pthread_mutex_init(&m->numbers_lock, NULL);
 	pthread_cond_init(&m->numbers_leased, NULL);
 	pthread_mutex_init(&m->purged_lock, NULL);
