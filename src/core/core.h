@@ -180,7 +180,7 @@ struct object_rename_args {
 };
 /*
  * One commit, whatever is moved: an object, replacing one of the new name; or, when both keys end in '/', a directory with everything below it, whose new name is free or
- * an empty directory's. NO_SUCH_KEY, NOT_EMPTY, INVALID_ARGUMENT, PRECONDITION_FAILED. PENDING
+ * an empty directory's. Keys below it may become longer than keys that are given: metadata.h. NO_SUCH_KEY, NOT_EMPTY, INVALID_ARGUMENT, PRECONDITION_FAILED. PENDING
  */
 enum rfs_err object_rename(struct core *core, struct request *rq, const struct object_rename_args *args) RFS_MUST_CHECK;
 

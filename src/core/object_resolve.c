@@ -12,13 +12,16 @@ object_authorise(struct core *core, struct request *rq, const struct object_at *
 enum rfs_err
 object_resolve(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, enum operation op, struct object_at *at)
 {
-	enum rfs_err err;
+	enum rfs_err err, denied;
 
 	if ((err = bucket_find(core->metadata, rq, bucket, &at->bucket)))
 		return err;
-	if ((err = name_resolve(core->metadata, rq, &at->bucket, key, &at->name)))
+	err = name_resolve(core->metadata, rq, &at->bucket, key, &at->name);
+	if (err && err != RFS_ERR_KEY_TOO_LONG)
 		return err;
-	return object_authorise(core, rq, at, op);
+	/* KEY_TOO_LONG says that nothing is there: not to who may not know. */
+	denied = object_authorise(core, rq, at, op);
+	return denied ? denied : err;
 }
 
 const struct version *

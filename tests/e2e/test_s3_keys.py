@@ -41,6 +41,13 @@ def test_a_key_of_1024_bytes_is_the_longest(s3, raw, bucket, key):
     assert all_keys(s3, bucket) == [key]
     with refused(400, "KeyTooLongError"):
         s3.put_object(Bucket=bucket, Key=key + "x", Body=b"x")
+    for longer in (key + "x", key * 4, key * 4 + "x"):
+        with refused(400, "KeyTooLongError"):
+            s3.get_object(Bucket=bucket, Key=longer)
+        with refused(400, "KeyTooLongError"):
+            s3.create_multipart_upload(Bucket=bucket, Key=longer)
+        with refused(400, "KeyTooLongError"):
+            s3.delete_object(Bucket=bucket, Key=longer)
     assert all_keys(s3, bucket) == [key]
 
 

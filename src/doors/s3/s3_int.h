@@ -10,7 +10,7 @@
 #include "net/http.h"
 #include "net/url.h"
 
-#define S3_KEY_MAX 1024
+#define S3_KEY_MAX KEY_FOUND_BYTES       /* that something new may not be called so, core says */
 #define S3_OBJECT_MAX (INT64_C(5) << 30) /* of one PutObject */
 #define S3_SMALL_BODY (1024 * 1024)      /* up to here a body is read whole, and one worker job stores it */
 #define S3_QUERY_MAX 256

@@ -74,7 +74,17 @@ struct name_ref {
 	bool is_marker;          /* the head is dirs[dir_count - 1], listed as `a/` */
 	struct version head;
 };
-/* KEY_TOO_LONG for more than 1,024 bytes; an empty key is INVALID_ARGUMENT. */
+/*
+ * How long keys are. Whoever makes something may give it a key of up to KEY_MADE_BYTES (Amazon S3 user guide, "Naming Amazon S3 objects"). A directory's
+ * move is one commit, which does not look at what is below it, and so may make longer keys of that: they are listed, and found by a key of up to
+ * KEY_FOUND_BYTES. What is even longer is listed, and found again when a directory above it has got a shorter name.
+ */
+#define KEY_MADE_BYTES 1024
+#define KEY_FOUND_BYTES 4096
+/*
+ * KEY_TOO_LONG: nothing is there by this key, nor may be made; `out` then says `found` false, and has no directories to rely on. An empty key is
+ * INVALID_ARGUMENT.
+ */
 enum rfs_err name_resolve(struct metadata *m, struct request *rq, const struct bucket_row *bucket, struct bytes key, struct name_ref *out) RFS_MUST_CHECK;
 /* Puts `version` as the head of a resolved name: directories that are missing, history, counters and the old content's purge included. Sets its modified time and object id if zero. */
 enum rfs_err name_put(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at,

@@ -9,8 +9,6 @@
 #include "base/clock.h"
 #include "base/mutant.h"
 
-#define KEY_MAX_BYTES 1024 /* Amazon S3 user guide, "Naming Amazon S3 objects" */
-
 static const uint8_t ROOT_ID[OBJECT_ID_BYTES];
 
 static bool
@@ -59,6 +57,8 @@ dirs_resolve(struct metadata *m, struct request *rq, const struct bucket_row *bu
 		if (found && (err = entry_get(m, rq, bucket, parent, dir->name, &dir->row, &dir->version)))
 			return err;
 		found = dir->row.found;
+		if (!found && at->key.len > KEY_MADE_BYTES)
+			return RFS_ERR_KEY_TOO_LONG;
 		if (!found) {
 			uuid_v7(dir->version.object_id);
 			dir->version.flags = VERSION_DIRECTORY;
@@ -80,9 +80,9 @@ name_resolve(struct metadata *m, struct request *rq, const struct bucket_row *bu
 	memset(out, 0, sizeof(*out));
 	if (key.len == 0)
 		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "an object key has at least one byte");
-	if (key.len > KEY_MAX_BYTES)
-		return RFS_ERR_KEY_TOO_LONG;
 	out->key = key;
+	if (key.len > KEY_FOUND_BYTES)
+		return RFS_ERR_KEY_TOO_LONG;
 	for (size_t i = 0; i < key.len; i++)
 		out->dir_count += key.data[i] == '/';
 	if (out->dir_count)
@@ -97,7 +97,8 @@ name_resolve(struct metadata *m, struct request *rq, const struct bucket_row *bu
 		out->found = out->is_marker = true;
 		out->head = last->version;
 	}
-	return RFS_OK;
+	/* With an empty name, the directory is there. */
+	return key.len > KEY_MADE_BYTES && !out->found && out->name.len ? RFS_ERR_KEY_TOO_LONG : RFS_OK;
 }
 
 /* --- putting ------------------------------------------------------------------------------------------------------------------- */

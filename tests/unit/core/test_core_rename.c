@@ -1,4 +1,4 @@
-/* Directories move while others write below them: nothing is lost, nothing is there twice, no two moves make a loop. */
+/* Directories move while others write below them: nothing is lost, nothing is there twice, no two moves make a loop; and keys that moves make long are found. */
 #include "store.h"
 
 #include <pthread.h>
@@ -205,6 +205,168 @@ two_moves_make_no_loop(void **state)
 	remove_all(t);
 }
 
+/* --- keys that become longer than keys that are given --------------------------------------------------------------------------- */
+
+#define LONG 990
+
+/* `before`, LONG times `c`, `after`; of the request's arena or static memory. */
+static struct bytes
+long_key(const char *before, char c, const char *after)
+{
+	static char keys[8][8192];
+	static unsigned next;
+	char *key = keys[next++ % 8], many[LONG + 1];
+
+	memset(many, c, LONG);
+	many[LONG] = 0;
+	snprintf(key, sizeof(keys[0]), "%s%s%s", before, many, after);
+	return bytes_str(key);
+}
+
+static struct bytes
+joined(struct bytes a, struct bytes b)
+{
+	static char keys[8][8192];
+	static unsigned next;
+	char *key = keys[next++ % 8];
+
+	snprintf(key, sizeof(keys[0]), "%.*s%.*s", (int)a.len, (const char *)a.data, (int)b.len, (const char *)b.data);
+	return bytes_str(key);
+}
+
+static enum rfs_err
+get_err(struct test_store *t, struct bytes key)
+{
+	uint8_t *body = NULL;
+	size_t len = 0;
+	enum rfs_err err = store_get(t, "moves", key, (struct byte_range){ 0 }, &body, &len);
+
+	assert_true(err || (len == 1 && *body == 'x'));
+	free(body);
+	return err;
+}
+
+/* All keys, a page of one at a time, are these. */
+static void
+assert_listed(struct test_store *t, const struct bytes *keys, size_t count)
+{
+	struct object_list_args args = { .bucket = bucket_name, .limit = 1 };
+	struct object_list list = { .more = true };
+	static char after[8192];
+	size_t n = 0;
+
+	for (; list.more; n++) {
+		assert_int_equal(object_list(&t->core, store_request(t), &args, &list), RFS_OK);
+		assert_true(n < count && list.count == 1 && bytes_equal(list.items[0].key, keys[n]));
+		snprintf(after, sizeof(after), "%.*s", (int)list.next.len, (const char *)list.next.data);
+		args.after = bytes_str(after);
+	}
+	assert_int_equal(n, count);
+}
+
+static enum rfs_err
+copy(struct test_store *t, struct bytes from, struct bytes to)
+{
+	struct object_copy_args args = { .from_bucket = bucket_name, .from_key = from, .to = { .bucket = bucket_name, .key = to, .size = -1 } };
+	struct version version;
+
+	return object_copy(&t->core, store_request(t), &args, &version);
+}
+
+static void
+what_a_move_gives_a_longer_key_is_found_by_it(void **state)
+{
+	struct test_store *t = *state;
+	struct bytes moved = long_key("m/", 'm', "/a/"), leaf = joined(moved, long_key("", 'k', "")), beside = joined(moved, BYTES_LITERAL("b"));
+	struct bytes inner = joined(moved, long_key("", 'i', "/")), deep = joined(inner, BYTES_LITERAL("deep"));
+	struct bytes missing = joined(moved, long_key("", 'n', ""));
+
+	assert_int_equal(store_put(t, "moves", long_key("a/", 'k', ""), BYTES_LITERAL("x"), NULL), RFS_OK);
+	assert_int_equal(store_put(t, "moves", long_key("a/", 'i', "/deep"), BYTES_LITERAL("x"), NULL), RFS_OK);
+	assert_int_equal(store_put(t, "moves", BYTES_LITERAL("a/b"), BYTES_LITERAL("x"), NULL), RFS_OK);
+	assert_int_equal(store_rename(t, "moves", BYTES_LITERAL("a/"), moved), RFS_OK);
+	assert_true(leaf.len > KEY_MADE_BYTES && beside.len < KEY_MADE_BYTES);
+	assert_listed(t, (struct bytes[]){ beside, deep, leaf }, 3);
+	assert_int_equal(get_err(t, leaf), RFS_OK);
+	assert_int_equal(get_err(t, deep), RFS_OK);
+	assert_int_equal(store_put(t, "moves", leaf, BYTES_LITERAL("x"), NULL), RFS_OK); /* in its place */
+	/* Nothing new is made there. */
+	assert_int_equal(get_err(t, missing), RFS_ERR_KEY_TOO_LONG);
+	assert_int_equal(store_put(t, "moves", missing, BYTES_LITERAL("x"), NULL), RFS_ERR_KEY_TOO_LONG);
+	assert_int_equal(copy(t, beside, missing), RFS_ERR_KEY_TOO_LONG);
+	assert_int_equal(store_rename(t, "moves", beside, missing), RFS_ERR_KEY_TOO_LONG);
+	assert_int_equal(store_rename(t, "moves", inner, joined(missing, BYTES_LITERAL("/"))), RFS_ERR_KEY_TOO_LONG);
+	/* But from there to where it may. */
+	assert_int_equal(copy(t, leaf, BYTES_LITERAL("copy")), RFS_OK);
+	assert_int_equal(store_rename(t, "moves", leaf, BYTES_LITERAL("leaf")), RFS_OK);
+	assert_int_equal(store_rename(t, "moves", inner, BYTES_LITERAL("inner/")), RFS_OK);
+	assert_listed(t, (struct bytes[]){ BYTES_LITERAL("copy"), BYTES_LITERAL("inner/deep"), BYTES_LITERAL("leaf"), beside }, 4);
+	remove_all(t);
+}
+
+static void
+a_longer_key_is_removed_by_it_and_its_directories_with_it(void **state)
+{
+	struct test_store *t = *state;
+
+	assert_int_equal(store_put(t, "moves", long_key("a/", 'i', "/deep"), BYTES_LITERAL("x"), NULL), RFS_OK);
+	assert_int_equal(store_put(t, "moves", long_key("a/", 'k', ""), BYTES_LITERAL("x"), NULL), RFS_OK);
+	assert_int_equal(store_rename(t, "moves", BYTES_LITERAL("a/"), long_key("m/", 'm', "/a/")), RFS_OK);
+	remove_all(t);
+}
+
+/* Moved again and again, each time by a short name into a long one. */
+static void
+keys_too_long_to_be_given_are_listed_and_come_back(void **state)
+{
+	struct test_store *t = *state;
+	struct bytes key = BYTES_LITERAL("d0/key");
+	char from[8], after[8];
+
+	assert_int_equal(store_put(t, "moves", key, BYTES_LITERAL("x"), NULL), RFS_OK);
+	for (int i = 0; i < 5; i++) {
+		char before[8];
+
+		snprintf(from, sizeof(from), "d%d/", i);
+		snprintf(after, sizeof(after), "/d%d/", i);
+		snprintf(before, sizeof(before), "d%d/", i + 1);
+		assert_int_equal(store_rename(t, "moves", bytes_str(from), long_key(before, 'l', after)), RFS_OK);
+		key = joined(long_key(before, 'l', "/"), key);
+		assert_listed(t, &key, 1);
+		assert_int_equal(get_err(t, key), key.len > KEY_FOUND_BYTES ? RFS_ERR_KEY_TOO_LONG : RFS_OK);
+	}
+	assert_true(key.len > KEY_FOUND_BYTES);
+	assert_int_equal(store_rename(t, "moves", joined(long_key("d5/", 'l', "/d4/"), long_key("", 'l', "/d3/")), BYTES_LITERAL("d/")), RFS_OK);
+	key = joined(BYTES_LITERAL("d/"), bytes_sub(key, 2 * (LONG + 7) - 3, key.len));
+	assert_listed(t, &key, 1);
+	assert_int_equal(get_err(t, key), RFS_OK);
+	remove_all(t);
+}
+
+/* Nobody learns which keys are there because they are long. */
+static void
+a_longer_key_is_hidden_from_who_may_not_list(void **state)
+{
+	struct test_store *t = *state;
+	struct bytes moved = long_key("m/", 'm', "/a/"), there = joined(moved, long_key("", 'k', "")), missing = joined(moved, long_key("", 'n', ""));
+	struct object_get_args args = { .bucket = bucket_name, .key = there, .head_only = true };
+	struct request *rq;
+	struct object_get get;
+
+	assert_int_equal(store_put(t, "moves", long_key("a/", 'k', ""), BYTES_LITERAL("x"), NULL), RFS_OK);
+	assert_int_equal(store_rename(t, "moves", BYTES_LITERAL("a/"), moved), RFS_OK);
+	rq = store_request(t);
+	rq->who = auth_anonymous();
+	assert_int_equal(object_get_open(&t->core, rq, &args, &get), RFS_ERR_ACCESS_DENIED);
+	args.key = missing;
+	assert_int_equal(object_get_open(&t->core, rq, &args, &get), RFS_ERR_ACCESS_DENIED);
+	args.key = joined(missing, joined(missing, missing));
+	assert_true(args.key.len > KEY_FOUND_BYTES);
+	assert_int_equal(object_get_open(&t->core, rq, &args, &get), RFS_ERR_ACCESS_DENIED);
+	rq->who = auth_root(t->core.auth);
+	remove_all(t);
+}
+
 static int
 open_store(void **state)
 {
@@ -230,6 +392,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(writes_below_a_moving_directory_are_all_found_once, open_store, close_store),
 		cmocka_unit_test_setup_teardown(two_moves_make_no_loop, open_store, close_store),
+		cmocka_unit_test_setup_teardown(what_a_move_gives_a_longer_key_is_found_by_it, open_store, close_store),
+		cmocka_unit_test_setup_teardown(a_longer_key_is_removed_by_it_and_its_directories_with_it, open_store, close_store),
+		cmocka_unit_test_setup_teardown(keys_too_long_to_be_given_are_listed_and_come_back, open_store, close_store),
+		cmocka_unit_test_setup_teardown(a_longer_key_is_hidden_from_who_may_not_list, open_store, close_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
