@@ -30,12 +30,21 @@ struct row_page {
 	bool more;
 };
 
+/* An image of all rows, from which the store can be opened without the journal before it. */
+struct checkpoint_info {
+	uint64_t number; /* of its volume; 0: there is none */
+	uint64_t bytes, rows;
+	uint64_t sequence; /* of the last batch that is in it */
+	uint64_t volume, offset; /* the journal from here on is needed beside it: no volume with a lower number */
+};
+
 struct metadata_info {
 	const char *name;     /* "embedded" */
 	bool fused;           /* BATCH_BLOCKS may carry payload: storage and metadata share one sync */
 	bool poisoned;        /* nothing can be written until a restart */
 	uint64_t rows_estimate;
 	uint64_t bytes_on_disk;
+	struct checkpoint_info checkpoint; /* the newest; rows 0: not counted yet */
 };
 
 struct metadata_driver;
@@ -56,6 +65,13 @@ struct metadata_ops {
 	 */
 	void (*commit)(struct metadata_driver *d, struct batch *batch);
 	void (*info)(struct metadata_driver *d, struct metadata_info *out);
+	/*
+	 * May be NULL: not offered. Makes a checkpoint, durably, while others go on; older ones are removed. `go_on` (may be NULL) is called
+	 * after each megabyte with the bytes so far: it may wait, to limit the rate, and false gives up (CANCELLED). Nothing stays of one that
+	 * failed. NOT_FOUND: nothing was ever committed. NO_SPACE, POISONED. One is made at a time, others wait. [worker]
+	 */
+	enum rfs_err (*checkpoint)(struct metadata_driver *d, struct request *rq, bool (*go_on)(void *data, uint64_t bytes), void *data,
+		struct checkpoint_info *out);
 	/* All commits are done before; durable and clean afterwards. */
 	void (*close)(struct metadata_driver *d);
 };
@@ -116,7 +132,8 @@ enum rfs_err mem_open(const struct config *config, struct store_drivers *out, ch
  * calls may be changed while others call.
  * An inner commit refused by a rule is not passed on.
  */
-enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT, FAULT_WAIT, FAULT_READ, FAULT_REMOVE, FAULT_OP_COUNT };
+enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT, FAULT_WAIT, FAULT_READ, FAULT_REMOVE,
+	FAULT_CHECKPOINT, FAULT_OP_COUNT };
 struct fault_rules {
 	struct {
 		_Atomic uint64_t fail_at;     /* 0: never; the Nth call fails */

@@ -2,7 +2,8 @@
  * fuzz_volume.c: a data directory whose volumes are made from the input, is opened.
  *
  * It opens, or is refused with an error and a text. What opens can be read and written to; it opens again after a clean
- * close with every row it had, and once more, with the same rows, when the index is lost.
+ * close with every row it had, and once more, with the same rows, when the index is lost; so it does with a checkpoint
+ * in place of the journal before it.
  *
  * Input: items of a kind (1), a length (2, little-endian) and that many bytes. A volume's are the first 88 of its
  * superblock, a record's its header and payload, others lie in the file as they are. Lengths, checksums, and what makes
@@ -79,6 +80,9 @@ struct maker {
 	struct buf file; /* empty: no volume yet */
 	uint64_t number, generation, group, sequence;
 	bool group_complete;
+	bool is_checkpoint;
+	uint64_t records, rows; /* of a checkpoint */
+	uint32_t crc;
 };
 
 static char *
@@ -99,7 +103,8 @@ file_write(struct maker *m)
 
 	if (m->file.len == 0)
 		return;
-	snprintf(path, sizeof(path), "%s/volumes/%016llx.vol", data_path(), (unsigned long long)m->number);
+	snprintf(path, sizeof(path), "%s/volumes/%016llx%s", data_path(), (unsigned long long)m->number,
+		m->is_checkpoint ? CHECKPOINT_SUFFIX : VOLUME_SUFFIX);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	must(fd >= 0 && write(fd, m->file.data, m->file.len) == (ssize_t)m->file.len && close(fd) == 0);
 	m->file.len = 0;
@@ -110,18 +115,22 @@ make_volume(struct maker *m, const struct item *item)
 {
 	uint8_t super[SUPERBLOCK_BYTES] = {0};
 	uint64_t end = m->file.len;
+	bool is_checkpoint;
 
 	memcpy(super, item->body.data, item->body.len < SUPER_BYTES ? item->body.len : SUPER_BYTES);
-	if (!(item->kind & ITEM_KEEPS_PLACE) && end) {
+	is_checkpoint = load_u32(super + 12) == VOLUME_CHECKPOINT;
+	if (!(item->kind & ITEM_KEEPS_PLACE) && end && !m->is_checkpoint) {
 		store_u64(super + 32, m->number + 1);
 		store_u64(super + 48, m->number);
 		store_u64(super + 56, end);
-		store_u64(super + 64, m->group + 1);
-		store_u64(super + 72, m->sequence + 1);
+		store_u64(super + 64, m->group + !is_checkpoint);
+		store_u64(super + 72, m->sequence + !is_checkpoint);
 	}
 	if (!(item->kind & ITEM_KEEPS_CRC))
 		store_u32(super + SUPERBLOCK_BYTES - 4, crc32c(0, super, SUPERBLOCK_BYTES - 4));
 	file_write(m);
+	m->is_checkpoint = is_checkpoint;
+	m->records = m->rows = m->crc = 0;
 	m->number = load_u64(super + 32);
 	m->generation = load_u64(super + 40);
 	m->group = load_u64(super + 64) - 1;
@@ -138,6 +147,8 @@ follow(struct maker *m, uint8_t *header)
 
 	store_u64(header + 16, sequence);
 	store_u64(header + 24, group);
+	if (type == RECORD_CHECKPOINT)
+		store_u64(header + 40, m->records++);
 	if (type != RECORD_COMMIT && type != RECORD_EMPTY)
 		return;
 	m->sequence = sequence;
@@ -163,14 +174,35 @@ seal_header(const struct maker *m, uint8_t *header)
 	record_header_encode(&h, m->file.len, m->generation, header);
 }
 
+/* The last record of a checkpoint counts the others' rows. */
+static void
+count_rows(struct maker *m, bool is_last, uint8_t trailer[12], struct bytes *payload)
+{
+	struct reader r;
+
+	if (is_last) {
+		store_u64(trailer, m->rows);
+		store_u32(trailer + 8, m->crc);
+		*payload = bytes_of(trailer, 12);
+		return;
+	}
+	m->crc = crc32c(m->crc, payload->data, payload->len);
+	for (reader_init(&r, *payload); !r.failed && reader_left(&r); m->rows++) {
+		reader_field(&r);
+		reader_field(&r);
+	}
+}
+
 static void
 make_record(struct maker *m, const struct item *item)
 {
-	uint8_t header[RECORD_HEADER_BYTES] = {0}, tail[7 + RECORD_FOOTER_BYTES];
+	uint8_t header[RECORD_HEADER_BYTES] = {0}, tail[7 + RECORD_FOOTER_BYTES], trailer[12];
 	struct bytes payload = bytes_sub(item->body, RECORD_HEADER_BYTES, SIZE_MAX);
 	size_t len;
 
 	memcpy(header, item->body.data, item->body.len < sizeof(header) ? item->body.len : sizeof(header));
+	if (header[4] == RECORD_CHECKPOINT && !(item->kind & ITEM_KEEPS_SIZE))
+		count_rows(m, header[5] & RECORD_GROUP_LAST, trailer, &payload);
 	if (!(item->kind & ITEM_KEEPS_SIZE))
 		store_u32(header + 8, (uint32_t)payload.len);
 	if (!(item->kind & ITEM_KEEPS_PLACE))
@@ -344,6 +376,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool started;
+	struct checkpoint_info made;
 	struct store s;
 	struct buf seen;
 
@@ -356,6 +389,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	buf_init(&seen, NULL);
 	write_row(&s);
+	if (size % 2)
+		must(s.drivers.metadata->ops->checkpoint(s.drivers.metadata, &s.rq, NULL, NULL, &made) == RFS_OK);
 	read_rows(&s, &seen);
 	store_close(&s);
 	check_reopen(&seen);

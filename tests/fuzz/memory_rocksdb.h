@@ -401,6 +401,7 @@ IGNORED(rocksdb_options_set_stats_dump_period_sec, rocksdb_options_t *o, unsigne
 IGNORED(rocksdb_options_set_stats_persist_period_sec, rocksdb_options_t *o, unsigned v)
 IGNORED(rocksdb_options_set_wal_recovery_mode, rocksdb_options_t *o, int v)
 IGNORED(rocksdb_options_set_write_buffer_size, rocksdb_options_t *o, size_t v)
+IGNORED(rocksdb_readoptions_set_fill_cache, rocksdb_readoptions_t *o, unsigned char v)
 IGNORED(rocksdb_readoptions_set_read_tier, rocksdb_readoptions_t *o, int v)
 MADE(rocksdb_writeoptions_t, rocksdb_writeoptions_create, void)
 IGNORED(rocksdb_writeoptions_destroy, rocksdb_writeoptions_t *o)

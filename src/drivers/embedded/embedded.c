@@ -126,6 +126,7 @@ embedded_info(struct metadata_driver *d, struct metadata_info *out)
 		.poisoned = atomic_load(&e->poisoned),
 		.rows_estimate = keys,
 		.bytes_on_disk = atomic_load(&e->disk_bytes) + tables};
+	checkpoint_newest(e, &out->checkpoint);
 }
 
 static void
@@ -190,6 +191,7 @@ embedded_free(struct embedded *e)
 	latch_table_fini(&e->latches);
 	cell_table_fini(&e->cells);
 	sealer_fini(&e->sealer);
+	checkpoints_fini(&e->checkpoints);
 	if (e->journal.fd >= 0)
 		close(e->journal.fd);
 	if (e->journal.zero_fd >= 0)
@@ -235,6 +237,7 @@ static const struct metadata_ops metadata_ops = {
 	.scan = embedded_scan,
 	.commit = embedded_commit,
 	.info = embedded_info,
+	.checkpoint = checkpoint_make,
 	.close = embedded_close,
 };
 
@@ -346,6 +349,7 @@ embedded_new(const struct config *config)
 	latch_table_init(&e->latches);
 	cell_table_init(&e->cells);
 	sealer_init(&e->sealer);
+	checkpoints_init(&e->checkpoints);
 	pthread_mutex_init(&j->queue_lock, NULL);
 	pthread_cond_init(&j->queue_wake, NULL);
 	j->queue_tail = &j->queue;

@@ -12,6 +12,7 @@
  *                calls `done`
  *   zeroer.c     [background] zeroes the journal ahead of the committer
  *   seal.c       [background] gives a volume that is full, or was left by a crash, an index of its blocks
+ *   checkpoint.c [worker] writes an image of the index, from which recovery can begin
  *   flusher      [background] syncs RocksDB's own log every second (embedded.c)
  *
  * Invariants:
@@ -42,7 +43,7 @@
 #define RECORD_FOOTER_BYTES 8
 #define VOLUME_FORMAT 1
 
-enum volume_kind { VOLUME_JOURNAL = 1, VOLUME_BULK = 2 };
+enum volume_kind { VOLUME_JOURNAL = 1, VOLUME_BULK = 2, VOLUME_CHECKPOINT = 3 };
 
 enum record_type { RECORD_BLOCK = 1, RECORD_COMMIT = 2, RECORD_EMPTY = 3, RECORD_SEAL = 4, RECORD_CHECKPOINT = 5 };
 
@@ -53,6 +54,7 @@ struct superblock {
 	uint64_t number;
 	enum volume_kind kind;
 	uint64_t generation;
+	/* Of a checkpoint these four are its position: volume, offset, group, sequence. */
 	uint64_t predecessor; /* 0: none */
 	uint64_t predecessor_end;
 	uint64_t first_group;
@@ -94,10 +96,16 @@ void location_decode(const struct block_location *in, uint32_t *volume, uint32_t
 
 /* ---- volumes (volume.c): files ---- */
 
+#define VOLUME_SUFFIX ".vol"
+#define VOLUME_MAKING_SUFFIX ".tmp"
+#define CHECKPOINT_SUFFIX ".checkpoint"
+
 /* A volume as it was found at open. */
 struct volume_info {
 	struct superblock super;
 	uint64_t size;
+	bool damaged;    /* a checkpoint without a superblock of its own: only number and kind are known */
+	bool is_scanned; /* recovery's: it is in the journal from where the scan began */
 };
 
 /* A volume open for reading, shared; in the cache. */
@@ -121,7 +129,14 @@ struct embedded;
 char *volume_path(const struct embedded *e, uint64_t number, const char *suffix, char out[4096]);
 /* Writes the superblock and `zeros` zero bytes behind it under a temporary name; syncs file and directory. */
 enum rfs_err volume_create(struct embedded *e, const struct superblock *s, uint64_t zeros, int *fd) RFS_MUST_CHECK;
-/* All volumes, by number; leftovers of interrupted creations are removed. */
+/* Makes what is under the temporary name a volume, durably; the file itself has been synced. */
+enum rfs_err volume_publish(struct embedded *e, uint64_t number, const char *suffix) RFS_MUST_CHECK;
+/* The number of a file's name; false for other names. */
+bool volume_parse_name(const char *name, const char *suffix, uint64_t *number);
+/* Superblock and size; NOT_FOUND. */
+enum rfs_err volume_read_superblock(
+	struct embedded *e, uint64_t number, const char *suffix, struct volume_info *out) RFS_MUST_CHECK;
+/* All volumes, checkpoints among them, by number; leftovers of interrupted creations are removed. */
 enum rfs_err volume_list(struct embedded *e, struct volume_info **out, size_t *count, char *error) RFS_MUST_CHECK;
 uint64_t volume_next_number(struct embedded *e);
 void volume_cache_init(struct volume_cache *c);
@@ -131,6 +146,8 @@ enum rfs_err volume_pin(struct embedded *e, uint32_t number, bool may_block, str
 void volume_unpin(struct embedded *e, struct volume *v);
 /* All of it, whatever the number of parts; `iov` is consumed. */
 enum rfs_err write_all(int fd, struct iovec *iov, size_t count, uint64_t offset) RFS_MUST_CHECK;
+/* False: it ends before, or cannot be read. */
+bool read_exactly(int fd, void *out, size_t len, uint64_t offset);
 enum rfs_err sync_directory(const char *path) RFS_MUST_CHECK;
 
 /* ---- latches (latch.c) ---- */
@@ -201,7 +218,8 @@ struct index;
 void cell_table_init(struct cell_table *t);
 void cell_table_fini(struct cell_table *t);
 /* Pins before it reads. WOULD_BLOCK with `nowait`. */
-enum rfs_err cell_pin(struct cell_table *t, struct index *ix, struct bytes key, bool nowait, struct cell **out) RFS_MUST_CHECK;
+enum rfs_err cell_pin(
+	struct cell_table *t, struct index *ix, struct bytes key, bool nowait, struct cell **out) RFS_MUST_CHECK;
 void cells_unpin(struct cell_table *t, struct commit *c);
 
 /* ---- a commit on its way ---- */
@@ -290,11 +308,23 @@ enum rfs_err index_scan(struct index *ix, struct request *rq, struct bytes from,
 /* The row's serial; 0: no such row. WOULD_BLOCK with `nowait`. */
 enum rfs_err index_serial(struct index *ix, struct bytes key, bool nowait, uint64_t *out) RFS_MUST_CHECK;
 /* Up to two numbers behind the tag; zeros when there is no row. WOULD_BLOCK with `nowait`. */
-enum rfs_err index_numbers(struct index *ix, struct bytes key, bool nowait, uint64_t out[2], bool *found) RFS_MUST_CHECK;
+enum rfs_err index_numbers(
+	struct index *ix, struct bytes key, bool nowait, uint64_t out[2], bool *found) RFS_MUST_CHECK;
 enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) RFS_MUST_CHECK;
 /* Adds the position to a write. */
 void index_put_applied(rocksdb_writebatch_t *wb, const struct position *p);
 enum rfs_err index_write(struct index *ix, rocksdb_writebatch_t *wb) RFS_MUST_CHECK;
+/* Removes every row. */
+enum rfs_err index_clear(struct index *ix) RFS_MUST_CHECK;
+/*
+ * Every row as of one moment, in the order of keys, with the tag before its value; not the position, which is in
+ * `applied`. NOT_FOUND: there is none yet. Key and value are valid until the next call. [worker]
+ */
+struct index_walk;
+enum rfs_err index_walk_open(struct index *ix, struct position *applied, struct index_walk **out) RFS_MUST_CHECK;
+bool index_walk_next(struct index_walk *w, struct bytes *key, struct bytes *value);
+/* What ended it, if that was not the last row. */
+enum rfs_err index_walk_close(struct index_walk *w) RFS_MUST_CHECK;
 enum rfs_err index_flush_wal(struct index *ix) RFS_MUST_CHECK;
 /* Everything into tables, so that the next open has no log to read. */
 enum rfs_err index_flush_tables(struct index *ix) RFS_MUST_CHECK;
@@ -410,6 +440,44 @@ bool seal_find(int fd, uint64_t size, uint64_t generation, uint64_t *offset, uin
 /* All entries of a seal (malloc'ed, SEAL_ENTRY_BYTES each). NOT_FOUND, DAMAGED. */
 enum rfs_err seal_read(int fd, uint64_t size, uint64_t generation, uint8_t **entries, size_t *count) RFS_MUST_CHECK;
 
+/* ---- checkpoints (checkpoint.c) ---- */
+
+struct checkpoints {
+	pthread_mutex_t making; /* one is made, or read whole, at a time */
+	pthread_mutex_t lock;
+	/* Under lock. */
+	struct checkpoint_info newest; /* number 0: none */
+	bool is_verified;              /* it was made, or read whole, by this process */
+};
+
+/* Each row of a checkpoint, in the order of keys; an error ends the reading and is its result. */
+typedef enum rfs_err (*checkpoint_row)(void *data, struct bytes key, struct bytes value);
+
+void checkpoints_init(struct checkpoints *c);
+void checkpoints_fini(struct checkpoints *c);
+/* struct metadata_ops. */
+enum rfs_err checkpoint_make(struct metadata_driver *d, struct request *rq, bool (*go_on)(void *data, uint64_t bytes),
+	void *data, struct checkpoint_info *out);
+/* The newest one, number 0: none. [any] */
+void checkpoint_newest(struct embedded *e, struct checkpoint_info *out);
+/* Journal volumes with lower numbers are not needed any more; 0: all are. Reads the newest checkpoint whole if this
+ * process has not yet. [worker] */
+uint64_t checkpoint_floor(struct embedded *e);
+/* DAMAGED unless it is whole: only then the rows that were given count. `row` may be NULL. */
+enum rfs_err checkpoint_read(struct embedded *e, const struct volume_info *info, checkpoint_row row, void *data,
+	uint64_t *rows) RFS_MUST_CHECK;
+/* The newest of this store with a lower number, by its superblock; NULL: none. */
+const struct volume_info *checkpoint_find(
+	const struct embedded *e, const struct volume_info *list, size_t count, uint64_t below);
+/* What is there at open. [init] */
+void checkpoint_found(struct embedded *e, const struct volume_info *list, size_t count);
+/*
+ * Replaces the index by the newest checkpoint that is whole, if its sequence is not below `least`. `found` false: there
+ * is none, and the index is as it was. [init]
+ */
+enum rfs_err checkpoint_load(
+	struct embedded *e, const struct volume_info *list, size_t count, uint64_t least, bool *found) RFS_MUST_CHECK;
+
 /* ---- recovery (recovery.c) ---- */
 
 enum rfs_err recover(struct embedded *e, char *error) RFS_MUST_CHECK;
@@ -475,6 +543,7 @@ struct embedded {
 	struct applier applier;
 	struct bulk bulk;
 	struct sealer sealer;
+	struct checkpoints checkpoints;
 	uint64_t hash_seed;
 	pthread_t resume_thread;
 

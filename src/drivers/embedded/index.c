@@ -6,6 +6,7 @@
 #include "drivers/embedded/embedded_int.h"
 #include "base/log.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 #define WRITE_BUFFER_BYTES ((size_t)16 * 1024 * 1024)
 #define OPEN_FILES 512
@@ -318,9 +319,44 @@ index_flush_tables(struct index *ix)
 	return message ? index_error(message, "flush the index") : RFS_OK;
 }
 
+/* No key is behind 64 bytes of 255: buckets are numbered from 0. */
+enum rfs_err
+index_clear(struct index *ix)
+{
+	char end[64];
+	rocksdb_iterator_t *it = rocksdb_create_iterator(ix->db, ix->read);
+	rocksdb_writebatch_t *wb;
+	enum rfs_err err = RFS_OK;
+
+	rocksdb_iter_seek(it, "", 0);
+	if (rocksdb_iter_valid(it)) { /* reads would have to skip the mark of the range */
+		memset(end, 0xff, sizeof(end));
+		wb = rocksdb_writebatch_create();
+		rocksdb_writebatch_delete_range(wb, "", 0, end, sizeof(end));
+		err = index_write(ix, wb);
+		rocksdb_writebatch_destroy(wb);
+	}
+	rocksdb_iter_destroy(it);
+	return err;
+}
+
 /* applied := tag, clean (1), volume, offset, group, sequence, store (16) */
 #define APPLIED_BYTES (2 + 4 * 8 + 16)
 static const uint8_t applied_key[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};
+
+static bool
+applied_parse(const char *data, size_t len, struct position *out)
+{
+	if (len != APPLIED_BYTES || data[0] != ROW_TAG_APPLIED)
+		return false;
+	out->clean = data[1] != 0;
+	out->volume = load_u64(data + 2);
+	out->offset = load_u64(data + 10);
+	out->group = load_u64(data + 18);
+	out->sequence = load_u64(data + 26);
+	memcpy(out->store, data + 34, 16);
+	return true;
+}
 
 enum rfs_err
 index_applied(struct index *ix, struct position *out, bool *found)
@@ -338,15 +374,7 @@ index_applied(struct index *ix, struct position *out, bool *found)
 	if (value == NULL)
 		return RFS_OK;
 	data = rocksdb_pinnableslice_value(value, &len);
-	if (len == APPLIED_BYTES && data[0] == ROW_TAG_APPLIED) {
-		*found = true;
-		out->clean = data[1] != 0;
-		out->volume = load_u64(data + 2);
-		out->offset = load_u64(data + 10);
-		out->group = load_u64(data + 18);
-		out->sequence = load_u64(data + 26);
-		memcpy(out->store, data + 34, 16);
-	}
+	*found = applied_parse(data, len, out);
 	rocksdb_pinnableslice_destroy(value);
 	return *found ? RFS_OK : row_damaged("read the applied position");
 }
@@ -364,4 +392,85 @@ index_put_applied(rocksdb_writebatch_t *wb, const struct position *p)
 	store_u64(value + 26, p->sequence);
 	memcpy(value + 34, p->store, 16);
 	rocksdb_writebatch_put(wb, (const char *)applied_key, sizeof(applied_key), (const char *)value, sizeof(value));
+}
+
+struct index_walk {
+	rocksdb_readoptions_t *options;
+	rocksdb_iterator_t *it;
+	bool is_begun;
+};
+
+static struct bytes
+walk_key(const struct index_walk *w)
+{
+	size_t len;
+	const char *data = rocksdb_iter_key(w->it, &len);
+
+	return bytes_of(data, len);
+}
+
+static bool
+walk_is_at_applied(const struct index_walk *w)
+{
+	return rocksdb_iter_valid(w->it) && bytes_equal(walk_key(w), bytes_of(applied_key, sizeof(applied_key)));
+}
+
+/* An iterator shows the moment at which it was made, the position too. It leaves the cache to others. */
+enum rfs_err
+index_walk_open(struct index *ix, struct position *applied, struct index_walk **out)
+{
+	struct index_walk *w = xcalloc(1, sizeof(*w));
+	enum rfs_err err = RFS_OK;
+	const char *data;
+	size_t len;
+
+	w->options = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_fill_cache(w->options, 0);
+	w->it = rocksdb_create_iterator(ix->db, w->options);
+	rocksdb_iter_seek(w->it, (const char *)applied_key, sizeof(applied_key));
+	if (!walk_is_at_applied(w)) {
+		err = RFS_ERR_NOT_FOUND;
+	} else {
+		data = rocksdb_iter_value(w->it, &len);
+		if (!applied_parse(data, len, applied))
+			err = row_damaged("read the applied position");
+	}
+	if (err)
+		err = index_walk_close(w) ? RFS_ERR_IO : err;
+	else
+		*out = w;
+	return err;
+}
+
+bool
+index_walk_next(struct index_walk *w, struct bytes *key, struct bytes *value)
+{
+	const char *data;
+	size_t len;
+
+	if (w->is_begun)
+		rocksdb_iter_next(w->it);
+	else
+		rocksdb_iter_seek(w->it, "", 0);
+	w->is_begun = true;
+	if (walk_is_at_applied(w))
+		rocksdb_iter_next(w->it);
+	if (!rocksdb_iter_valid(w->it))
+		return false;
+	*key = walk_key(w);
+	data = rocksdb_iter_value(w->it, &len);
+	*value = bytes_of(data, len);
+	return true;
+}
+
+enum rfs_err
+index_walk_close(struct index_walk *w)
+{
+	char *message = NULL;
+
+	rocksdb_iter_get_error(w->it, &message);
+	rocksdb_iter_destroy(w->it);
+	rocksdb_readoptions_destroy(w->options);
+	free(w);
+	return message ? index_error(message, "read all rows") : RFS_OK;
 }

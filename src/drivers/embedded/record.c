@@ -29,6 +29,9 @@ is_plausible(const struct superblock *s)
 {
 	if (s->number == 0)
 		return false;
+	if (s->kind == VOLUME_CHECKPOINT)
+		return s->predecessor && s->predecessor < s->number && s->predecessor_end >= SUPERBLOCK_BYTES &&
+		       s->predecessor_end % 8 == 0 && s->first_group < INT64_MAX && s->first_sequence < INT64_MAX;
 	if (s->kind != VOLUME_JOURNAL)
 		return true;
 	if (s->first_group == 0 || s->first_group > INT64_MAX || s->first_sequence == 0 ||
@@ -47,7 +50,7 @@ superblock_decode(const uint8_t in[SUPERBLOCK_BYTES], struct superblock *out)
 	if (memcmp(in, magic, 8) != 0 || load_u32(in + 8) != VOLUME_FORMAT)
 		return RFS_ERR_UNSUPPORTED_FORMAT;
 	kind = load_u32(in + 12);
-	if (kind != VOLUME_JOURNAL && kind != VOLUME_BULK)
+	if (kind < VOLUME_JOURNAL || kind > VOLUME_CHECKPOINT)
 		return RFS_ERR_UNSUPPORTED_FORMAT;
 	out->kind = (enum volume_kind)kind;
 	memcpy(out->store, in + 16, 16);

@@ -8,6 +8,10 @@
  * a later group behind it cannot be (group n + 1 is written after n is synced) unless something acknowledged was
  * damaged: then the store is not opened. Complete batches at the front of a torn group are kept: whole, though nobody
  * was told. What follows is never written over: writing goes on in a new volume.
+ *
+ * Without an index the scan begins behind the newest checkpoint that is whole, or in the volume without predecessor.
+ * Volumes before the beginning may have been removed. Behind it every journal volume must be in the chain, and the
+ * chain must reach as far as any checkpoint says that the journal did: whatever is missing shows.
  */
 #include "base/clock.h"
 #include "base/hash.h"
@@ -265,11 +269,11 @@ scan_volume(struct scan *s, uint64_t end)
 	return apply_pending(s);
 }
 
-static const struct volume_info *
-find_volume(const struct volume_info *list, size_t count, uint64_t number, bool successor)
+static struct volume_info *
+find_volume(struct volume_info *list, size_t count, uint64_t number, bool successor)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct superblock *s = &list[i].super;
+		struct superblock *s = &list[i].super;
 
 		if (s->kind == VOLUME_JOURNAL && (successor ? s->predecessor : s->number) == number)
 			return &list[i];
@@ -278,13 +282,14 @@ find_volume(const struct volume_info *list, size_t count, uint64_t number, bool 
 }
 
 static enum rfs_err
-scan_open(struct scan *s, const struct volume_info *info)
+scan_open(struct scan *s, struct volume_info *info)
 {
 	char path[4096];
 
 	if (s->fd >= 0)
 		close(s->fd);
 	s->info = info;
+	info->is_scanned = true;
 	s->start = s->len = 0;
 	s->fd = open(volume_path(s->e, info->super.number, ".vol", path), O_RDONLY | O_CLOEXEC);
 	return s->fd < 0 ? fail(s, error_from_errno(errno), "open: %s", strerror(errno)) : RFS_OK;
@@ -300,9 +305,9 @@ sync_last_volume(struct scan *s)
 }
 
 static enum rfs_err
-scan_journal(struct scan *s, const struct volume_info *list, size_t count)
+scan_journal(struct scan *s, struct volume_info *list, size_t count)
 {
-	const struct volume_info *next;
+	struct volume_info *next;
 	uint64_t seal;
 	uint32_t length;
 	enum rfs_err err;
@@ -325,13 +330,55 @@ scan_journal(struct scan *s, const struct volume_info *list, size_t count)
 	}
 }
 
-/* Where to begin: behind what the index has, or at the first volume. */
+/* Nothing that was durable is missing: neither a volume between those that are there, nor the end of the journal. */
 static enum rfs_err
-find_start(struct scan *s, const struct volume_info *list, size_t count, struct position *applied)
+look_for_gaps(struct scan *s, const struct volume_info *list, size_t count, uint64_t first)
 {
-	const struct volume_info *info;
+	const struct volume_info *checkpoint = checkpoint_find(s->e, list, count, UINT64_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct superblock *v = &list[i].super;
+
+		if (v->kind == VOLUME_JOURNAL && v->number >= first && !list[i].is_scanned)
+			return fail(s, RFS_ERR_DAMAGED,
+				"the journal ends here, but volume %016llx is a later one, and names %016llx before it",
+				(unsigned long long)v->number, (unsigned long long)v->predecessor);
+	}
+	if (checkpoint && checkpoint->super.first_sequence > s->sequence)
+		return fail(s, RFS_ERR_DAMAGED,
+			"the journal ends at batch %llu, but checkpoint %016llx was made after batch %llu",
+			(unsigned long long)s->sequence, (unsigned long long)checkpoint->super.number,
+			(unsigned long long)checkpoint->super.first_sequence);
+	return RFS_OK;
+}
+
+static enum rfs_err
+cannot_start(struct scan *s, const struct volume_info *list, size_t count, bool found, const struct position *applied)
+{
+	if (found)
+		snprintf(s->error, ERROR_BYTES,
+			"the journal's volume %016llx is missing; `restfs salvage` can rebuild "
+			"the store and names what was lost",
+			(unsigned long long)applied->volume);
+	else
+		snprintf(s->error, ERROR_BYTES,
+			"the journal's first volume is missing, and there is %s; `restfs salvage` can "
+			"rebuild the store and names what was lost",
+			checkpoint_find(s->e, list, count, UINT64_MAX) ? "no checkpoint that is whole"
+								       : "no checkpoint");
+	return RFS_ERR_DAMAGED;
+}
+
+/*
+ * Where to begin: behind what the index has, or a checkpoint, or at the first volume. An index whose volume is not
+ * there any more is an old one, if a checkpoint is ahead of it.
+ */
+static enum rfs_err
+find_start(struct scan *s, struct volume_info *list, size_t count, struct position *applied)
+{
+	struct volume_info *info;
+	bool found, loaded = false;
 	enum rfs_err err;
-	bool found;
 
 	if ((err = index_applied(&s->e->index, applied, &found)))
 		return err;
@@ -339,12 +386,17 @@ find_start(struct scan *s, const struct volume_info *list, size_t count, struct 
 		snprintf(s->error, ERROR_BYTES, "the index belongs to another store");
 		return RFS_ERR_DAMAGED;
 	}
+	if (!found || find_volume(list, count, applied->volume, false) == NULL)
+		err = checkpoint_load(s->e, list, count, found ? applied->sequence : 0, &loaded);
+	if (!err && loaded)
+		err = index_applied(&s->e->index, applied, &found);
+	else if (!err && !found)
+		err = index_clear(&s->e->index); /* of a checkpoint whose loading was interrupted */
+	if (err)
+		return err;
 	info = find_volume(list, count, found ? applied->volume : 0, !found);
-	if (info == NULL) {
-		snprintf(s->error, ERROR_BYTES, "the journal's volume %016llx is missing",
-			(unsigned long long)(found ? applied->volume : 1));
-		return RFS_ERR_DAMAGED;
-	}
+	if (info == NULL)
+		return cannot_start(s, list, count, found, applied);
 	if ((err = scan_open(s, info)))
 		return err;
 	s->offset = found ? applied->offset : SUPERBLOCK_BYTES;
@@ -409,18 +461,20 @@ create_store(struct embedded *e, char *error)
 }
 
 static enum rfs_err
-recover_list(struct scan *s, const struct volume_info *list, size_t count)
+recover_list(struct scan *s, struct volume_info *list, size_t count)
 {
 	struct embedded *e = s->e;
 	int64_t start = clock_monotonic_ns();
 	struct position applied;
-	uint64_t from;
+	uint64_t from, first;
 	enum rfs_err err;
 
+	checkpoint_found(e, list, count);
 	if ((err = find_start(s, list, count, &applied)))
 		return err;
 	from = s->offset;
-	if ((err = scan_journal(s, list, count)))
+	first = s->info->super.number;
+	if ((err = scan_journal(s, list, count)) || (err = look_for_gaps(s, list, count, first)))
 		return err;
 	e->journal.group = s->group + 1;
 	e->journal.sequence = s->sequence + 1;
@@ -437,14 +491,14 @@ recover_list(struct scan *s, const struct volume_info *list, size_t count)
 
 /* Volumes that the last process left, or had no time to seal: none but the journal's own is written again. */
 static void
-seal_left(struct embedded *e, const struct volume_info *list, size_t count)
+seal_left(struct embedded *e, struct volume_info *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct superblock *s = &list[i].super;
 
 		if (s->kind == VOLUME_BULK)
 			sealer_add(e, s->number, 0);
-		else if (s->predecessor)
+		else if (s->kind == VOLUME_JOURNAL && find_volume(list, count, s->predecessor, false))
 			sealer_add(e, s->predecessor, s->predecessor_end);
 	}
 }

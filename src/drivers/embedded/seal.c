@@ -29,23 +29,6 @@ struct sealing {
 	bool unread; /* something of it could not be read */
 };
 
-static bool
-read_exactly(int fd, void *out, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pread(fd, out, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		out = (uint8_t *)out + n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return true;
-}
-
 bool
 seal_find(int fd, uint64_t size, uint64_t generation, uint64_t *offset, uint32_t *length)
 {

@@ -68,6 +68,23 @@ write_all(int fd, struct iovec *iov, size_t count, uint64_t offset)
 	return RFS_OK;
 }
 
+bool
+read_exactly(int fd, void *out, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pread(fd, out, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		out = (uint8_t *)out + n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return true;
+}
+
 static enum rfs_err
 write_first_bytes(int fd, const struct superblock *s, uint64_t zeros)
 {
@@ -84,35 +101,38 @@ write_first_bytes(int fd, const struct superblock *s, uint64_t zeros)
 }
 
 enum rfs_err
-volume_create(struct embedded *e, const struct superblock *s, uint64_t zeros, int *fd)
+volume_publish(struct embedded *e, uint64_t number, const char *suffix)
 {
 	char making[4096], path[4096], directory[4096];
+
+	volume_path(e, number, VOLUME_MAKING_SUFFIX, making);
+	volume_path(e, number, suffix, path);
+	snprintf(directory, sizeof(directory), "%s/volumes", e->data);
+	if (rename(making, path) != 0)
+		return error_from_errno(errno);
+	if (!sync_directory(directory))
+		return RFS_OK;
+	unlink(path);
+	return RFS_ERR_IO; /* never NO_SPACE: nobody knows whether the name is there */
+}
+
+enum rfs_err
+volume_create(struct embedded *e, const struct superblock *s, uint64_t zeros, int *fd)
+{
+	char making[4096];
 	enum rfs_err err;
 
 	*fd = -1;
 	if (s->number > VOLUMES_MOST)
 		return RFS_ERR_LIMIT;
-	volume_path(e, s->number, ".tmp", making);
-	volume_path(e, s->number, ".vol", path);
-	snprintf(directory, sizeof(directory), "%s/volumes", e->data);
+	volume_path(e, s->number, VOLUME_MAKING_SUFFIX, making);
 	*fd = open(making, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (*fd < 0) {
+	if (*fd < 0)
 		err = error_from_errno(errno);
-		goto out;
-	}
-	if ((err = write_first_bytes(*fd, s, zeros)))
-		goto out;
-	if (rename(making, path) != 0) {
-		err = error_from_errno(errno);
-		goto out;
-	}
-	if (sync_directory(directory)) {
-		unlink(path);
-		err = RFS_ERR_IO; /* never NO_SPACE: nobody knows whether the name is there */
-	}
-out:
+	else if (!(err = write_first_bytes(*fd, s, zeros)))
+		err = volume_publish(e, s->number, VOLUME_SUFFIX);
 	if (err) {
-		log_error(0, "create volume %s: %s", path, error_face(err)->text);
+		log_error(0, "create volume %016llx: %s", (unsigned long long)s->number, error_face(err)->text);
 		if (*fd >= 0)
 			close(*fd);
 		*fd = -1;
@@ -131,13 +151,13 @@ volume_next_number(struct embedded *e)
 
 /* Opens a volume for reading and looks at its superblock. */
 static enum rfs_err
-read_superblock(struct embedded *e, uint64_t number, int *fd, struct superblock *s)
+read_superblock(struct embedded *e, uint64_t number, const char *suffix, int *fd, struct superblock *s)
 {
 	uint8_t bytes[SUPERBLOCK_BYTES];
 	char path[4096];
 	ssize_t n;
 
-	*fd = open(volume_path(e, number, ".vol", path), O_RDONLY | O_CLOEXEC);
+	*fd = open(volume_path(e, number, suffix, path), O_RDONLY | O_CLOEXEC);
 	if (*fd < 0)
 		return errno == ENOENT ? RFS_ERR_NOT_FOUND : error_from_errno(errno);
 	n = pread(*fd, bytes, sizeof(bytes), 0);
@@ -154,36 +174,58 @@ compare_info(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static enum rfs_err
-volume_inspect(struct embedded *e, uint64_t number, struct volume_info *info, char *error)
+enum rfs_err
+volume_read_superblock(struct embedded *e, uint64_t number, const char *suffix, struct volume_info *out)
 {
 	struct stat st;
 	enum rfs_err err;
 	int fd;
 
-	err = read_superblock(e, number, &fd, &info->super);
-	if (err) {
-		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number,
-			error_face(err)->text);
-	} else if (info->super.number != number || (e->has_store && memcmp(info->super.store, e->store, 16) != 0)) {
-		snprintf(error, ERROR_BYTES, "volume %016llx belongs to another place or store",
-			(unsigned long long)number);
-		err = RFS_ERR_DAMAGED;
-	} else if (fstat(fd, &st) != 0) {
+	*out = (struct volume_info){0};
+	err = read_superblock(e, number, suffix, &fd, &out->super);
+	if (!err && fstat(fd, &st) != 0)
 		err = error_from_errno(errno);
-	} else {
-		info->size = (uint64_t)st.st_size;
-		memcpy(e->store, info->super.store, 16);
-		e->has_store = true;
-	}
+	if (!err)
+		out->size = (uint64_t)st.st_size;
 	if (fd >= 0)
 		close(fd);
 	return err;
 }
 
-/* The number of "%016x.vol"; false for other names. */
-static bool
-parse_name(const char *name, const char *suffix, uint64_t *number)
+static enum rfs_err
+volume_inspect(struct embedded *e, uint64_t number, struct volume_info *info, char *error)
+{
+	enum rfs_err err = volume_read_superblock(e, number, VOLUME_SUFFIX, info);
+
+	if (err) {
+		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number,
+			error_face(err)->text);
+	} else if (info->super.number != number || info->super.kind == VOLUME_CHECKPOINT ||
+		   (e->has_store && memcmp(info->super.store, e->store, 16) != 0)) {
+		snprintf(error, ERROR_BYTES, "volume %016llx belongs to another place or store",
+			(unsigned long long)number);
+		err = RFS_ERR_DAMAGED;
+	} else {
+		memcpy(e->store, info->super.store, 16);
+		e->has_store = true;
+	}
+	return err;
+}
+
+/* One that is damaged is listed as such: the store may not need it. It says nothing of whose store this is. */
+static void
+checkpoint_inspect(struct embedded *e, uint64_t number, struct volume_info *info)
+{
+	info->damaged = volume_read_superblock(e, number, CHECKPOINT_SUFFIX, info) != RFS_OK ||
+			info->super.number != number || info->super.kind != VOLUME_CHECKPOINT;
+	if (!info->damaged)
+		return;
+	log_warn(0, "checkpoint %016llx is damaged", (unsigned long long)number);
+	info->super = (struct superblock){.number = number, .kind = VOLUME_CHECKPOINT};
+}
+
+bool
+volume_parse_name(const char *name, const char *suffix, uint64_t *number)
 {
 	uint8_t id[8];
 
@@ -212,11 +254,16 @@ volume_list(struct embedded *e, struct volume_info **out, size_t *count, char *e
 		return error_from_errno(errno);
 	}
 	while (!err && (entry = readdir(dir))) {
-		if (parse_name(entry->d_name, ".tmp", &number)) {
+		bool is_checkpoint = volume_parse_name(entry->d_name, CHECKPOINT_SUFFIX, &number);
+
+		if (volume_parse_name(entry->d_name, VOLUME_MAKING_SUFFIX, &number)) {
 			unlinkat(dirfd(dir), entry->d_name, 0);
-		} else if (parse_name(entry->d_name, ".vol", &number)) {
+		} else if (is_checkpoint || volume_parse_name(entry->d_name, VOLUME_SUFFIX, &number)) {
 			*out = xrealloc(*out, (*count + 1) * sizeof(**out));
-			err = volume_inspect(e, number, &(*out)[*count], error);
+			if (is_checkpoint)
+				checkpoint_inspect(e, number, &(*out)[*count]);
+			else
+				err = volume_inspect(e, number, &(*out)[*count], error);
 			*count += 1;
 		}
 	}
@@ -303,7 +350,7 @@ volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **
 		pthread_mutex_unlock(&c->lock);
 		if (!may_block)
 			return RFS_ERR_WOULD_BLOCK;
-		if ((err = read_superblock(e, number, &fd, &s))) {
+		if ((err = read_superblock(e, number, VOLUME_SUFFIX, &fd, &s))) {
 			if (fd >= 0)
 				close(fd);
 			return err;

@@ -7,6 +7,7 @@
 struct fault {
 	struct metadata_driver metadata;
 	struct storage_driver storage;
+	struct metadata_ops metadata_ops; /* without what the wrapped one does not offer */
 	struct store_drivers inner;
 	struct fault_rules *rules;
 	atomic_uint_fast64_t calls[FAULT_OP_COUNT];
@@ -100,6 +101,17 @@ fault_info(struct metadata_driver *d, struct metadata_info *out)
 	f->inner.metadata->ops->info(f->inner.metadata, out);
 }
 
+static enum rfs_err
+fault_checkpoint(struct metadata_driver *d, struct request *rq, bool (*go_on)(void *data, uint64_t bytes), void *data,
+	struct checkpoint_info *out)
+{
+	struct fault *f = fault_of(d);
+	enum rfs_err err = fault_strike(f, FAULT_CHECKPOINT);
+
+	return err ? request_fail(rq, err, "checkpoint: a fault was injected")
+		   : f->inner.metadata->ops->checkpoint(f->inner.metadata, rq, go_on, data, out);
+}
+
 static void
 fault_close(struct metadata_driver *d)
 {
@@ -174,6 +186,7 @@ static const struct metadata_ops metadata_ops = {
 	.scan = fault_scan,
 	.commit = fault_commit,
 	.info = fault_info,
+	.checkpoint = fault_checkpoint,
 	.close = fault_close,
 };
 
@@ -191,7 +204,10 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 {
 	struct fault *f = xcalloc(1, sizeof(*f));
 
-	f->metadata.ops = &metadata_ops;
+	f->metadata_ops = metadata_ops;
+	if (inner.metadata->ops->checkpoint == NULL)
+		f->metadata_ops.checkpoint = NULL;
+	f->metadata.ops = &f->metadata_ops;
 	f->storage.ops = &storage_ops;
 	f->inner = inner;
 	f->rules = rules;
