@@ -339,12 +339,13 @@ look_for_gaps(struct scan *s, const struct volume_info *list, size_t count, uint
 	for (size_t i = 0; i < count; i++) {
 		const struct superblock *v = &list[i].super;
 
-		if (v->kind == VOLUME_JOURNAL && v->number >= first && !list[i].is_scanned)
+		if (v->kind == VOLUME_JOURNAL && v->number >= first && !list[i].is_scanned &&
+			!MUTANT("missing-volumes-ignored"))
 			return fail(s, RFS_ERR_DAMAGED,
 				"the journal ends here, but volume %016llx is a later one, and names %016llx before it",
 				(unsigned long long)v->number, (unsigned long long)v->predecessor);
 	}
-	if (checkpoint && checkpoint->super.first_sequence > s->sequence)
+	if (checkpoint && checkpoint->super.first_sequence > s->sequence && !MUTANT("lost-end-ignored"))
 		return fail(s, RFS_ERR_DAMAGED,
 			"the journal ends at batch %llu, but checkpoint %016llx was made after batch %llu",
 			(unsigned long long)s->sequence, (unsigned long long)checkpoint->super.number,

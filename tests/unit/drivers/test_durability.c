@@ -307,6 +307,21 @@ a_block_is_synced_before_its_wait_ends(void **state)
 	close_store(s);
 }
 
+static void
+a_checkpoint_is_synced_before_it_is_told(void **state)
+{
+	struct store *s = *state;
+	struct told t = {.batch = creation("a", "v")};
+	struct checkpoint_info info;
+
+	open_store(s);
+	commit_begin(s, &t);
+	assert_int_equal(commit_end(&t), RFS_OK);
+	assert_int_equal(s->drivers.metadata->ops->checkpoint(s->drivers.metadata, &s->rq, NULL, NULL, &info), RFS_OK);
+	assert_int_equal(count_unsafe(), 0);
+	close_store(s);
+}
+
 /* As a killed process leaves it: what it wrote is there, and nobody knows whether it was synced. */
 static void
 copy_as_killed(struct store *s, struct store *copy)
@@ -381,6 +396,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_commit_is_synced_before_it_is_acknowledged),
 		TEST(a_block_is_synced_before_its_wait_ends),
+		TEST(a_checkpoint_is_synced_before_it_is_told),
 		TEST(what_recovery_builds_on_is_synced_first),
 		TEST(of_two_creations_under_way_one_is_refused),
 	};
