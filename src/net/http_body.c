@@ -147,6 +147,13 @@ body_fail(struct http_turn *t, enum rfs_err error)
 	t->closes = true;
 }
 
+/* All of it came with the headers: read or not, it takes as much memory. */
+static bool
+is_here(const struct http_turn *t)
+{
+	return !t->x.chunked && t->body_left <= (int64_t)t->conn->in.len;
+}
+
 /*
  * A body begins only when there is memory; once begun, what its door asked for is read in any case, or all could wait
  * for each other. It begins with its first byte: thousands that are asked for while there is memory have none yet.
@@ -162,7 +169,7 @@ body_wanted(struct http_turn *t)
 		return true;
 	if (!t->body_asked)
 		return false;
-	if (!t->body_admitted && budget_exhausted(b)) {
+	if (!t->body_admitted && !is_here(t) && budget_exhausted_by_others(b, t->conn->held)) {
 		http_loop_starve(t->conn);
 		return false;
 	}

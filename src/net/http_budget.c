@@ -1,5 +1,5 @@
-/* http_budget.c: memory of bodies, counted. Its slices may be kept by a cache when the server is gone, so it is counted
- * itself. [any] */
+/* http_budget.c: memory of bodies, and of what else clients can make large, counted. Its slices may be kept by a cache
+ * when the server is gone, so it is counted itself. [any] */
 #include "net/http_int.h"
 #include <stdlib.h>
 
@@ -36,9 +36,15 @@ budget_release(struct http_budget *b, size_t len)
 }
 
 bool
+budget_exhausted_by_others(const struct http_budget *b, size_t own)
+{
+	return atomic_load_explicit(&b->used, memory_order_relaxed) - own >= b->limit;
+}
+
+bool
 budget_exhausted(const struct http_budget *b)
 {
-	return atomic_load_explicit(&b->used, memory_order_relaxed) >= b->limit;
+	return budget_exhausted_by_others(b, 0);
 }
 
 static void

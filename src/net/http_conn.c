@@ -10,35 +10,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-void
-input_skip(struct http_input *in, size_t len)
-{
-	assert(len <= in->len);
-	in->data += len;
-	in->len -= len;
-	if (in->len == 0)
-		input_clear(in);
-}
-
-void
-input_clear(struct http_input *in)
-{
-	free(in->owned);
-	*in = (struct http_input){0};
-}
-
-/* A copy, because the loop's buffer serves the next connection; at most HTTP_READ_BYTES, since reading stops while it
- * is there. */
-void
-input_keep(struct http_input *in)
-{
-	if (in->len == 0 || in->owned)
-		return;
-	in->owned = xmalloc(in->len);
-	memcpy(in->owned, in->data, in->len);
-	in->data = in->owned;
-}
-
 static void
 call_end(struct http_turn *t)
 {
@@ -105,6 +76,7 @@ step_headers(struct http_conn *c)
 	}
 	if (c->state == CONN_IDLE) {
 		c->turn = turn_new(c);
+		turn_moves(c->turn);
 		c->state = CONN_HEADERS;
 		timer_set(c, HTTP_TIMER_HEADER, true);
 	}
@@ -235,6 +207,8 @@ wants_input(struct http_conn *c)
 
 	if (c->eof || c->in.len)
 		return false;
+	if (c->state == CONN_HEADERS)
+		return input_header_wanted(c);
 	/* With its body complete, a request that is being answered still reads, to see the client go. */
 	return c->state != CONN_EXCHANGE || t->body_done || t->body_error || body_wanted(t);
 }
@@ -246,9 +220,9 @@ step_tls(struct http_conn *c)
 
 	if (!wants_input(c))
 		return false;
-	n = tls_stream_read(c->tls, c->hl->plain, HTTP_READ_BYTES);
+	n = tls_stream_read(c->tls, c->hl->plain, input_room(c));
 	if (n > 0)
-		c->in = (struct http_input){c->hl->plain, (size_t)n, NULL};
+		c->in = (struct http_input){c->hl->plain, (size_t)n, NULL, 0};
 	else if (n == -1)
 		c->eof = true;
 	else if (n < 0 && output_flush(c)) /* the alert, if any */
@@ -287,7 +261,7 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	struct http_conn *c = handle->data;
 	uint8_t *base = c->hl->plain;
-	size_t len = HTTP_READ_BYTES;
+	size_t len = input_room(c);
 
 	if (c->tls)
 		base = http_loop_cipher(c->hl);
@@ -306,15 +280,15 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	if (n == UV_EOF) {
 		c->eof = true;
-	} else if (n < 0) {
+	} else if (n < 0 && n != UV_ENOBUFS) { /* that is on_alloc's: wait for memory */
 		conn_close(c, false);
-	} else {
+	} else if (n > 0) {
 		if (c->timer == HTTP_TIMER_IDLE)
 			timer_set(c, HTTP_TIMER_IDLE, true);
 		if (c->tls)
 			tls_stream_feed(c->tls, data, (size_t)n);
 		else if (data == c->hl->plain)
-			c->in = (struct http_input){data, (size_t)n, NULL};
+			c->in = (struct http_input){data, (size_t)n, NULL, 0};
 		else
 			body_direct_done(c->turn, (size_t)n);
 	}
@@ -350,9 +324,7 @@ settle(struct http_conn *c)
 {
 	bool read;
 
-	input_keep(&c->in);
-	if (c->tls)
-		tls_stream_keep(c->tls);
+	input_keep(c);
 	read = wants_input(c) && !(c->tls && tls_stream_has_input(c->tls));
 	if (read && !c->reading)
 		read = uv_read_start(&c->stream, on_alloc, on_read) == 0;
@@ -413,6 +385,7 @@ conn_close(struct http_conn *c, bool reset)
 	timer_set(c, HTTP_TIMER_NONE, false);
 	link_remove(&c->all);
 	input_clear(&c->in);
+	input_count(c, 0);
 	http_loop_unstarve(c);
 	if (c->turn)
 		atomic_store(&c->turn->x.gone, true);
@@ -435,13 +408,19 @@ exchange_timeout(struct http_conn *c)
 	}
 }
 
+static void
+refuse_headers(struct http_conn *c, enum rfs_err error)
+{
+	c->state = CONN_EXCHANGE;
+	turn_refuse(c->turn, error);
+}
+
 void
 conn_timeout(struct http_conn *c)
 {
 	switch (c->state) {
 	case CONN_HEADERS:
-		c->state = CONN_EXCHANGE;
-		turn_refuse(c->turn, RFS_ERR_REQUEST_TIMEOUT);
+		refuse_headers(c, RFS_ERR_REQUEST_TIMEOUT);
 		break;
 	case CONN_EXCHANGE:
 		exchange_timeout(c);
@@ -456,7 +435,9 @@ void
 conn_shed(struct http_conn *c)
 {
 	metric_add(METRIC_HTTP_SHED, 1);
-	if (c->turn->out_bytes || c->cipher_writing)
+	if (c->state == CONN_HEADERS)
+		refuse_headers(c, RFS_ERR_SLOW_DOWN);
+	else if (c->turn->out_bytes || c->cipher_writing)
 		conn_close(c, true);
 	else
 		body_fail(c->turn, RFS_ERR_SLOW_DOWN);

@@ -25,6 +25,8 @@
 #include <stdatomic.h>
 
 #define HTTP_READ_BYTES ((size_t)64 * 1024)          /* the read buffer that a loop's connections share */
+#define HTTP_SHORT_BYTES ((size_t)4 * 1024)          /* as much is read at a time, and of a header block kept, when memory is short */
+#define HTTP_FREE_BYTES (2 * HTTP_SHORT_BYTES)       /* of its input and headers that a connection may keep uncounted */
 #define HTTP_FILL_BYTES ((size_t)256 * 1024)         /* memory that a large body is read into, at a time */
 #define HTTP_READ_AHEAD_BYTES ((size_t)2048 * 1024)  /* body that may wait for the door without its asking */
 #define HTTP_DIRECT_BYTES ((int64_t)16 * 1024)       /* a body with more than this to come is read in place */
@@ -106,11 +108,12 @@ struct http_server {
 	struct http_loop at[];
 };
 
-/* Received and not yet consumed. `owned` is its malloc'ed memory; NULL: it lies in the loop's buffer, until conn_advance ends. */
+/* Received and not yet consumed. `owned` is its malloc'ed memory of `size`; NULL: it lies in the loop's buffer, until conn_advance ends. */
 struct http_input {
 	const uint8_t *data;
 	size_t len;
 	uint8_t *owned;
+	size_t size;
 };
 
 enum conn_state { CONN_IDLE, CONN_HEADERS, CONN_EXCHANGE, CONN_DRAIN, CONN_LINGER, CONN_CLOSED };
@@ -131,6 +134,7 @@ struct http_conn {
 	struct http_conn *dirty_next;
 	struct http_conn *starved_next;
 	struct http_input in;
+	size_t held; /* input and header block, beyond HTTP_FREE_BYTES: counted in the budget */
 	size_t cipher_writing; /* bytes of TLS in uv_write */
 	size_t queue_seen; /* bytes in the kernel's way at the last time-out: fewer now is progress */
 	uint8_t address[16];
@@ -170,7 +174,7 @@ struct http_turn {
 	llhttp_t parser;
 	struct http_turn *next_free;
 
-	/* Headers, while they arrive: the raw block, contiguous, in the arena. */
+	/* Headers, while they arrive: the raw block, contiguous; malloc'ed, as an arena would keep what it grew out of. */
 	struct buf raw;
 	struct http_span url;
 	struct http_header_span *spans;
@@ -247,9 +251,18 @@ void conn_stop(struct http_conn *c);
 bool conn_awaits_client(const struct http_conn *c);
 /* Ends the exchange for the sake of the others: told so while it can be. */
 void conn_shed(struct http_conn *c);
+
+/* http_input.c */
 void input_skip(struct http_input *in, size_t len);
-void input_keep(struct http_input *in);
 void input_clear(struct http_input *in);
+/* What lies in the loop's buffers becomes the connection's own. */
+void input_keep(struct http_conn *c);
+/* Counts what the connection keeps; `bytes` 0: it has closed. */
+void input_count(struct http_conn *c, size_t bytes);
+/* How much to read at once; 0: nothing now. */
+size_t input_room(const struct http_conn *c);
+/* Is there memory for more of a header block? Else the connection waits for some. */
+bool input_header_wanted(struct http_conn *c);
 
 /* http_turn.c */
 struct http_turn *turn_new(struct http_conn *c);
@@ -284,6 +297,8 @@ void budget_unref(struct http_budget *b);
 void budget_charge(struct http_budget *b, size_t len);
 void budget_release(struct http_budget *b, size_t len);
 bool budget_exhausted(const struct http_budget *b);
+/* But for `own` bytes of what is used: nobody waits for himself. */
+bool budget_exhausted_by_others(const struct http_budget *b, size_t own);
 /* Memory whose charge goes when its last slice does. NULL when it cannot be had. */
 struct http_fill {
 	struct slice_owner owner;

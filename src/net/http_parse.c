@@ -174,7 +174,6 @@ parse_init(struct http_turn *t)
 {
 	llhttp_init(&t->parser, HTTP_REQUEST, &settings);
 	t->parser.data = t;
-	buf_init(&t->raw, t->x.rq.arena);
 	buf_reserve(&t->raw, RAW_FIRST_BYTES);
 }
 

@@ -1,5 +1,5 @@
 /*
- * http_shed.c: when bodies wait for memory, those clients are let go that hold some and stand still. [loop]
+ * http_shed.c: when bodies or headers wait for memory, those clients are let go that hold some and stand still. [loop]
  *
  * Without it a few hundred uploads that stop in the middle of a block, or answers that are not read, would keep all
  * memory of bodies until their time to idle is over, and for ever if a byte comes now and then.
@@ -29,9 +29,11 @@ turn_moves(struct http_turn *t)
 }
 
 static bool
-holds_little(const struct http_turn *t)
+holds_little(const struct http_conn *c)
 {
-	return t->out_bytes == 0 && !t->x.chunked && t->x.content_length < LITTLE_BYTES;
+	const struct http_turn *t = c->turn;
+
+	return t->out_bytes == 0 && c->held == 0 && !t->x.chunked && t->x.content_length < LITTLE_BYTES;
 }
 
 /* For how long a client has kept memory and not moved; 0: it does not. */
@@ -41,11 +43,16 @@ still_ms(const struct http_conn *c)
 	const struct http_turn *t = c->turn;
 	uint64_t now = uv_now(loop_uv(c->hl->loop));
 
-	if (c->state != CONN_EXCHANGE || !conn_awaits_client(c))
+	if (c->state == CONN_HEADERS)
+		return c->held || c->is_starved ? now - t->moved_ms : 0;
+	if (c->state != CONN_EXCHANGE)
 		return 0;
-	if (t->out_bytes == 0 && !t->body_admitted)
+	/* Who waits for memory with much of his body here already may wait for others like him. */
+	if (c->is_starved && c->held)
+		return now - t->moved_ms;
+	if (!conn_awaits_client(c) || (t->out_bytes == 0 && !t->body_admitted && !c->held))
 		return 0;
-	if (holds_little(t) && now - t->moved_ms < LITTLE_STILL_MS)
+	if (holds_little(c) && now - t->moved_ms < LITTLE_STILL_MS)
 		return 0;
 	return now - t->moved_ms;
 }

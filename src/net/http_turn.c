@@ -15,6 +15,7 @@ turn_make(void)
 	struct http_turn *t = xcalloc(1, sizeof(*t));
 
 	t->x.rq.arena = arena_new(TURN_ARENA_BYTES);
+	buf_init(&t->raw, NULL);
 	return t;
 }
 
@@ -75,6 +76,7 @@ void
 turn_fini(struct http_turn *t)
 {
 	arena_free(t->x.rq.arena);
+	buf_fini(&t->raw);
 	buf_fini(&t->head);
 	buf_fini(&t->first);
 	free(t->slices);
@@ -91,16 +93,17 @@ turn_free(struct http_turn *t)
 	assert(!t->working && t->holds == 0 && t->writing == 0 && !t->in_door);
 	body_fini(t);
 	output_clear(t);
-	if (hl->pooled == TURN_POOL_MOST || t->head.capacity > TURN_KEEP_BYTES) {
+	if (hl->pooled == TURN_POOL_MOST || t->head.capacity > TURN_KEEP_BYTES || t->raw.capacity > HTTP_SHORT_BYTES) {
 		turn_fini(t);
 		return;
 	}
 	arena_reset(t->x.rq.arena);
 	/* What the pool keeps is memory, never contents. */
 	clean.x.rq.arena = t->x.rq.arena;
+	clean.raw = t->raw;
 	clean.head = t->head;
 	clean.first = t->first;
-	clean.head.len = clean.first.len = 0;
+	clean.raw.len = clean.head.len = clean.first.len = 0;
 	clean.slices = t->slices;
 	clean.slice_room = t->slice_room;
 	clean.parts = t->parts;

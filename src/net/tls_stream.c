@@ -14,6 +14,7 @@ struct tls_stream {
 	const uint8_t *in;
 	size_t in_len;
 	uint8_t *in_owned;
+	size_t in_size; /* of in_owned */
 	struct buf out;
 	size_t out_sent;
 	bool broken;
@@ -114,15 +115,19 @@ tls_stream_feed(struct tls_stream *s, const uint8_t *data, size_t len)
 	s->in_len = len;
 }
 
-void
+size_t
 tls_stream_keep(struct tls_stream *s)
 {
-	if (s->in_len == 0 || s->in_owned)
-		return;
+	if (s->in_len == 0)
+		return 0;
+	if (s->in_owned)
+		return s->in_size;
 	/* A copy: the loop's buffer serves the next connection. Reading stops while it is there. */
 	s->in_owned = xmalloc(s->in_len);
+	s->in_size = s->in_len;
 	memcpy(s->in_owned, s->in, s->in_len);
 	s->in = s->in_owned;
+	return s->in_size;
 }
 
 bool

@@ -15,8 +15,8 @@ struct tls_stream *tls_stream_new(struct tls_context *t);
 void tls_stream_free(struct tls_stream *s);
 /* What the socket gave. The bytes are the caller's until tls_stream_keep; all earlier input must have been read. */
 void tls_stream_feed(struct tls_stream *s, const uint8_t *data, size_t len);
-/* Copies what is left of the last feed, which then may be overwritten. */
-void tls_stream_keep(struct tls_stream *s);
+/* Copies what is left of the last feed, which then may be overwritten. The memory that this takes, until all is read. */
+size_t tls_stream_keep(struct tls_stream *s);
 bool tls_stream_has_input(const struct tls_stream *s);
 /* Plain bytes; 0: needs more input; -1: the peer has ended the stream, -2: broken, close. May make output (handshake, alerts). */
 int tls_stream_read(struct tls_stream *s, uint8_t *out, size_t len);

@@ -154,6 +154,32 @@ begin_wait(struct http_exchange *x, bool early)
 }
 
 static void
+stayed(struct http_exchange *x)
+{
+	http_reply(x, 200, text_slice("stayed"));
+}
+
+static void
+begin_stay(struct http_exchange *x)
+{
+	struct fixture *f = fixture_of(x);
+
+	assert_true(atomic_load(&f->staying) < FIXTURE_STAYS);
+	http_suspend(x, stayed);
+	f->stays[atomic_load(&f->staying)] = x;
+	atomic_fetch_add(&f->staying, 1);
+}
+
+void
+fixture_wake(struct fixture *f)
+{
+	int count = atomic_exchange(&f->staying, 0);
+
+	for (int i = 0; i < count; i++)
+		wake_early(f->stays[i]);
+}
+
+static void
 on_big_drain(struct http_exchange *x)
 {
 	struct fixture *f = fixture_of(x);
@@ -220,6 +246,8 @@ door_request(struct http_exchange *x)
 		http_work(x, sleep_work, sleep_done);
 	} else if (bytes_equal_str(x->path, "/early") || bytes_equal_str(x->path, "/late")) {
 		begin_wait(x, bytes_equal_str(x->path, "/early"));
+	} else if (bytes_equal_str(x->path, "/stay")) {
+		begin_stay(x);
 	} else if (bytes_equal_str(x->path, "/big")) {
 		begin_big(x);
 	} else if (bytes_equal_str(x->path, "/chunked")) {

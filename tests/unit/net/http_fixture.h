@@ -11,11 +11,13 @@
 #include "net/http.h"
 #include "net/tls.h"
 
+#define FIXTURE_STAYS 400
 #define BIG_BYTES ((size_t)48 * 1024 * 1024)
 
 /*
  * The door: /hello answers "hello"; /echo the body; /count its length, one step of work a megabyte; /ignore 403 without
- * reading; /early and /late "woken", by another thread before or after it suspends; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
+ * reading; /early and /late "woken", by another thread before or after it suspends; /stay
+ * "stayed", when fixture_wake is called; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
  * fewer bytes than promised; anything else 404 with the path, a bar and the query.
  */
 struct fixture {
@@ -27,6 +29,8 @@ struct fixture {
 	atomic_int begun, ended, refused, gone;
 	atomic_int refusal; /* the last error */
 	atomic_size_t big_unsent_most;
+	atomic_int staying;
+	struct http_exchange *stays[FIXTURE_STAYS];
 };
 
 /* NULL options: generous ones. */
@@ -34,6 +38,8 @@ struct fixture *fixture_new(unsigned loops, const struct http_options *options, 
 /* Stops everything, and checks that every request() had its end(). */
 void fixture_free(struct fixture *f);
 void fixture_options(struct http_options *o);
+/* Those that stay, of a server with one loop. */
+void fixture_wake(struct fixture *f);
 
 int client_open(struct fixture *f);
 void client_send(int fd, const char *text);

@@ -89,6 +89,89 @@ goes_on_when_memory_for_bodies_is_short(void **state)
 	fixture_free(f);
 }
 
+#define CROWD 300 /* each sends CROWD_BYTES that a request does not use, or does not end with */
+#define CROWD_BYTES ((size_t)60000)
+#define CROWD_BUDGET ((size_t)1024 * 1024)
+#define CROWD_EACH ((size_t)20 * 1024) /* may stay with a connection beyond the budget */
+
+static struct fixture *
+crowd_open(int fds[CROWD], const char *head)
+{
+	struct http_options o;
+	struct fixture *f;
+	char *rest = xmalloc(CROWD_BYTES);
+
+	fixture_options(&o);
+	o.body_memory = CROWD_BUDGET;
+	o.header_bytes = 2 * CROWD_BYTES;
+	o.header_time_ms = o.idle_time_ms = 3600000;
+	f = fixture_new(1, &o, NULL);
+	memset(rest, 'x', CROWD_BYTES);
+	memcpy(rest, head, strlen(head));
+	for (int i = 0; i < CROWD; i++) {
+		fds[i] = client_open(f);
+		client_send_bytes(fds[i], rest, CROWD_BYTES);
+	}
+	free(rest);
+	return f;
+}
+
+static void
+crowd_close(struct fixture *f, int fds[CROWD])
+{
+	for (int i = 0; i < CROWD; i++)
+		close(fds[i]);
+	fixture_free(f);
+}
+
+static void
+serve_hello(struct fixture *f)
+{
+	int fd = client_open(f);
+
+	client_send(fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	expect(fd, "hello");
+	close(fd);
+}
+
+static void
+what_is_sent_ahead_takes_memory_of_bodies(void **state)
+{
+	size_t before = mallinfo2().uordblks;
+	int fds[CROWD];
+	struct fixture *f =
+		crowd_open(fds, "GET /stay HTTP/1.1\r\n" HOST "\r\nGET /hello HTTP/1.1\r\n" HOST "X-Rest: ");
+
+	wait_until(&f->staying, CROWD);
+	serve_hello(f);
+	assert_true(mallinfo2().uordblks < before + CROWD_BUDGET + CROWD * CROWD_EACH);
+	fixture_wake(f);
+	for (int i = 0; i < CROWD; i++)
+		expect(fds[i], "stayed");
+	crowd_close(f, fds);
+}
+
+static void
+headers_take_memory_of_bodies_and_give_way_to_them(void **state)
+{
+	size_t before = mallinfo2().uordblks;
+	char *answer;
+	int fds[CROWD], fd;
+	struct fixture *f = crowd_open(fds, "GET /hello HTTP/1.1\r\n" HOST "X-Long: ");
+
+	serve_hello(f);
+	assert_true(mallinfo2().uordblks < before + CROWD_BUDGET + CROWD * CROWD_EACH);
+	fd = client_open(f);
+	upload(fd, "/count", 1500000, false);
+	expect(fd, "X-Count: 1500000\r\n");
+	close(fd);
+	answer = client_rest(fds[0]);
+	assert_non_null(strstr(answer, "HTTP/1.1 503 "));
+	free(answer);
+	assert_int_equal(atomic_load(&f->refusal), RFS_ERR_SLOW_DOWN);
+	crowd_close(f, fds);
+}
+
 static void
 answers_without_reading_the_body(void **state)
 {
@@ -401,6 +484,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_large_bodies_in_steps),
 		cmocka_unit_test(goes_on_when_memory_for_bodies_is_short),
+		cmocka_unit_test(what_is_sent_ahead_takes_memory_of_bodies),
+		cmocka_unit_test(headers_take_memory_of_bodies_and_give_way_to_them),
 		cmocka_unit_test(answers_without_reading_the_body),
 		cmocka_unit_test(tells_the_door_of_broken_bodies),
 		cmocka_unit_test(limits_trailers_and_chunk_extensions),
