@@ -15,7 +15,8 @@ struct object_put {
 	struct object_at at; /* as `begin` found it; without an upload */
 	bool at_is_new;      /* the first attempt to publish may build on it: its commit CHECKs what was read */
 	struct bucket_row bucket;
-	struct content_writer *writer;
+	unsigned digests;
+	struct content_writer *writer; /* NULL until there are bytes: who is slow to send any holds little */
 	struct version *version;
 	bool sealed;
 };
@@ -67,14 +68,22 @@ object_put_begin(struct core *core, struct request *rq, const struct object_put_
 	put->at = at;
 	put->at_is_new = args->size >= 0 && args->size <= OBJECT_PUT_ON_LOOP; /* it will not be long */
 	put->bucket = at.bucket;
-	put->writer = content_writer_new(core->storage, rq, &at.bucket, digests);
+	put->digests = digests;
 	*out = put;
 	return RFS_OK;
+}
+
+static void
+writer_need(struct object_put *put)
+{
+	if (put->writer == NULL)
+		put->writer = content_writer_new(put->core->storage, put->rq, &put->bucket, put->digests);
 }
 
 enum rfs_err
 object_put_write(struct object_put *put, struct slice part)
 {
+	writer_need(put);
 	return content_write(put->writer, part);
 }
 
@@ -164,6 +173,7 @@ object_put_finish(struct object_put *put, const struct digest_claim *claims, siz
 	enum rfs_err err = RFS_OK;
 
 	put->version = out;
+	writer_need(put);
 	if (!put->sealed)
 		err = put_seal(put, claims, claim_count);
 	if (!err && put->args.upload.len)
@@ -182,6 +192,7 @@ object_put_abort(struct object_put *put)
 {
 	if (!put)
 		return;
-	content_writer_free(put->writer, false);
+	if (put->writer)
+		content_writer_free(put->writer, false);
 	free(put);
 }

@@ -137,12 +137,11 @@ def test_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
 
 
 def test_small_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
-    """Nobody has signed them: who they are is asked when a small body is there."""
     daemon = start(http__body_memory="1M", http__idle_time="1h")
     raw = new_bucket(daemon)
     stuck = crowd.connect(raw, 40)
     for i, sock in enumerate(stuck):
-        sock.sendall(crowd.head_of("PUT", "/bucket/stuck-%d" % i, {"Host": "x", "Content-Length": 60 * KIB}) + b"s")
+        sock.sendall(crowd.signed_head(raw, "PUT", "/bucket/stuck-%d" % i, 60 * KIB) + b"s")
     wait_until(lambda: crowd.connections_open(daemon) >= len(stuck))
     for size in (1, 100 * KIB, 3 * MIB):
         assert_served(daemon, body=os.urandom(size))
@@ -150,14 +149,14 @@ def test_small_uploads_that_stand_still_do_not_keep_the_memory_of_bodies(start):
     crowd.close(stuck)
 
 
-@pytest.mark.parametrize("method, target, length", [("PUT", "/bucket/large", MIB), ("POST", "/bucket?delete", 2 * MIB)])
-def test_bodies_that_are_asked_for_at_once_hold_no_more_than_their_memory(start, method, target, length):
-    """All heads come before the first byte of a body, unsigned; then all but the end of each."""
+@pytest.mark.parametrize("method, path, query, length", [("PUT", "/bucket/large", (), MIB), ("POST", "/bucket", [("delete", "")], 2 * MIB)])
+def test_bodies_that_are_asked_for_at_once_hold_no_more_than_their_memory(start, method, path, query, length):
+    """All heads come before the first byte of a body; then all but the end of each."""
     daemon = start(http__body_memory="4M", http__idle_time="1h")
     raw = new_bucket(daemon)
     connections = crowd.connect(raw, 200)
     for sock in connections:
-        sock.sendall(crowd.head_of(method, target, {"Host": "x", "Content-Length": length}))
+        sock.sendall(crowd.signed_head(raw, method, path, length, query=query))
     assert_served(daemon)
     before = daemon.memory_bytes()
     crowd.reset_peak(daemon)
@@ -318,6 +317,40 @@ def certificate_options(directory):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate,
                     "-days", "2", "-subj", "/CN=localhost"], check=True, capture_output=True)
     return {"tls__certificate": certificate, "tls__key": key}
+
+
+# --- refused before the body
+
+
+@pytest.mark.parametrize("expect", [False, True])
+@pytest.mark.parametrize("length", [1, 20 * KIB, MIB, 20 * MIB])
+def test_what_the_headers_refuse_is_refused_before_a_byte_of_the_body(one_daemon, length, expect):
+    """Nothing else is sent, and nothing asked for: the answer comes all the same."""
+    raw = RawS3(one_daemon)
+    headers = {"expect": "100-continue"} if expect else {}
+    unsigned = {"Host": "x", "Content-Length": length, **headers}
+    document = min(length, MIB)
+    unknown = crowd.signed_head(raw, "PUT", "/bucket/x", length, **headers).replace(one_daemon.access_key.encode(), b"AK" + b"0" * 18)
+    heads = {
+        "nobody": (403, "AccessDenied", crowd.head_of("PUT", "/bucket/x", unsigned)),
+        "nobody, chunked": (403, "AccessDenied", crowd.head_of("PUT", "/bucket/x", {"Host": "x", "Transfer-Encoding": "chunked", **headers})),
+        "nobody's part": (403, "AccessDenied", crowd.head_of("PUT", "/bucket/x?partNumber=1&uploadId=none", unsigned)),
+        "nobody's document": (403, "AccessDenied", crowd.head_of("POST", "/bucket?delete", {**unsigned, "Content-Length": document})),
+        "no such key": (403, "InvalidAccessKeyId", unknown),
+        "malformed": (400, None, crowd.head_of("PUT", "/bucket/x", {**unsigned, "Authorization": "AWS4-HMAC-SHA256 nonsense"})),
+        "no such bucket": (404, "NoSuchBucket", crowd.signed_head(raw, "PUT", "/no-bucket/x", length, **headers)),
+        "no such upload": (404, "NoSuchUpload", crowd.signed_head(raw, "PUT", "/bucket/x", length, query=[("partNumber", "1"), ("uploadId", "none")], **headers)),
+        "a condition": (404, "NoSuchKey", crowd.signed_head(raw, "PUT", "/bucket/x", length, if_match="x", **headers)),
+    }
+    connections = crowd.connect(raw, len(heads))
+    for sock, (_, _, head) in zip(connections, heads.values()):
+        sock.sendall(head)
+    for sock, (name, (status, code, _)) in zip(connections, heads.items()):
+        answer = sock.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 %d " % status), (name, answer)
+        assert code is None or b"<Code>%s</Code>" % code.encode() in answer, (name, answer)
+    crowd.close(connections)
+    raw.close()
 
 
 # --- too much, and nonsense

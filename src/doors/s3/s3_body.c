@@ -247,10 +247,15 @@ s3_body_free(struct s3_exchange *ex)
 	buf_fini(&ex->body.document);
 }
 
+/* Every document changes something, which nobody may who is not known, whatever it says: he needs not send it. */
 static enum rfs_err
 document_begin(struct s3_exchange *ex)
 {
-	return RFS_OK;
+	const struct access_target nothing = {0};
+
+	if (ex->rq->who != auth_anonymous())
+		return RFS_OK;
+	return auth_check(ex->door->core->auth, ex->rq, &nothing, OP_BUCKET_CREATE);
 }
 
 static enum rfs_err

@@ -40,9 +40,9 @@ struct s3_operation {
 	const char *params;
 };
 
-/* Where a streamed body goes. All [worker]; those that are `on_loop` are tried there with small bodies. */
+/* Where a streamed body goes. All [worker], but begin; those that are `on_loop` are tried there with small bodies. */
 struct s3_sink {
-	/* May refuse before a byte is read. */
+	/* Before a byte is read: refuses what the headers alone decide. [any]; WOULD_BLOCK: again, on a worker */
 	enum rfs_err (*begin)(struct s3_exchange *ex);
 	/* Takes the reference. */
 	enum rfs_err (*write)(struct s3_exchange *ex, struct slice part);
@@ -50,7 +50,7 @@ struct s3_sink {
 	enum rfs_err (*finish)(struct s3_exchange *ex);
 	/* Instead of finish, when begin has succeeded. */
 	void (*abort)(struct s3_exchange *ex);
-	bool on_loop; /* begin may answer WOULD_BLOCK, and finish that or PENDING: it is then called again */
+	bool on_loop; /* finish may answer WOULD_BLOCK or PENDING: it is then called again */
 };
 
 /* What the headers say of the body, and what its digests must be. */

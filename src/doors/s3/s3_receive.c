@@ -1,12 +1,13 @@
 /*
  * s3_receive.c: a request's body on its way from the connection into the operation's sink.
  *
- *     small body:  read all of it -> loop: begin, write, finish -> the commit's end -> answer
- *                  or, where the sink is not for loops or something would block: worker: begin, write, finish -> answer
- *     any other:   worker: begin -> { read about 1 MiB -> worker: write } -> worker: write, finish -> answer
+ *     small body:  loop: begin -> read all of it -> loop: write, finish -> the commit's end -> answer
+ *                  what would block, or is more than a loop may do: on a worker
+ *     large body:  loop: begin -> { read about 1 MiB -> worker: write } -> worker: write, finish -> answer
+ *     document:    loop: begin -> read all of it -> worker: write, finish -> answer
  *
- * `begin` comes before the first byte is asked for where the body is large or the client waits for 100 Continue, so
- * that a refusal costs nobody the transfer. A worker is held for a step only, never while the client sends.
+ * `begin` comes before the first byte is asked for, so that a refusal costs nobody the transfer, and who may not write
+ * gets no memory. A worker is held for a step only, never while the client sends.
  */
 #include "doors/s3/s3_int.h"
 #include "doors/s3/s3_xml_read.h"
@@ -48,7 +49,7 @@ step_finish(struct s3_exchange *ex)
 	return err;
 }
 
-/* Goes on from where it was. WOULD_BLOCK and PENDING come from sinks for loops only: from begin, or from finish. */
+/* Goes on from where it was. WOULD_BLOCK comes from begin, and like PENDING from finish of sinks for loops. */
 static enum rfs_err
 step_try(struct s3_exchange *ex)
 {
@@ -121,13 +122,21 @@ step_on_loop(struct http_exchange *x)
 		step_done(x);
 }
 
+/* Is the step little enough for a loop? A small body's whole, or what comes before any. */
+static bool
+is_for_loop(const struct s3_exchange *ex)
+{
+	const struct s3_receive *r = &ex->receive;
+
+	if (!r->is_last)
+		return !r->begun;
+	return ex->sink->on_loop && !ex->http->chunked && ex->http->content_length <= OBJECT_PUT_ON_LOOP;
+}
+
 static void
 step_anywhere(struct http_exchange *x)
 {
-	struct s3_exchange *ex = s3_exchange_of(x);
-	const struct s3_receive *r = &ex->receive;
-
-	if (ex->sink->on_loop && r->is_last && !r->begun && !x->chunked && x->content_length <= OBJECT_PUT_ON_LOOP)
+	if (is_for_loop(s3_exchange_of(x)))
 		step_on_loop(x);
 	else
 		http_work(x, step, step_done);
@@ -162,14 +171,14 @@ read_done(struct http_exchange *x)
 static void
 read_more(struct s3_exchange *ex)
 {
-	http_body_read(
-		ex->http, ex->op->flags & S3_DOCUMENT ? S3_XML_BYTES_MAX + FRAMING_MAX : S3_SMALL_BODY, read_done);
-}
+	struct http_exchange *x = ex->http;
 
-static bool
-is_waiting_for_continue(const struct s3_exchange *ex)
-{
-	return bytes_equal_str_nocase(s3_header(ex, "expect"), "100-continue");
+	if (ex->op->flags & S3_DOCUMENT)
+		http_body_read(x, S3_XML_BYTES_MAX + FRAMING_MAX, read_done);
+	else if (x->content_length >= 0 && x->content_length <= S3_SMALL_BODY + FRAMING_MAX)
+		http_body_read(x, (size_t)x->content_length, read_done);
+	else
+		http_body_read(x, S3_SMALL_BODY, read_done);
 }
 
 void
@@ -178,10 +187,5 @@ s3_receive_start(struct s3_exchange *ex)
 	struct http_exchange *x = ex->http;
 
 	ex->receive = (struct s3_receive){.is_last = !x->chunked && x->content_length <= 0};
-	if (ex->receive.is_last || is_waiting_for_continue(ex) || ex->body.size > S3_SMALL_BODY)
-		step_anywhere(x);
-	else if (x->content_length >= 0 && x->content_length <= S3_SMALL_BODY + FRAMING_MAX)
-		http_body_read(x, (size_t)x->content_length, read_done);
-	else
-		read_more(ex);
+	step_anywhere(x);
 }
