@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PATH_BYTES 256
@@ -72,40 +73,79 @@ walk_group(const config_setting_t *group, const char *prefix, const char *file, 
 	return true;
 }
 
-/* Where @include looks: beside the file. */
-static void
-set_include_folder(config_t *c, const char *path)
+bool
+config_file_load(const char *path, struct buf *text)
 {
-	const char *slash = strrchr(path, '/');
-	char folder[4096];
+	uint8_t piece[4096];
+	FILE *f = fopen(path, "r");
+	size_t n;
+	int saved;
 
-	if (slash == NULL || (size_t)(slash - path) >= sizeof(folder))
-		return;
-	memcpy(folder, path, (size_t)(slash - path));
-	folder[slash - path] = '\0';
-	config_set_include_dir(c, slash == path ? "/" : folder);
+	if (f == NULL)
+		return false;
+	while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
+		buf_put(text, piece, n);
+	saved = ferror(f) ? errno : 0;
+	fclose(f);
+	errno = saved;
+	return saved == 0;
 }
 
-bool
-config_file_walk(const char *path, const struct config_visitor *visitor, char *error)
+/* `text` ends with a NUL. */
+static bool
+walk_text(const char *text, const char *path, const char *folder, const struct config_visitor *visitor, char *error)
 {
 	const char *file;
 	config_t c;
 	bool ok = false;
 
 	config_init(&c);
-	set_include_folder(&c, path);
-	errno = 0;
-	if (config_read_file(&c, path) == CONFIG_TRUE) {
+	if (folder)
+		config_set_include_dir(&c, folder);
+	if (config_read_string(&c, text) == CONFIG_TRUE) {
 		ok = walk_group(config_root_setting(&c), "", path, visitor, error);
-	} else if (config_error_type(&c) == CONFIG_ERR_FILE_IO) {
-		snprintf(error, CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path,
-			errno ? strerror(errno) : config_error_text(&c));
 	} else {
 		file = config_error_file(&c);
 		snprintf(error, CONFIG_ERROR_BYTES, "%s:%d: %s", file ? file : path, config_error_line(&c),
 			config_error_text(&c));
 	}
 	config_destroy(&c);
+	return ok;
+}
+
+/* libconfig would take the text before one for all of it. */
+static bool
+has_no_nul(struct bytes text, const char *path, char *error)
+{
+	size_t at = bytes_find(text, '\0', 0), line = 1;
+
+	if (at == SIZE_MAX)
+		return true;
+	for (size_t i = 0; i < at; i++)
+		line += text.data[i] == '\n';
+	snprintf(error, CONFIG_ERROR_BYTES, "%s:%zu: a NUL byte", path, line);
+	return false;
+}
+
+bool
+config_file_walk(const char *path, const struct config_visitor *visitor, char *error)
+{
+	const char *slash = strrchr(path, '/');
+	/* Where @include looks: beside the file. */
+	char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
+	struct buf text;
+	bool ok = false;
+
+	buf_init(&text, NULL);
+	if (config_file_load(path, &text)) {
+		ok = has_no_nul(buf_bytes(&text), path, error) &&
+		     config_includes_check(buf_bytes(&text), path, folder, error);
+		buf_u8(&text, 0);
+		ok = ok && walk_text((const char *)text.data, path, folder, visitor, error);
+	} else {
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path, strerror(errno));
+	}
+	buf_fini(&text);
+	free(folder);
 	return ok;
 }

@@ -5,6 +5,7 @@
 #ifndef BASE_CONFIG_FILE_H
 #define BASE_CONFIG_FILE_H
 
+#include "base/bytes.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,5 +30,13 @@ struct config_visitor {
 
 /* Shows every setting of the file, in its order. False: `error` (CONFIG_ERROR_BYTES) begins with "file:line: ", or "file: " when it cannot be read. */
 bool config_file_walk(const char *path, const struct config_visitor *visitor, char *error);
+
+/* A file's whole text; false: errno. */
+bool config_file_load(const char *path, struct buf *text);
+/*
+ * config_include.c: that every @include of the text, and of what it includes, names a file and ends on its line. `folder`: where
+ * names begin that do not begin with a slash; NULL: here. False: `error` as above.
+ */
+bool config_includes_check(struct bytes text, const char *file, const char *folder, char *error);
 
 #endif

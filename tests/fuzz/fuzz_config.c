@@ -206,10 +206,7 @@ set_one(struct config *c, struct bytes text)
 	return ok;
 }
 
-/*
- * Only what is beside the file is included: other files of this machine are none of ours, and libconfig ends the
- * process at a directory.
- */
+/* Only what is beside the file is included: other files of this machine are none of ours. */
 static bool
 includes_another(struct bytes text)
 {

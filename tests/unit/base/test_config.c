@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static char path[64];
+static char path[80];
 static char error[512];
 
 static void
@@ -61,7 +61,7 @@ static void
 expect_error(const char *text, int line, const char *says)
 {
 	struct config c;
-	char place[80];
+	char place[100];
 
 	config_init(&c);
 	write_file(text);
@@ -88,6 +88,114 @@ errors_name_file_line_and_option(void **state)
 	expect_error("s3 = {\n", 2, "syntax");
 }
 
+/* Beside the file, with the same name and an end. */
+static void
+write_included(const char *text)
+{
+	char whole[80];
+
+	strcpy(whole, path);
+	strcat(path, ".inc");
+	write_file(text);
+	strcpy(path, whole);
+}
+
+static int
+teardown_included(void **state)
+{
+	char other[100];
+
+	snprintf(other, sizeof(other), "%s.inc", path);
+	return unlink(other) || teardown(state);
+}
+
+/* `format` has a %s for the name of the file beside it. */
+static const char *
+including(const char *format)
+{
+	static char text[512];
+	char name[100];
+
+	snprintf(name, sizeof(name), "%s.inc", strrchr(path, '/') + 1);
+	snprintf(text, sizeof(text), format, name);
+	return text;
+}
+
+static void
+expect_included_error(const char *included, const char *text, const char *place, const char *says)
+{
+	struct config c;
+	char whole[160];
+
+	write_included(included);
+	config_init(&c);
+	write_file(text);
+	error[0] = '\0';
+	assert_false(config_read_file(&c, path, error));
+	snprintf(whole, sizeof(whole), "%s%s", strrchr(path, '/') + 1, place);
+	assert_non_null(strstr(error, whole));
+	assert_non_null(strstr(error, says));
+	config_fini(&c);
+}
+
+static void
+what_is_included_counts(void **state)
+{
+	struct config c;
+
+	config_init(&c);
+	write_included("region = \"eu\";\n");
+	write_file(including("# @include \"\n/*\n@include \"none\n*/ data = \"\n@include \\\"\";//\n"
+			     "s3 = {\n \t@include \"%s\" listen = \":1\";\n};\nlog = { level = \"debug\"; };\n"));
+	error[0] = '\0';
+	config_read_file(&c, path, error);
+	assert_string_equal(error, "");
+	assert_string_equal(c.s3_region, "eu");
+	assert_string_equal(c.s3_listen, ":1");
+	assert_string_equal(c.data, "\n@include \"");
+	assert_string_equal(c.log_level, "debug");
+	config_fini(&c);
+}
+
+static void
+an_include_that_is_none_is_an_error(void **state)
+{
+	const char *good = "region = \"eu\";\n";
+
+	expect_included_error(good, including("data = \"x\";\n@include \"%s\ndata = 5;\n"), ":2: ", "closing quote");
+	expect_included_error(good, including("data = \"a\nb\";\n@include \"%s"), ":3: ", "closing quote");
+	expect_included_error(good, "\n\n@include \"/tmp\"\n", ":3: ", "not a file");
+	expect_included_error(good, "@include \"../tmp/\"\n", ":1: ", "not a file");
+	expect_included_error(good, "\n@include \"no/such\"\n", ":2: ", "No such file");
+	expect_included_error(
+		"\n@include \"x\n", including("s3 = {\n@include \"%s\"\n};\n"), ".inc:2: ", "closing quote");
+	expect_included_error("colour = 1;\n", including("s3 = {\n@include \"%s\"\n};\n"), ".inc:1: ", "s3.colour");
+}
+
+static void
+a_file_that_includes_itself_is_an_error(void **state)
+{
+	const char *name = strrchr(path, '/') + 1;
+	char text[256];
+
+	snprintf(text, sizeof(text), "\n@include \"%s\"\n@include \"%s\"\n", name, name);
+	expect_error(text, 2, "too deep");
+}
+
+static void
+a_nul_does_not_end_a_file(void **state)
+{
+	struct config c;
+	FILE *f = fopen(path, "w");
+
+	fwrite("\ndata = \"x\";\0\nnonsense", 1, 23, f);
+	fclose(f);
+	config_init(&c);
+	assert_false(config_read_file(&c, path, error));
+	assert_non_null(strstr(error, ":2: a NUL byte"));
+	config_fini(&c);
+}
+
 static void
 a_missing_file_is_an_error(void **state)
 {
@@ -96,6 +204,8 @@ a_missing_file_is_an_error(void **state)
 	config_init(&c);
 	assert_false(config_read_file(&c, "/nonexistent/restfs.conf", error));
 	assert_non_null(strstr(error, "/nonexistent/restfs.conf"));
+	assert_false(config_read_file(&c, "/tmp", error));
+	assert_non_null(strstr(error, "/tmp: cannot be read: Is a directory"));
 	config_fini(&c);
 }
 
@@ -179,6 +289,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_file_overrides_defaults, setup, teardown),
 		cmocka_unit_test_setup_teardown(errors_name_file_line_and_option, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_included_counts, setup, teardown_included),
+		cmocka_unit_test_setup_teardown(an_include_that_is_none_is_an_error, setup, teardown_included),
+		cmocka_unit_test_setup_teardown(a_file_that_includes_itself_is_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_nul_does_not_end_a_file, setup, teardown),
 		cmocka_unit_test(a_missing_file_is_an_error),
 		cmocka_unit_test(the_command_line_sets_options),
 		cmocka_unit_test_setup_teardown(the_sample_is_valid_as_it_is_and_uncommented, setup, teardown),
