@@ -64,4 +64,13 @@ enum rfs_err content_share(struct storage *s, struct request *rq, const struct b
 /* After the last attempt. */
 void content_share_end(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct content_share *share, bool published);
 
+/* The runs that a segment's row names, each once: it holds a reference to each. */
+size_t segment_runs(const struct segment_row *segment, uint64_t runs[RUN_MAX_BLOCKS]);
+
+/*
+ * Reads a block whole: the record, its frames, and the SHA-256 of its bytes. DAMAGED, NOT_FOUND, or whatever kept the driver from reading it; the request's
+ * detail says what it was. `run` was decoded from its row, and has its first number. [worker]
+ */
+enum rfs_err block_verify(struct storage_driver *driver, struct request *rq, const struct run_row *run, uint32_t index) RFS_MUST_CHECK;
+
 #endif

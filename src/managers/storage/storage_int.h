@@ -44,8 +44,6 @@ enum rfs_err content_parts(struct storage *s, struct request *rq, const struct b
 
 /* --- references.c: who names a run, which block has a hash ----------------------------------------------------------------------- */
 
-/* The runs that a segment's row names, each once: it holds a reference to each. */
-size_t segment_runs(const struct segment_row *segment, uint64_t runs[RUN_MAX_BLOCKS]);
 /* Adds to `b` one reference more to a run that is there. NOT_FOUND: it has gone */
 enum rfs_err run_refer(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first) RFS_MUST_CHECK;
 /* The same, for a run whose row was just read. */

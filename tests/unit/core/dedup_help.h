@@ -46,6 +46,7 @@ blocks_resize(struct test_store *t, const char *name, uint32_t block_size, uint3
 	buf_init(&value, b->arena);
 	bucket_row_encode(&value, &bucket);
 	batch_checked(batch_put(b, key_bucket(b->arena, bucket.id), buf_bytes(&value)), bucket.serial);
+	feed_append(b, rq, &bucket, CHANGE_BUCKET, bucket.name, NULL);
 	assert_int_equal(metadata_commit(t->core.metadata, rq, b), RFS_OK);
 	batch_free(b);
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "core/core_int.h"
+#include "fsck.h"
 
 #include <assert.h>
 #include <semaphore.h>
@@ -21,6 +22,7 @@ struct test_store {
 	struct request rq;
 	sem_t woken;
 	unsigned verbs;
+	bool damaged; /* on purpose: its end is not to be clean */
 };
 
 static inline void
@@ -114,11 +116,13 @@ store_open(struct test_store *t)
 	store_open_on(t, "mem", NULL);
 }
 
-/* The directory stays. */
+/* Whatever a test did, the store is whole at its end. The directory stays. */
 static inline void
 store_shut(struct test_store *t)
 {
 	store_stop(t);
+	memset(&t->rules, 0, sizeof(t->rules));
+	assert(t->damaged || fsck_clean(&t->drivers));
 	t->drivers.metadata->ops->close(t->drivers.metadata);
 	config_fini(&t->config);
 }

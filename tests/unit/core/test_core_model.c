@@ -353,6 +353,7 @@ rows_are_kept_for_a_snapshot(void **state)
 	bucket.last_snapshot = snapshot = 2; /* the PUT's serial: the bucket's row took the first */
 	bucket_row_encode(&value, &bucket);
 	batch_put(b, key_bucket(b->arena, bucket.id), buf_bytes(&value));
+	feed_append(b, rq, &bucket, CHANGE_BUCKET, bucket.name, NULL);
 	assert_int_equal(metadata_commit(t.core.metadata, rq, b), RFS_OK);
 	batch_free(b);
 	assert_int_equal(store_put(&t, "past", BYTES_LITERAL("k"), BYTES_LITERAL("new"), NULL), RFS_OK);

@@ -331,6 +331,7 @@ a_wrong_hash_row_is_damage(void **state)
 	verify(&t, "wrong", "one", one);
 	body_free(one);
 	body_free(other);
+	t.damaged = true;
 	store_close(&t);
 }
 
