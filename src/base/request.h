@@ -10,6 +10,13 @@
 #include "base/errors.h"
 #include "base/identity.h"
 
+/* What a request may still do when the disk is nearly full. */
+enum space_need {
+	SPACE_ORDINARY, /* it is refused */
+	SPACE_FREES,    /* deletes and changes of access: half of the reserve is theirs */
+	SPACE_COMPACTS, /* all of it */
+};
+
 struct request {
 	uint64_t id;                  /* unique in this process; printed as 16 hex digits in logs and answers */
 	struct arena *arena;          /* lives as long as the request */
@@ -21,6 +28,7 @@ struct request {
 	bool may_block;               /* false on a loop: drivers then answer WOULD_BLOCK instead of waiting for a disk, and commits PENDING */
 	void (*wake)(struct request *rq); /* a commit that was PENDING has ended. [any] Once for each, perhaps before PENDING is seen */
 	void *pending;                /* the commit that is under way, kept by who began it */
+	enum space_need need;
 	bool over_tls;
 	const char *detail;           /* what was being attempted when the first error happened, in the arena; NULL: the error's own text */
 	const char *detail_resource;  /* the thing it was about, for errors that name one; may be NULL */

@@ -176,6 +176,7 @@ bucket_remove(struct core *core, struct request *rq, struct bytes name)
 	struct row row;
 	enum rfs_err err;
 
+	rq->need = SPACE_FREES;
 	if ((err = row_remove(core, rq, name, &bucket)) || (err = metadata_get(core->metadata, rq, key, &row)))
 		return err;
 	if (!row.found || row.value.len != 8 || load_u64(row.value.data) != bucket.id)

@@ -25,7 +25,10 @@ object_delete(struct core *core, struct request *rq, const struct object_delete_
 {
 	struct object_delete_args verb = *args;
 	uint64_t serial = 0;
-	enum rfs_err err = publish(core, rq, delete_build, &verb, &serial);
+	enum rfs_err err;
+
+	rq->need = SPACE_FREES;
+	err = publish(core, rq, delete_build, &verb, &serial);
 
 	*removed = serial != 0;
 	return err;

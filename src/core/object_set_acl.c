@@ -8,6 +8,7 @@ object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struc
 	unsigned attempt = 0;
 	enum rfs_err err;
 
+	rq->need = SPACE_FREES;
 	do {
 		struct object_at at;
 		struct bytes entry;

@@ -96,6 +96,7 @@ upload_abort(struct core *core, struct request *rq, struct bytes bucket, struct 
 	unsigned attempt = 0;
 	enum rfs_err err;
 
+	rq->need = SPACE_FREES;
 	do {
 		struct upload_at at;
 

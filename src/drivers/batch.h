@@ -17,7 +17,7 @@
 #define DRIVERS_BATCH_H
 
 #include "base/arena.h"
-#include "base/errors.h"
+#include "base/request.h"
 #include "base/slice.h"
 
 #define BATCH_MAX_OPS 4096
@@ -80,6 +80,7 @@ struct batch {
 	size_t op_capacity;
 	size_t bytes;     /* of keys and values */
 	bool overflow;    /* a limit was passed: commit answers LIMIT */
+	enum space_need need; /* set by the owner before commit */
 	bool nowait;      /* set by the owner before commit: the caller's thread must not wait for a disk */
 
 	/* Called once, by the driver's own thread: it only posts (never latches, commits or does I/O). */

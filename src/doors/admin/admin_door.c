@@ -109,6 +109,7 @@ rpc_run(struct http_exchange *x)
 		x->rq.who = auth_root(d->rpc.core->auth);
 	else
 		err = admin_authenticate(d, x, body);
+	x->rq.need = SPACE_FREES;
 	call->status = 200;
 	if (err) {
 		call->status = error_face(err)->http;

@@ -8,9 +8,12 @@
 #include "base/log.h"
 #include "drivers/embedded/embedded_int.h"
 #include <stdlib.h>
+#include <time.h>
 
 /* Groups synced and not yet applied; the committer waits at this many. */
 #define GROUPS_PENDING 8
+
+#define INDEX_SPARE ((uint64_t)1024 * 1024) /* free on the index's disk before it is written to */
 
 #define PARTS_MOST 4
 
@@ -246,13 +249,27 @@ group_done(struct embedded *e, struct group *g, enum rfs_err err)
 	free(g);
 }
 
+/* The group is durable, and there is no room for it in the index: it waits for some, and so does whoever wrote it. */
+static enum rfs_err
+apply_when_room(struct embedded *e, struct group *g)
+{
+	static const struct timespec pause = {.tv_nsec = 100000000};
+
+	while (!space_for_index(e, 2 * g->bytes + INDEX_SPARE)) {
+		if (atomic_load(&e->closing))
+			return RFS_ERR_NO_SPACE;
+		nanosleep(&pause, NULL);
+	}
+	return apply_write(e, g);
+}
+
 static void
 apply_group(struct embedded *e, struct group *g)
 {
 	struct applier *a = &e->applier;
 	enum rfs_err err = RFS_OK;
 
-	if (g->journalled && !a->failed && (err = apply_write(e, g))) {
+	if (g->journalled && !a->failed && (err = apply_when_room(e, g))) {
 		/* What is in the journal is committed: it shows after the next open. Nothing may be applied
 		 * behind a gap. */
 		log_error(

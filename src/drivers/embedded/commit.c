@@ -297,6 +297,7 @@ embedded_commit(struct metadata_driver *d, struct batch *batch)
 	struct embedded *e = (struct embedded *)(void *)d;
 	struct commit *c = ARENA_NEW(batch->arena, struct commit);
 	size_t records, pieces;
+	enum rfs_err err;
 
 	c->batch = batch;
 	c->driver = e;
@@ -311,6 +312,10 @@ embedded_commit(struct metadata_driver *d, struct batch *batch)
 		return;
 	}
 	build_image(c, records, pieces);
+	if ((err = space_admit(e, batch->need, c->image_bytes))) {
+		commit_finish(c, err, 0);
+		return;
+	}
 	build_holds(c);
 	if (latch_acquire(&e->latches, c))
 		commit_proceed(c, batch->nowait);

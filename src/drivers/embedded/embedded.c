@@ -70,6 +70,7 @@ flusher_main(void *embedded)
 		pthread_mutex_unlock(&e->flush_lock);
 		if (pending && index_flush_wal(&e->index))
 			log_warn(0, "sync the index's log: recovery will take longer");
+		space_tend(e);
 		pthread_mutex_lock(&e->flush_lock);
 	}
 	pthread_mutex_unlock(&e->flush_lock);
@@ -192,6 +193,7 @@ embedded_free(struct embedded *e)
 	cell_table_fini(&e->cells);
 	sealer_fini(&e->sealer);
 	checkpoints_fini(&e->checkpoints);
+	space_close(e);
 	if (e->journal.fd >= 0)
 		close(e->journal.fd);
 	if (e->journal.zero_fd >= 0)
@@ -210,6 +212,7 @@ embedded_close(struct metadata_driver *d)
 	enum rfs_err err = RFS_OK;
 
 	ASSERT_MAY_BLOCK();
+	atomic_store(&e->closing, true);
 	stop_commits(e);
 	stop_flusher(e);
 	if (bulk_close(e))
@@ -343,7 +346,7 @@ embedded_new(const struct config *config)
 	e->storage.ops = &storage_ops;
 	e->data = xstrdup(config->data);
 	e->volume_bytes = (uint64_t)config->journal_volume_bytes;
-	e->lock_fd = j->fd = j->zero_fd = -1;
+	e->lock_fd = j->fd = j->zero_fd = e->space.fd = -1;
 	e->hash_seed = random_u64();
 	volume_cache_init(&e->cache);
 	latch_table_init(&e->latches);
@@ -361,6 +364,7 @@ embedded_new(const struct config *config)
 	pthread_cond_init(&e->applier.room, NULL);
 	e->applier.tail = &e->applier.queue;
 	e->applier.wb = rocksdb_writebatch_create();
+	pthread_mutex_init(&e->space.lock, NULL);
 	pthread_mutex_init(&e->bulk.lock, NULL);
 	pthread_cond_init(&e->bulk.wake, NULL);
 	pthread_mutex_init(&e->flush_lock, NULL);
@@ -379,21 +383,37 @@ thread_start(pthread_t *thread, void *(*main)(void *), struct embedded *e)
 	}
 }
 
+static enum rfs_err
+index_and_journal_open(struct embedded *e, const struct config *config, char *error)
+{
+	char path[4096];
+	uint64_t bytes;
+	enum rfs_err err;
+
+	snprintf(path, sizeof(path), "%s/index", e->data);
+	bytes = index_open_bytes(path);
+	if (!space_for_index(e, bytes)) {
+		snprintf(error, ERROR_BYTES, "the disk is full: to open the store takes %llu MiB on the disk of %.400s",
+			(unsigned long long)(bytes >> 20) + 1, path);
+		return RFS_ERR_NO_SPACE;
+	}
+	if ((err = index_open(&e->index, path, (size_t)config->index_cache_bytes, error)))
+		return err;
+	return recover(e, error);
+}
+
 enum rfs_err
 embedded_open(const struct config *config, struct store_drivers *out, char *error)
 {
 	struct embedded *e = embedded_new(config);
-	char path[4096];
 	enum rfs_err err;
 
 	error[0] = 0;
 	metric_set(METRIC_STORE_POISONED, 0);
 	if ((err = lock_store(e, error)))
 		goto out;
-	snprintf(path, sizeof(path), "%s/index", e->data);
-	if ((err = index_open(&e->index, path, (size_t)config->index_cache_bytes, error)))
-		goto out;
-	if ((err = recover(e, error)))
+	space_open(e);
+	if ((err = index_and_journal_open(e, config, error)))
 		goto out;
 	thread_start(&e->journal.zero_thread, zeroer_main, e);
 	thread_start(&e->journal.thread, committer_main, e);

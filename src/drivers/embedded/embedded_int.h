@@ -13,6 +13,7 @@
  *   zeroer.c     [background] zeroes the journal ahead of the committer
  *   seal.c       [background] gives a volume that is full, or was left by a crash, an index of its blocks
  *   checkpoint.c [worker] writes an image of the index, from which recovery can begin
+ *   space.c      [any] says whether there is room for a batch or a block
  *   flusher      [background] syncs RocksDB's own log every second (embedded.c)
  *
  * Invariants:
@@ -300,6 +301,8 @@ struct index {
 #define ROW_TAG_ID 'i'      /* serial, time */
 #define ROW_TAG_APPLIED 'a'
 
+/* Bytes that opening it writes, at least. */
+uint64_t index_open_bytes(const char *path);
 enum rfs_err index_open(struct index *ix, const char *path, size_t cache_bytes, char *error) RFS_MUST_CHECK;
 void index_close(struct index *ix);
 enum rfs_err index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;
@@ -522,6 +525,26 @@ enum rfs_err bulk_remove(
 	struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
 enum rfs_err bulk_close(struct embedded *e);
 
+/* ---- space (space.c) ---- */
+
+struct space {
+	pthread_mutex_t lock;
+	_Atomic int64_t credit; /* bytes that may be admitted before the disk is looked at */
+	atomic_bool full;       /* ordinary writes are refused */
+	int fd;                 /* of the reserve; -1: there is none yet */
+	uint64_t reserve;       /* its bytes */
+	uint64_t target;        /* what it should have */
+};
+
+void space_open(struct embedded *e);
+void space_close(struct embedded *e);
+/* NO_SPACE: a write of about so many bytes must not begin. */
+enum rfs_err space_admit(struct embedded *e, enum space_need need, uint64_t bytes) RFS_MUST_CHECK;
+/* Is there room for so many bytes of the index, also by giving up half of the reserve? */
+bool space_for_index(struct embedded *e, uint64_t bytes);
+/* Now and then: the reserve grows where there is room. [background] */
+void space_tend(struct embedded *e);
+
 /* ---- the driver ---- */
 
 struct embedded {
@@ -544,6 +567,8 @@ struct embedded {
 	struct bulk bulk;
 	struct sealer sealer;
 	struct checkpoints checkpoints;
+	struct space space;
+	atomic_bool closing;
 	uint64_t hash_seed;
 	pthread_t resume_thread;
 

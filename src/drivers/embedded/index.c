@@ -5,11 +5,14 @@
  */
 #include "drivers/embedded/embedded_int.h"
 #include "base/log.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define WRITE_BUFFER_BYTES ((size_t)16 * 1024 * 1024)
 #define OPEN_FILES 512
+#define OPEN_BYTES ((uint64_t)2 * 1024 * 1024)
 #define BLOOM_BITS 10
 #define READ_TIER_CACHE 1 /* kBlockCacheTier */
 
@@ -93,6 +96,26 @@ set_options(struct index *ix, size_t cache_bytes)
 	rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
 	rocksdb_options_set_is_fd_close_on_exec(o, 1);
 	set_table_options(ix, cache_bytes);
+}
+
+/* What its log holds goes into tables, beside a new log and a manifest. */
+uint64_t
+index_open_bytes(const char *path)
+{
+	uint64_t bytes = OPEN_BYTES;
+	struct dirent *entry;
+	struct stat st;
+	DIR *directory = opendir(path);
+
+	while (directory && (entry = readdir(directory))) {
+		const char *dot = strrchr(entry->d_name, '.');
+
+		if (dot && strcmp(dot, ".log") == 0 && fstatat(dirfd(directory), entry->d_name, &st, 0) == 0)
+			bytes += (uint64_t)st.st_size;
+	}
+	if (directory)
+		closedir(directory);
+	return bytes;
 }
 
 enum rfs_err

@@ -151,6 +151,7 @@ metadata_commit(struct metadata *m, struct request *rq, struct batch *batch)
 	struct commit_wait wait = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
 
 	ASSERT_MAY_BLOCK();
+	batch->need = rq->need;
 	batch->nowait = false;
 	batch->done = commit_done;
 	batch->done_data = &wait;
@@ -176,6 +177,7 @@ void
 metadata_commit_begin(struct metadata *m, struct request *rq, struct batch *batch)
 {
 	assert(rq->wake);
+	batch->need = rq->need;
 	batch->done = commit_wake;
 	batch->done_data = rq;
 	batch->nowait = true;

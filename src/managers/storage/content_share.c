@@ -101,6 +101,7 @@ content_unshare(struct storage *s, struct request *rq, const struct bucket_row *
 	/* If this fails, the next start reaps it. */
 	batch_check(b, key_purge(b->arena, bucket->id, content->data_id), staged_serial);
 	purge_put(b, bucket, PURGE_DEAD, content);
+	rq->need = SPACE_FREES;
 	(void)!metadata_commit(s->metadata, rq, b);
 	batch_free(b);
 }

@@ -315,6 +315,7 @@ stage_abandon(struct content_writer *w)
 
 	batch_check(b, key_purge(b->arena, w->bucket.id, w->content.data_id), w->staged_serial);
 	purge_put(b, &w->bucket, PURGE_DEAD, &w->content);
+	w->rq->need = SPACE_FREES;
 	if (metadata_commit(w->storage->metadata, w->rq, b) == RFS_OK)
 		metric_add(METRIC_STORAGE_ABANDONED, 1);
 	batch_free(b);

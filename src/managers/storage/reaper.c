@@ -321,7 +321,7 @@ void *
 reaper_run(void *data)
 {
 	struct storage *s = data;
-	struct request rq = { .arena = arena_new(65536), .door = "reaper", .may_block = true };
+	struct request rq = { .arena = arena_new(65536), .door = "reaper", .may_block = true, .need = SPACE_FREES };
 	uint64_t bucket, start = 1;
 	unsigned seconds = 1;
 	bool started = false;

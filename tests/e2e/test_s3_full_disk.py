@@ -1,0 +1,192 @@
+"""A full disk: writes are refused with 507, everything else goes on, and room ends it without a restart."""
+import ctypes
+import os
+import subprocess
+import threading
+
+import pytest
+from botocore.exceptions import ClientError
+
+from crowd import metric
+from daemon import Daemon, wait_until
+
+CLONE_NEWNS = 0x20000
+MIB = 1024 * 1024
+SMALL_VOLUMES = ("--set", "journal.volume_bytes=8000000")
+
+
+@pytest.fixture(scope="module")
+def mounts():
+    """Mounts that go with this process, however it ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS) != 0 or subprocess.run(["mount", "--make-rprivate", "/"]).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+
+
+@pytest.fixture
+def disk(mounts, tmp_path):
+    """A directory that is a file system of so many MiB."""
+    made = []
+
+    def make(directory, mib):
+        directory.mkdir(exist_ok=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", directory]).returncode != 0:
+            pytest.skip("a tmpfs cannot be mounted here")
+        made.append(directory)
+        return directory
+
+    make.path = tmp_path
+    yield make
+    for directory in reversed(made):
+        subprocess.run(["umount", "-l", directory], check=True)
+
+
+def refused(call, **arguments):
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    assert caught.value.response["Error"]["Code"] == "InsufficientStorage"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 507
+
+
+def body(number, size=MIB):
+    return (b"%08d" % number) * (size // 8)
+
+
+def put_until_full(s3, size=MIB, most=1000):
+    for number in range(most):
+        try:
+            s3.put_object(Bucket="full", Key=f"{size}/{number}", Body=body(number, size))
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "InsufficientStorage", error
+            return number
+    raise AssertionError("the disk did not become full")
+
+
+def eat(path):
+    """Somebody else takes all that is free; the file that holds it."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 65536)
+        except OSError:
+            return path
+
+
+def works(call, **arguments):
+    try:
+        call(**arguments)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "InsufficientStorage", error
+        return False
+    return True
+
+
+def assert_all_there(s3, count, size=MIB):
+    listed = [item for page in s3.get_paginator("list_objects_v2").paginate(Bucket="full", Prefix=f"{size}/") for item in page.get("Contents", ())]
+    assert len(listed) == count
+    for number in (0, count // 2, count - 1):
+        assert s3.get_object(Bucket="full", Key=f"{size}/{number}")["Body"].read() == body(number, size)
+
+
+def start(directory, *options):
+    daemon = Daemon(*SMALL_VOLUMES, "--set", "log.level=info", *options)
+    daemon.data = directory / "data"
+    daemon.start()
+    return daemon, daemon.client()
+
+
+def test_writes_stop_before_the_disk_is_full_and_everything_else_goes_on(disk):
+    store = disk(disk.path / "disk", 96)
+    daemon, s3 = start(store)
+    try:
+        s3.create_bucket(Bucket="full")
+        count = put_until_full(s3)
+        put_until_full(s3, 8192)
+        assert count > 40
+        refused(s3.put_object, Bucket="full", Key="small", Body=b"x")
+        refused(s3.put_object, Bucket="full", Key="large", Body=b"x" * (4 * MIB))
+        refused(s3.copy_object, Bucket="full", Key="copy", CopySource="full/%d/0" % MIB)
+        assert metric(daemon, "restfs_store_full") == 1
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        assert_all_there(s3, count)
+        s3.put_object_acl(Bucket="full", Key=f"{MIB}/0", ACL="public-read")
+        for number in range(count // 2, count):
+            s3.delete_object(Bucket="full", Key=f"{MIB}/{number}")
+        assert len(s3.list_objects_v2(Bucket="full").get("Contents", ())) == count // 2
+        subprocess.run(["mount", "-o", "remount,size=192m", store], check=True)
+        wait_until(lambda: works(s3.put_object, Bucket="full", Key="small", Body=b"x"))
+        s3.put_object(Bucket="full", Key="large", Body=b"x" * (4 * MIB))
+        assert metric(daemon, "restfs_store_full") == 0
+    finally:
+        daemon.finish()
+
+
+def test_deletes_and_a_start_find_room_in_the_reserve_when_others_took_all(disk):
+    store = disk(disk.path / "disk", 256)
+    daemon, s3 = start(store)
+    try:
+        s3.create_bucket(Bucket="full")
+        for number in range(300):
+            s3.put_object(Bucket="full", Key=f"8192/{number}", Body=body(number, 8192))
+        wait_until((daemon.data / "reserve").exists)
+        eaten = eat(store / "eaten")
+        wait_until(lambda: metric(daemon, "restfs_store_full") == 1)
+        refused(s3.put_object, Bucket="full", Key="small", Body=b"x")
+        for number in range(100, 300):
+            s3.delete_object(Bucket="full", Key=f"8192/{number}")
+        assert_all_there(s3, 100, 8192)
+        daemon.kill()
+        eat(store / "eaten-too")
+        daemon.start()
+        s3 = daemon.client()
+        assert_all_there(s3, 100, 8192)
+        wait_until(lambda: metric(daemon, "restfs_store_full") == 1)
+        refused(s3.put_object, Bucket="full", Key="small", Body=b"x")
+        s3.delete_object(Bucket="full", Key="8192/99")
+        os.unlink(eaten)
+        os.unlink(store / "eaten-too")
+        wait_until(lambda: works(s3.put_object, Bucket="full", Key="small", Body=b"x"))
+        assert_all_there(s3, 99, 8192)
+        assert metric(daemon, "restfs_store_poisoned") == 0
+    finally:
+        daemon.finish()
+
+
+def test_the_disk_of_the_index_fills_first(disk):
+    store = disk(disk.path / "disk", 256)
+    (store / "data").mkdir()
+    (store / "data" / "volumes").mkdir()
+    index = disk(store / "data" / "index", 64)
+    daemon, s3 = start(store)
+    done, stop = [], threading.Event()
+
+    def write():
+        own = daemon.client()
+        number = 0
+        while not stop.is_set():
+            if works(own.put_object, Bucket="full", Key=f"8/{number}", Body=body(number, 8)):
+                done.append(number)
+                number += 1
+
+    writer = threading.Thread(target=write)
+    try:
+        s3.create_bucket(Bucket="full")
+        writer.start()
+        wait_until(lambda: len(done) > 50)
+        eaten = eat(index / "eaten")
+        wait_until(lambda: metric(daemon, "restfs_store_full") == 1)
+        refused(s3.put_object, Bucket="full", Key="small", Body=b"x")
+        os.unlink(eaten)
+        seen = len(done)
+        wait_until(lambda: len(done) > seen + 50, 60)
+        stop.set()
+        writer.join()
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        assert_all_there(s3, len(done), 8)
+        daemon.kill()
+        daemon.start()
+        assert_all_there(daemon.client(), len(done), 8)
+    finally:
+        stop.set()
+        writer.join()
+        daemon.finish()
