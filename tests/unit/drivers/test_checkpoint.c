@@ -113,7 +113,7 @@ the_journal_before_a_checkpoint_is_not_needed(void **state)
 			if (opened == 1)
 				remove_index(s); /* else it is the index that is gone on with */
 		}
-		shell(s, "rm -rf index volumes lock");
+		shell(s, "rm -rf index volumes lock reserve");
 	}
 }
 
