@@ -175,6 +175,7 @@ static void
 server_stop(struct daemon *d)
 {
 	admin_door_set_ready(d->admin, false);
+	storage_shut_down(d->core.storage);
 	http_server_stop(d->server, STOP_GRACE_MS);
 	http_server_free(d->server);
 	socket_remove(d);

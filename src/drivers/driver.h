@@ -112,9 +112,48 @@ struct storage_ops {
 	void (*close)(struct storage_driver *d);
 };
 
+/* A file of blocks, which gives its space back as a whole. */
+struct storage_volume {
+	uint64_t number;
+	uint64_t bytes;   /* written */
+	bool sealed;      /* nothing is written to it any more, and every batch that named a place in it is visible */
+	bool has_batches; /* it is also part of the log of batches */
+	bool covered;     /* ... which no open needs any more: a checkpoint has them */
+	size_t tickets;   /* of blocks in it, not given back */
+};
+
+struct storage_block {
+	uint64_t bucket;
+	uint64_t number;
+	struct block_location location;
+};
+
+/*
+ * Volumes, for who moves blocks out of them: drivers that keep blocks so. All [worker]; lists are malloc'ed and the caller's.
+ *
+ * A volume may be removed when no row names a block in it. For that: list, then read the rows; what was sealed and without tickets in the list, and
+ * is named by no row, will never be named again.
+ */
+struct volume_ops {
+	/* The volume of a block, and what the block takes there. [any] */
+	void (*locate)(const struct block_location *location, uint64_t *volume, uint64_t *bytes);
+	/* All that hold blocks, by number. */
+	enum rfs_err (*list)(struct storage_driver *d, struct request *rq, struct storage_volume **out, size_t *count);
+	/* The blocks of a sealed one, by bucket and number; rows may name some of them. NOT_FOUND, DAMAGED */
+	enum rfs_err (*blocks)(struct storage_driver *d, struct request *rq, uint64_t number, struct storage_block **out, size_t *count);
+	/* What is still being written goes on in another volume; this one is sealed on return, unless it has writes under way. NO_SPACE, POISONED */
+	enum rfs_err (*seal)(struct storage_driver *d, struct request *rq, uint64_t number);
+	/*
+	 * Takes it away, with the blocks that are left in it: reads of them answer NOT_FOUND from now on, those that have begun end well. `freed` bytes.
+	 * LOCKED: it is not sealed, has tickets or batches that are still needed. POISONED
+	 */
+	enum rfs_err (*remove)(struct storage_driver *d, struct request *rq, uint64_t number, uint64_t *freed);
+};
+
 /* First member of each storage driver. */
 struct storage_driver {
 	const struct storage_ops *ops;
+	const struct volume_ops *volumes; /* NULL: it has none */
 };
 
 /* Both tables of one store; `storage` may belong to the same object as `metadata`. Closing metadata closes a fused storage. */
@@ -132,7 +171,7 @@ enum rfs_err mem_open(const struct config *config, struct store_drivers *out, ch
  * calls may be changed while others call.
  * An inner commit refused by a rule is not passed on.
  */
-enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT, FAULT_WAIT, FAULT_READ, FAULT_REMOVE,
+enum fault_op { FAULT_GET, FAULT_MULTI_GET, FAULT_SCAN, FAULT_COMMIT, FAULT_PUT, FAULT_WAIT, FAULT_READ, FAULT_REMOVE /* of a block or a volume */,
 	FAULT_CHECKPOINT, FAULT_OP_COUNT };
 struct fault_rules {
 	struct {

@@ -246,6 +246,8 @@ group_done(struct embedded *e, struct group *g, enum rfs_err err)
 	a->pending--;
 	pthread_cond_signal(&a->room);
 	pthread_mutex_unlock(&a->lock);
+	if (g->rotates)
+		journal_rotated(e);
 	free(g);
 }
 

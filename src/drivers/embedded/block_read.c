@@ -98,7 +98,8 @@ out:
 		volume_unpin(e, v);
 	if (err) {
 		slice_unref(&slice);
-		if (err == RFS_ERR_WOULD_BLOCK)
+		/* A volume that has gone: its blocks were moved, and the caller looks where. */
+		if (err == RFS_ERR_WOULD_BLOCK || err == RFS_ERR_NOT_FOUND)
 			return err;
 		log_error(rq->id, "read block %llx in volume %08x at %llu: %s", (unsigned long long)number,
 			volume_number, (unsigned long long)payload_offset, error_face(err)->text);

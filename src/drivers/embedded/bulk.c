@@ -65,9 +65,8 @@ forget_synced_locked(struct embedded *e)
 }
 
 static struct bulk_volume *
-find_locked(struct embedded *e, const struct block_location *location)
+find_locked(struct embedded *e, uint64_t number)
 {
-	uint32_t number = load_u32(location->bytes);
 	struct bulk_volume *v = e->bulk.volumes;
 
 	while (v && v->number != number)
@@ -84,7 +83,7 @@ reserve(struct embedded *e, uint64_t bytes, struct bulk_volume **out, uint64_t *
 
 	pthread_mutex_lock(&b->lock);
 	v = b->volumes;
-	if (v == NULL || (v->offset > SUPERBLOCK_BYTES && v->offset + bytes > e->volume_bytes)) {
+	if (v == NULL || v->sealed || (v->offset > SUPERBLOCK_BYTES && v->offset + bytes > e->volume_bytes)) {
 		err = start_volume_locked(e);
 		forget_synced_locked(e);
 		v = b->volumes;
@@ -193,7 +192,7 @@ wait_ticket_locked(struct embedded *e, const struct block_ticket *ticket)
 	struct bulk_volume *v;
 
 	for (;;) {
-		v = find_locked(e, &ticket->location);
+		v = find_locked(e, load_u32(ticket->location.bytes));
 		if (v == NULL || v->synced >= ticket->sequence) /* a volume leaves the list only when all is synced */
 			return RFS_OK;
 		if (atomic_load(&e->poisoned))
@@ -227,7 +226,7 @@ bulk_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count
 
 	pthread_mutex_lock(&e->bulk.lock);
 	for (size_t i = 0; i < count; i++) {
-		struct bulk_volume *v = tickets[i].sequence ? find_locked(e, &tickets[i].location) : NULL;
+		struct bulk_volume *v = tickets[i].sequence ? find_locked(e, load_u32(tickets[i].location.bytes)) : NULL;
 
 		if (v) {
 			assert(v->tickets > 0);
@@ -244,6 +243,33 @@ enum rfs_err
 bulk_remove(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location)
 {
 	return RFS_OK;
+}
+
+bool
+bulk_is_open(struct embedded *e, uint64_t number, uint64_t *bytes, size_t *tickets)
+{
+	struct bulk_volume *v;
+
+	pthread_mutex_lock(&e->bulk.lock);
+	v = find_locked(e, number);
+	if (v) {
+		*bytes = v->offset;
+		*tickets = v->tickets;
+	}
+	pthread_mutex_unlock(&e->bulk.lock);
+	return v != NULL;
+}
+
+void
+bulk_seal(struct embedded *e, uint64_t number)
+{
+	struct bulk_volume *v;
+
+	pthread_mutex_lock(&e->bulk.lock);
+	if ((v = find_locked(e, number)))
+		v->sealed = true;
+	forget_synced_locked(e);
+	pthread_mutex_unlock(&e->bulk.lock);
 }
 
 enum rfs_err

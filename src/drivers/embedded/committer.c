@@ -28,7 +28,7 @@ commit_enqueue(struct embedded *e, struct commit *c)
 	pthread_mutex_unlock(&j->queue_lock);
 }
 
-/* A group of at most GROUP_MAX_BYTES, or one larger batch alone. Blocks; NULL: stopped. */
+/* A group of at most GROUP_MAX_BYTES, or one larger batch alone; perhaps an empty one, to begin a volume. Blocks; NULL: stopped. */
 static struct group *
 take_group(struct journal *j)
 {
@@ -37,8 +37,10 @@ take_group(struct journal *j)
 
 	g->tail = &g->first;
 	pthread_mutex_lock(&j->queue_lock);
-	while (j->queue == NULL && !j->stop)
+	while (j->queue == NULL && !j->stop && !j->rotate)
 		pthread_cond_wait(&j->queue_wake, &j->queue_lock);
+	g->rotates = j->rotate;
+	j->rotate = false;
 	while ((c = j->queue) && (g->first == NULL || g->bytes + c->image_bytes <= GROUP_MAX_BYTES)) {
 		j->queue = c->next;
 		c->next = NULL;
@@ -49,7 +51,7 @@ take_group(struct journal *j)
 	if (j->queue == NULL)
 		j->queue_tail = &j->queue;
 	pthread_mutex_unlock(&j->queue_lock);
-	if (g->first)
+	if (g->first || g->rotates)
 		return g;
 	free(g);
 	return NULL;
@@ -228,15 +230,15 @@ journal_start_volume(struct embedded *e, uint64_t predecessor, uint64_t predeces
 	return RFS_OK;
 }
 
-/* Room for `bytes` at the journal's end, in a new volume if this one is full. */
+/* Room for `bytes` at the journal's end, in a new volume if this one is full, or is not to be gone on with. */
 static enum rfs_err
-make_room(struct embedded *e, uint64_t bytes)
+make_room(struct embedded *e, uint64_t bytes, bool rotates)
 {
 	struct journal *j = &e->journal;
 	uint64_t offset = atomic_load(&j->offset);
 	enum rfs_err err;
 
-	if (offset > SUPERBLOCK_BYTES && offset + bytes > e->volume_bytes) {
+	if (rotates || (offset > SUPERBLOCK_BYTES && offset + bytes > e->volume_bytes)) {
 		if ((err = journal_start_volume(e, j->volume, offset)))
 			return err;
 		offset = SUPERBLOCK_BYTES;
@@ -300,7 +302,7 @@ commit_group(struct embedded *e, struct group *g)
 	if (atomic_load(&e->poisoned))
 		err = RFS_ERR_POISONED;
 	if (!err)
-		err = make_room(e, g->bytes);
+		err = make_room(e, g->bytes, g->rotates);
 	if (!err) {
 		place_group(e, g);
 		if (g->journalled)
@@ -320,6 +322,7 @@ commit_group(struct embedded *e, struct group *g)
 		metric_add(METRIC_JOURNAL_BYTES, (int64_t)g->bytes);
 	}
 	position_after(e, &g->position);
+	g->journalled |= g->rotates && !err;
 	if (!is_idle(j) || !apply_at_once(e, g))
 		apply_enqueue(e, g);
 	if (MUTANT("acknowledged-before-sync") && fdatasync(j->fd) != 0)
@@ -338,6 +341,40 @@ committer_main(void *embedded)
 	return NULL;
 }
 
+void
+journal_rotated(struct embedded *e)
+{
+	struct journal *j = &e->journal;
+
+	pthread_mutex_lock(&j->queue_lock);
+	j->rotations++;
+	pthread_cond_broadcast(&j->rotated);
+	pthread_mutex_unlock(&j->queue_lock);
+}
+
+enum rfs_err
+journal_rotate(struct embedded *e)
+{
+	struct journal *j = &e->journal;
+	struct position before, after;
+	bool found;
+	enum rfs_err err;
+	uint64_t until;
+
+	if ((err = index_applied(&e->index, &before, &found)))
+		return err;
+	pthread_mutex_lock(&j->queue_lock);
+	until = j->rotations + 1;
+	j->rotate = true;
+	pthread_cond_signal(&j->queue_wake);
+	while (j->rotations < until)
+		pthread_cond_wait(&j->rotated, &j->queue_lock);
+	pthread_mutex_unlock(&j->queue_lock);
+	if ((err = index_applied(&e->index, &after, &found)))
+		return err;
+	return after.volume > before.volume ? RFS_OK : atomic_load(&e->poisoned) ? RFS_ERR_POISONED : RFS_ERR_NO_SPACE;
+}
+
 enum rfs_err
 journal_close_clean(struct embedded *e)
 {
@@ -353,7 +390,7 @@ journal_close_clean(struct embedded *e)
 	struct position position;
 	enum rfs_err err;
 
-	if ((err = make_room(e, sizeof(record))))
+	if ((err = make_room(e, sizeof(record), false)))
 		return err;
 	record_header_encode(&h, atomic_load(&j->offset), j->generation, record);
 	record_tail_encode(0, 0, record + RECORD_HEADER_BYTES);

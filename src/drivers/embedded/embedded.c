@@ -344,6 +344,7 @@ embedded_new(const struct config *config)
 
 	e->metadata.ops = &metadata_ops;
 	e->storage.ops = &storage_ops;
+	e->storage.volumes = &embedded_volume_ops;
 	e->data = xstrdup(config->data);
 	e->volume_bytes = (uint64_t)config->journal_volume_bytes;
 	e->lock_fd = j->fd = j->zero_fd = e->space.fd = -1;
@@ -355,6 +356,7 @@ embedded_new(const struct config *config)
 	checkpoints_init(&e->checkpoints);
 	pthread_mutex_init(&j->queue_lock, NULL);
 	pthread_cond_init(&j->queue_wake, NULL);
+	pthread_cond_init(&j->rotated, NULL);
 	j->queue_tail = &j->queue;
 	pthread_mutex_init(&j->zero_lock, NULL);
 	pthread_cond_init(&j->zero_wake, NULL);

@@ -11,6 +11,7 @@
  *   apply.c      [apply, or committer when no batch waits] one RocksDB write a group; then unlatches, unpins and
  *                calls `done`
  *   zeroer.c     [background] zeroes the journal ahead of the committer
+ *   reclaim.c    [worker] lists volumes, and removes those whose blocks were moved
  *   seal.c       [background] gives a volume that is full, or was left by a crash, an index of its blocks
  *   checkpoint.c [worker] writes an image of the index, from which recovery can begin
  *   space.c      [any] says whether there is room for a batch or a block
@@ -116,6 +117,7 @@ struct volume {
 	uint64_t generation;
 	unsigned pins; /* under cache lock */
 	uint64_t used; /* tick of the last use */
+	bool dropped;  /* under cache lock: not in the cache any more; the last pin's end closes it */
 };
 
 struct volume_cache {
@@ -145,6 +147,10 @@ void volume_cache_fini(struct volume_cache *c);
 /* WOULD_BLOCK when it is not in the cache and may_block is false. NOT_FOUND. */
 enum rfs_err volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **out) RFS_MUST_CHECK;
 void volume_unpin(struct embedded *e, struct volume *v);
+/* Its name has gone: it is closed when the last pin is. */
+void volume_drop(struct embedded *e, uint64_t number);
+/* Opens one for reading and decodes its superblock; `fd` is the caller's, also after an error, unless it is -1. NOT_FOUND, DAMAGED */
+enum rfs_err volume_open(struct embedded *e, uint64_t number, const char *suffix, int *fd, struct superblock *s) RFS_MUST_CHECK;
 /* All of it, whatever the number of parts; `iov` is consumed. */
 enum rfs_err write_all(int fd, struct iovec *iov, size_t count, uint64_t offset) RFS_MUST_CHECK;
 /* False: it ends before, or cannot be read. */
@@ -348,6 +354,7 @@ struct group {
 	struct position position; /* after it */
 	uint64_t bytes;
 	bool journalled; /* something was written: the position moves */
+	bool rotates;    /* a new volume is begun before it */
 };
 
 struct applier {
@@ -389,6 +396,9 @@ struct journal {
 	pthread_cond_t queue_wake;
 	struct commit *queue, **queue_tail;
 	bool stop;
+	bool rotate;        /* queue lock: the next group goes to a new volume */
+	uint64_t rotations; /* queue lock: such groups that have been applied, or have failed */
+	pthread_cond_t rotated;
 	pthread_t thread;
 
 	/* Under zero_lock. */
@@ -410,6 +420,10 @@ void commit_enqueue(struct embedded *e, struct commit *c);
 bool commit_evaluate(struct embedded *e, struct commit *c, bool replay);
 /* A new volume to write to, naming its predecessor (0: none). */
 enum rfs_err journal_start_volume(struct embedded *e, uint64_t predecessor, uint64_t predecessor_end) RFS_MUST_CHECK;
+/* Has the committer go on in a new volume, though this one is not full; returns when the index is there too. NO_SPACE, POISONED [worker] */
+enum rfs_err journal_rotate(struct embedded *e) RFS_MUST_CHECK;
+/* A group that began a volume has been applied, or has failed. */
+void journal_rotated(struct embedded *e);
 /* Writes and syncs the empty group of a clean close. */
 enum rfs_err journal_close_clean(struct embedded *e) RFS_MUST_CHECK;
 void *zeroer_main(void *embedded);
@@ -427,9 +441,9 @@ struct seal_task;
 
 struct sealer {
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	pthread_cond_t wake, idle;
 	struct seal_task *queue, **tail;
-	bool stop;
+	bool stop, busy;
 	pthread_t thread;
 };
 
@@ -438,6 +452,8 @@ void sealer_fini(struct sealer *s);
 void *sealer_main(void *embedded);
 /* A volume that nothing will be written to; `end` of a journal volume: as its successor's superblock has it, else 0. */
 void sealer_add(struct embedded *e, uint64_t number, uint64_t end);
+/* Returns when all that was added has been tried. */
+void sealer_wait(struct embedded *e);
 /* Where a volume's SEAL record is, and the length of its payload; false: it has none. Reads the ends of it only. */
 bool seal_find(int fd, uint64_t size, uint64_t generation, uint64_t *offset, uint32_t *length);
 /* All entries of a seal (malloc'ed, SEAL_ENTRY_BYTES each). NOT_FOUND, DAMAGED. */
@@ -524,6 +540,14 @@ void bulk_settle(struct storage_driver *d, struct block_ticket *tickets, size_t 
 enum rfs_err bulk_remove(
 	struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
 enum rfs_err bulk_close(struct embedded *e);
+/* Is it written to, or has it tickets? `bytes` then says how far it goes. */
+bool bulk_is_open(struct embedded *e, uint64_t number, uint64_t *bytes, size_t *tickets);
+/* Further blocks go to another volume. */
+void bulk_seal(struct embedded *e, uint64_t number);
+
+/* ---- reclaim.c ---- */
+
+extern const struct volume_ops embedded_volume_ops;
 
 /* ---- space (space.c) ---- */
 

@@ -198,8 +198,8 @@ seal_volume(struct embedded *e, uint64_t number, uint64_t end)
 	enum rfs_err err;
 
 	s.fd = open(volume_path(e, number, ".vol", path), O_RDWR | O_CLOEXEC);
-	if (s.fd < 0)
-		return errno == EACCES ? RFS_OK : error_from_errno(errno); /* read-only: it is sealed */
+	if (s.fd < 0) /* read-only: it is sealed; not there: it was removed, and so had been sealed */
+		return errno == EACCES || errno == ENOENT ? RFS_OK : error_from_errno(errno);
 	if (fstat(s.fd, &st) != 0 || !read_exactly(s.fd, bytes, sizeof(bytes), 0)) {
 		err = RFS_ERR_IO;
 	} else if (!(err = superblock_decode(bytes, &super))) {
@@ -239,6 +239,7 @@ sealer_init(struct sealer *s)
 {
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->wake, NULL);
+	pthread_cond_init(&s->idle, NULL);
 	s->tail = &s->queue;
 }
 
@@ -248,9 +249,13 @@ next_task(struct sealer *s)
 	struct seal_task *task = NULL;
 
 	pthread_mutex_lock(&s->lock);
+	s->busy = false;
+	if (s->queue == NULL || s->stop)
+		pthread_cond_broadcast(&s->idle);
 	while (s->queue == NULL && !s->stop)
 		pthread_cond_wait(&s->wake, &s->lock);
 	if (!s->stop) {
+		s->busy = true;
 		task = s->queue;
 		s->queue = task->next;
 		if (s->queue == NULL)
@@ -277,6 +282,17 @@ sealer_main(void *embedded)
 	return NULL;
 }
 
+void
+sealer_wait(struct embedded *e)
+{
+	struct sealer *s = &e->sealer;
+
+	pthread_mutex_lock(&s->lock);
+	while ((s->queue || s->busy) && !s->stop)
+		pthread_cond_wait(&s->idle, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* What has not been sealed is at the next open. */
 void
 sealer_fini(struct sealer *s)
@@ -288,5 +304,6 @@ sealer_fini(struct sealer *s)
 		free(task);
 	}
 	pthread_cond_destroy(&s->wake);
+	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
 }

@@ -149,9 +149,8 @@ volume_next_number(struct embedded *e)
 	return atomic_fetch_add(&e->next_volume, 1);
 }
 
-/* Opens a volume for reading and looks at its superblock. */
-static enum rfs_err
-read_superblock(struct embedded *e, uint64_t number, const char *suffix, int *fd, struct superblock *s)
+enum rfs_err
+volume_open(struct embedded *e, uint64_t number, const char *suffix, int *fd, struct superblock *s)
 {
 	uint8_t bytes[SUPERBLOCK_BYTES];
 	char path[4096];
@@ -182,7 +181,7 @@ volume_read_superblock(struct embedded *e, uint64_t number, const char *suffix, 
 	int fd;
 
 	*out = (struct volume_info){0};
-	err = read_superblock(e, number, suffix, &fd, &out->super);
+	err = volume_open(e, number, suffix, &fd, &out->super);
 	if (!err && fstat(fd, &st) != 0)
 		err = error_from_errno(errno);
 	if (!err)
@@ -280,13 +279,18 @@ volume_cache_init(struct volume_cache *c)
 	pthread_mutex_init(&c->lock, NULL);
 }
 
+static void
+volume_close(struct volume *v)
+{
+	close(v->fd);
+	free(v);
+}
+
 void
 volume_cache_fini(struct volume_cache *c)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		close(c->list[i]->fd);
-		free(c->list[i]);
-	}
+	for (size_t i = 0; i < c->count; i++)
+		volume_close(c->list[i]);
 	free(c->list);
 	pthread_mutex_destroy(&c->lock);
 }
@@ -301,6 +305,13 @@ cache_find_locked(struct volume_cache *c, uint32_t number)
 }
 
 static void
+cache_take_locked(struct volume_cache *c, size_t at)
+{
+	memmove(c->list + at, c->list + at + 1, (c->count - at - 1) * sizeof(*c->list));
+	c->count--;
+}
+
+static void
 cache_evict_locked(struct volume_cache *c)
 {
 	size_t oldest = SIZE_MAX;
@@ -312,10 +323,8 @@ cache_evict_locked(struct volume_cache *c)
 			oldest = i;
 	if (oldest == SIZE_MAX)
 		return;
-	close(c->list[oldest]->fd);
-	free(c->list[oldest]);
-	memmove(c->list + oldest, c->list + oldest + 1, (c->count - oldest - 1) * sizeof(*c->list));
-	c->count--;
+	volume_close(c->list[oldest]);
+	cache_take_locked(c, oldest);
 }
 
 static struct volume *
@@ -335,6 +344,14 @@ cache_add_locked(struct volume_cache *c, uint32_t number, int fd, uint64_t gener
 	return v;
 }
 
+static bool
+is_removed(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 enum rfs_err
 volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **out)
 {
@@ -350,13 +367,18 @@ volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **
 		pthread_mutex_unlock(&c->lock);
 		if (!may_block)
 			return RFS_ERR_WOULD_BLOCK;
-		if ((err = read_superblock(e, number, VOLUME_SUFFIX, &fd, &s))) {
+		if ((err = volume_open(e, number, VOLUME_SUFFIX, &fd, &s))) {
 			if (fd >= 0)
 				close(fd);
 			return err;
 		}
 		pthread_mutex_lock(&c->lock);
 		v = cache_find_locked(c, number);
+		if (v == NULL && is_removed(fd)) { /* since it was opened: volume_drop found nothing to drop */
+			pthread_mutex_unlock(&c->lock);
+			close(fd);
+			return RFS_ERR_NOT_FOUND;
+		}
 		if (v == NULL) {
 			v = cache_add_locked(c, number, fd, s.generation);
 			fd = -1;
@@ -374,7 +396,32 @@ volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **
 void
 volume_unpin(struct embedded *e, struct volume *v)
 {
+	bool last;
+
 	pthread_mutex_lock(&e->cache.lock);
-	v->pins--;
+	last = --v->pins == 0 && v->dropped;
 	pthread_mutex_unlock(&e->cache.lock);
+	if (last)
+		volume_close(v);
+}
+
+void
+volume_drop(struct embedded *e, uint64_t number)
+{
+	struct volume_cache *c = &e->cache;
+	struct volume *v = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < c->count && v == NULL; i++) {
+		if (c->list[i]->number != number)
+			continue;
+		v = c->list[i];
+		v->dropped = true;
+		cache_take_locked(c, i);
+	}
+	if (v && v->pins)
+		v = NULL;
+	pthread_mutex_unlock(&c->lock);
+	if (v)
+		volume_close(v);
 }

@@ -8,6 +8,7 @@ struct fault {
 	struct metadata_driver metadata;
 	struct storage_driver storage;
 	struct metadata_ops metadata_ops; /* without what the wrapped one does not offer */
+	struct volume_ops volumes;
 	struct store_drivers inner;
 	struct fault_rules *rules;
 	atomic_uint_fast64_t calls[FAULT_OP_COUNT];
@@ -199,6 +200,42 @@ static const struct storage_ops storage_ops = {
 	.close = fault_storage_close,
 };
 
+/* --- volumes: their removal may fail, the rest is passed on ------------------------------------------------------- */
+
+static enum rfs_err
+fault_list(struct storage_driver *d, struct request *rq, struct storage_volume **out, size_t *count)
+{
+	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
+
+	return inner->volumes->list(inner, rq, out, count);
+}
+
+static enum rfs_err
+fault_blocks(struct storage_driver *d, struct request *rq, uint64_t number, struct storage_block **out, size_t *count)
+{
+	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
+
+	return inner->volumes->blocks(inner, rq, number, out, count);
+}
+
+static enum rfs_err
+fault_seal(struct storage_driver *d, struct request *rq, uint64_t number)
+{
+	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
+
+	return inner->volumes->seal(inner, rq, number);
+}
+
+static enum rfs_err
+fault_volume_remove(struct storage_driver *d, struct request *rq, uint64_t number, uint64_t *freed)
+{
+	struct fault *f = fault_of_storage(d);
+	enum rfs_err err = fault_strike(f, FAULT_REMOVE);
+
+	return err ? request_fail(rq, err, "remove a volume: a fault was injected")
+		   : f->inner.storage->volumes->remove(f->inner.storage, rq, number, freed);
+}
+
 void
 fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_drivers *out)
 {
@@ -209,6 +246,14 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 		f->metadata_ops.checkpoint = NULL;
 	f->metadata.ops = &f->metadata_ops;
 	f->storage.ops = &storage_ops;
+	if (inner.storage->volumes) {
+		f->volumes = (struct volume_ops){.locate = inner.storage->volumes->locate,
+			.list = fault_list,
+			.blocks = fault_blocks,
+			.seal = fault_seal,
+			.remove = fault_volume_remove};
+		f->storage.volumes = &f->volumes;
+	}
 	f->inner = inner;
 	f->rules = rules;
 	*out = (struct store_drivers){&f->metadata, &f->storage};

@@ -68,15 +68,34 @@ run_read(struct content_reader *r, uint64_t first)
 	return RFS_OK;
 }
 
+/* The row is read again: its blocks have been moved since. DAMAGED: this one has not */
+static enum rfs_err
+run_read_again(struct content_reader *r, uint32_t index, const struct block_location *missing)
+{
+	uint64_t first = r->run.first;
+	enum rfs_err err;
+
+	r->run.first = 0;
+	if ((err = run_read(r, first)))
+		return err;
+	if (index >= r->run.count || memcmp(r->run.locations + (size_t)index * BLOCK_LOCATION_BYTES, missing->bytes, BLOCK_LOCATION_BYTES) == 0)
+		return request_fail(r->rq, RFS_ERR_DAMAGED, "the volume of block %llu is missing", (unsigned long long)(first + index));
+	return RFS_OK;
+}
+
 /* Some bytes of a block's payload, as the driver has them. */
 static enum rfs_err
 payload_get(struct content_reader *r, uint32_t index, uint64_t offset, size_t len, struct slice *out)
 {
 	struct storage_driver *d = r->storage->driver;
 	struct block_location location;
+	enum rfs_err err;
 
-	memcpy(location.bytes, r->run.locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
-	return d->ops->get(d, r->rq, r->run.first + index, &location, offset, len, out);
+	do {
+		memcpy(location.bytes, r->run.locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
+		err = d->ops->get(d, r->rq, r->run.first + index, &location, offset, len, out);
+	} while (err == RFS_ERR_NOT_FOUND && !(err = run_read_again(r, index, &location)));
+	return err;
 }
 
 static enum rfs_err

@@ -3,21 +3,39 @@
 
 #define PARTS_AT_ONCE 64 /* the index of parts is written anew for each so many */
 
+/* Adds a segment's row, and a reference to each run that it names. */
 static enum rfs_err
-segment_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct row *row, uint64_t number, uint64_t data_id)
+segment_refer(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct row *row, uint64_t number,
+	uint64_t data_id)
 {
 	struct segment_row segment;
 	uint64_t runs[RUN_MAX_BLOCKS];
-	struct batch *b = batch_new(bucket->id);
-	enum rfs_err err = segment_decode(rq->arena, row->value, &segment);
-	size_t count = err ? 0 : segment_runs(&segment, runs);
+	size_t count;
+	enum rfs_err err;
 
+	if ((err = segment_decode(rq->arena, row->value, &segment)))
+		return err;
+	count = segment_runs(&segment, runs);
 	for (size_t i = 0; !err && i < count; i++)
 		err = run_refer(s, rq, bucket->id, b, runs[i]);
-	if (!err) {
-		batch_put_slotted(b, key_segment(b->arena, bucket->id, data_id, number), SLOT_SERIAL, row->value);
-		err = metadata_commit(s->metadata, rq, b);
-	}
+	batch_put_slotted(b, key_segment(b->arena, bucket->id, data_id, number), SLOT_SERIAL, row->value);
+	return err;
+}
+
+/* Tries again when a run is moved meanwhile: else a long copy would have to begin anew each time. */
+static enum rfs_err
+segment_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct row *row, uint64_t number, uint64_t data_id)
+{
+	struct batch *b = batch_new(bucket->id);
+	unsigned attempt = 0;
+	enum rfs_err err;
+
+	do {
+		batch_reset(b);
+		request_clear_error(rq);
+		if (!(err = segment_refer(s, rq, bucket, b, row, number, data_id)))
+			err = metadata_commit(s->metadata, rq, b);
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	batch_free(b);
 	return err;
 }
@@ -43,6 +61,23 @@ segments_share(struct storage *s, struct request *rq, const struct bucket_row *b
 	return err;
 }
 
+/* Adds the index with parts up to `to`, and a reference to each block among those from `from` on. */
+static enum rfs_err
+parts_refer(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct part_ref *copy, size_t from, size_t to,
+	const struct part_sums *sums, uint64_t data_id)
+{
+	struct buf index;
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = from; !err && i < to; i++)
+		if (copy[i].content.kind == CONTENT_BLOCK)
+			err = run_refer(s, rq, bucket->id, b, copy[i].content.block);
+	buf_init(&index, b->arena);
+	parts_encode(&index, copy, to, sums);
+	batch_put(b, key_parts(b->arena, bucket->id, data_id), buf_bytes(&index));
+	return err;
+}
+
 /*
  * Parts [from, to) of the copy: the index is written with them before their segments are shared, so that whatever stops us, the reaper finds all
  * that was taken.
@@ -52,26 +87,26 @@ parts_share_some(struct storage *s, struct request *rq, const struct bucket_row 
 	size_t to, const struct part_sums *sums, uint64_t data_id)
 {
 	struct batch *b = batch_new(bucket->id);
-	struct buf index;
+	unsigned attempt = 0;
 	enum rfs_err err = RFS_OK;
 
 	for (size_t i = from; !err && i < to; i++) {
 		copy[i] = source[i];
-		if (source[i].content.kind == CONTENT_EMPTY)
-			continue;
-		err = metadata_number(s->metadata, rq, 1, &copy[i].content.data_id);
-		if (!err && source[i].content.kind == CONTENT_BLOCK)
-			err = run_refer(s, rq, bucket->id, b, source[i].content.block);
+		if (source[i].content.kind != CONTENT_EMPTY)
+			err = metadata_number(s->metadata, rq, 1, &copy[i].content.data_id);
 	}
-	if (!err) {
-		buf_init(&index, b->arena);
-		parts_encode(&index, copy, to, sums);
-		batch_put(b, key_parts(b->arena, bucket->id, data_id), buf_bytes(&index));
-		err = metadata_commit(s->metadata, rq, b);
-	}
+	if (err)
+		goto out;
+	do {
+		batch_reset(b);
+		request_clear_error(rq);
+		if (!(err = parts_refer(s, rq, bucket, b, copy, from, to, sums, data_id)))
+			err = metadata_commit(s->metadata, rq, b);
+	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	for (size_t i = from; !err && i < to; i++)
 		if (source[i].content.kind == CONTENT_SEGMENTS)
 			err = segments_share(s, rq, bucket, &source[i].content, &copy[i].content);
+out:
 	batch_free(b);
 	return err;
 }

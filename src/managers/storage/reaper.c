@@ -285,15 +285,12 @@ store_reap(struct storage *s, struct request *rq, uint64_t *bucket)
 {
 	while (!reaper_stopping(s)) {
 		struct round round = { 0 };
-		struct row_page page;
-		struct bytes from = key_table(rq->arena, *bucket, 0, bytes_of(NULL, 0));
-		struct bytes to = key_table(rq->arena, UINT64_MAX, 0, bytes_of(NULL, 0));
+		bool found;
 
-		if (metadata_scan(s->metadata, rq, from, to, 1, false, &page))
+		if (storage_bucket_from(s, rq, bucket, &found))
 			return false;
-		if (!page.count)
+		if (!found)
 			return true;
-		*bucket = load_be64(page.rows[0].key.data);
 		bucket_reap(s, rq, *bucket, &round);
 		if (round.left)
 			metadata_purge_note(s->metadata, *bucket);

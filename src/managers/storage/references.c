@@ -67,17 +67,13 @@ run_add(struct batch *b, uint64_t bucket, const struct run_row *run, const struc
 
 /* Adds the removal of the hash row of a run that goes, if it still is the one that it names. */
 static enum rfs_err
-hash_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, struct bytes run_value)
+hash_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, const struct run_row *run)
 {
-	struct run_row run;
-	struct bytes key;
+	struct bytes key = key_hash(b->arena, bucket, run->sha256[0]);
 	struct row row;
 	uint64_t named;
 	enum rfs_err err;
 
-	if ((err = run_decode(run_value, &run)) || !run.hashed)
-		return err;
-	key = key_hash(b->arena, bucket, run.sha256[0]);
 	if ((err = metadata_get(s->metadata, rq, key, &row)) || !row.found)
 		return err;
 	if ((err = hash_decode(row.value, &named)))
@@ -92,6 +88,7 @@ run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b
 {
 	struct bytes key = key_block(b->arena, bucket, first), counter = references_key(b->arena, bucket, first);
 	int64_t others, drop = (int64_t)count;
+	struct run_row run;
 	struct row row;
 	enum rfs_err err;
 
@@ -109,7 +106,11 @@ run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b
 		batch_add(b, counter, 1 - drop);
 	batch_expect(b, counter, 0, 0);
 	batch_delete(b, key);
-	return hash_drop(s, rq, bucket, b, first, row.value);
+	if ((err = run_decode(row.value, &run)))
+		return err;
+	for (uint32_t i = 0; i < run.count; i++)
+		atomic_fetch_add_explicit(&s->dropped_bytes, run.stored_sizes[i], memory_order_relaxed);
+	return run.hashed ? hash_drop(s, rq, bucket, b, first, &run) : RFS_OK;
 }
 
 enum rfs_err

@@ -28,6 +28,8 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 		free(s);
 		return err;
 	}
+	if (driver->volumes)
+		s->compaction = compaction_start(s, config);
 	*out = s;
 	return RFS_OK;
 }
@@ -37,6 +39,7 @@ storage_free(struct storage *s)
 {
 	if (!s)
 		return;
+	compaction_free(s->compaction);
 	pthread_mutex_lock(&s->reaper_lock);
 	s->stopping = true;
 	pthread_cond_signal(&s->reaper_wake);
@@ -46,6 +49,27 @@ storage_free(struct storage *s)
 	pthread_mutex_destroy(&s->reaper_lock);
 	pthread_cond_destroy(&s->reaper_wake);
 	free(s);
+}
+
+void
+storage_shut_down(struct storage *s)
+{
+	if (s->compaction)
+		compaction_stop(s->compaction);
+}
+
+enum rfs_err
+storage_bucket_from(struct storage *s, struct request *rq, uint64_t *bucket, bool *found)
+{
+	struct bytes from = key_table(rq->arena, *bucket, 0, bytes_of(NULL, 0));
+	struct bytes to = key_table(rq->arena, UINT64_MAX, 0, bytes_of(NULL, 0));
+	struct row_page page;
+	enum rfs_err err = metadata_scan(s->metadata, rq, from, to, 1, false, &page);
+
+	*found = !err && page.count > 0;
+	if (*found)
+		*bucket = load_be64(page.rows[0].key.data);
+	return err;
 }
 
 static struct pin **

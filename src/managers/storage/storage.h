@@ -73,4 +73,18 @@ size_t segment_runs(const struct segment_row *segment, uint64_t runs[RUN_MAX_BLO
  */
 enum rfs_err block_verify(struct storage_driver *driver, struct request *rq, const struct run_row *run, uint32_t index) RFS_MUST_CHECK;
 
+/*
+ * Compaction: blocks that are needed are moved out of volumes with much garbage, and the volumes removed. By itself some time after deletes
+ * (compaction.* in options.def), or at once: waits until there is nothing left to gain, without a limit of the rate. NOT_IMPLEMENTED, SHUTTING_DOWN [worker]
+ */
+struct compaction_report {
+	uint64_t volumes_removed, bytes_freed;
+	uint64_t blocks_moved, bytes_moved;
+	uint64_t checkpoint_bytes;          /* written; 0: none was worth it */
+	uint64_t live_bytes, garbage_bytes; /* what is left */
+};
+enum rfs_err storage_compact(struct storage *s, struct request *rq, struct compaction_report *out) RFS_MUST_CHECK;
+/* Whoever waits for a compaction is answered, and none is begun any more: before the doors are closed. */
+void storage_shut_down(struct storage *s);
+
 #endif

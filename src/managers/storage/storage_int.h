@@ -4,6 +4,7 @@
 
 #include "managers/storage/storage.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define PIN_SLOTS 256
 
@@ -24,6 +25,9 @@ struct storage {
 	pthread_mutex_t pins_lock; /* pins */
 	struct pin *pins[PIN_SLOTS];
 
+	_Atomic uint64_t dropped_bytes; /* of blocks that no row names any more, about: whether compaction is worth a look */
+	struct compaction *compaction;  /* NULL: the driver has no volumes */
+
 	pthread_t reaper;
 	pthread_mutex_t reaper_lock; /* stopping */
 	pthread_cond_t reaper_wake;
@@ -32,6 +36,24 @@ struct storage {
 
 /* The reaper's thread. */
 void *reaper_run(void *data);
+
+/* The first bucket with a number >= `*bucket` that has rows, also one that was removed. */
+enum rfs_err storage_bucket_from(struct storage *s, struct request *rq, uint64_t *bucket, bool *found) RFS_MUST_CHECK;
+
+/* --- compaction.c: which volumes to empty, and when; compaction_move.c: the moving of blocks -------------------------------------- */
+
+struct compaction *compaction_start(struct storage *s, const struct config *config);
+void compaction_stop(struct compaction *c);
+void compaction_free(struct compaction *c);
+
+struct moved {
+	uint64_t blocks, bytes;
+	uint64_t left; /* runs that stay: a race was lost again and again, or a block is damaged */
+};
+/* Called with bytes read and written; false: to stop. May wait. */
+typedef bool move_pace(void *data, uint64_t bytes);
+/* Moves the blocks that rows name out of a sealed volume; adds to `out`. CANCELLED; NO_SPACE, POISONED, IO: what was moved stays so */
+enum rfs_err volume_move(struct storage *s, struct request *rq, uint64_t volume, move_pace *pace, void *data, struct moved *out) RFS_MUST_CHECK;
 
 /* A content with readers is not reaped. */
 void storage_pin(struct storage *s, uint64_t data_id);

@@ -125,6 +125,12 @@ hooks_info(struct metadata_driver *d, struct metadata_info *out)
 	hooks.inner.metadata->ops->info(hooks.inner.metadata, out);
 }
 
+static inline enum rfs_err
+hooks_checkpoint(struct metadata_driver *d, struct request *rq, bool (*go_on)(void *data, uint64_t bytes), void *data, struct checkpoint_info *out)
+{
+	return hooks.inner.metadata->ops->checkpoint(hooks.inner.metadata, rq, go_on, data, out);
+}
+
 static inline void
 hooks_close(struct metadata_driver *d)
 {
@@ -158,18 +164,49 @@ hooks_read(struct storage_driver *d, struct request *rq, uint64_t number, const 
 	return hooks.inner.storage->ops->get(hooks.inner.storage, rq, number, location, offset, len, out);
 }
 
+static inline enum rfs_err
+hooks_list(struct storage_driver *d, struct request *rq, struct storage_volume **out, size_t *count)
+{
+	return hooks.inner.storage->volumes->list(hooks.inner.storage, rq, out, count);
+}
+
+static inline enum rfs_err
+hooks_blocks(struct storage_driver *d, struct request *rq, uint64_t number, struct storage_block **out, size_t *count)
+{
+	return hooks.inner.storage->volumes->blocks(hooks.inner.storage, rq, number, out, count);
+}
+
+static inline enum rfs_err
+hooks_seal(struct storage_driver *d, struct request *rq, uint64_t number)
+{
+	return hooks.inner.storage->volumes->seal(hooks.inner.storage, rq, number);
+}
+
+static inline enum rfs_err
+hooks_volume_remove(struct storage_driver *d, struct request *rq, uint64_t number, uint64_t *freed)
+{
+	return hooks.inner.storage->volumes->remove(hooks.inner.storage, rq, number, freed);
+}
+
 /* A store_wrap. */
 static inline void
 hooks_wrap(struct store_drivers *drivers)
 {
-	static const struct metadata_ops metadata_ops = {
+	static struct metadata_ops metadata_ops = {
 		.get = hooks_get, .multi_get = hooks_multi_get, .scan = hooks_scan, .commit = hooks_commit, .info = hooks_info, .close = hooks_close,
 	};
+	static struct volume_ops volume_ops = { .list = hooks_list, .blocks = hooks_blocks, .seal = hooks_seal, .remove = hooks_volume_remove };
 	static const struct storage_ops storage_ops = { .put = hooks_put, .wait = hooks_wait, .settle = hooks_settle, .get = hooks_read };
 
 	hooks.inner = *drivers;
+	metadata_ops.checkpoint = drivers->metadata->ops->checkpoint ? hooks_checkpoint : NULL;
 	hooks.metadata.ops = &metadata_ops;
 	hooks.storage.ops = &storage_ops;
+	hooks.storage.volumes = NULL;
+	if (drivers->storage->volumes) {
+		volume_ops.locate = drivers->storage->volumes->locate;
+		hooks.storage.volumes = &volume_ops;
+	}
 	atomic_store(&hooks.blocks, 0);
 	for (size_t i = 0; i < 256; i++)
 		atomic_store(&hooks.reads[i], 0);

@@ -6,8 +6,10 @@
 #include "base/config.h"
 #include "core/core_int.h"
 #include "fsck.h"
+#include "managers/storage/storage.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +25,24 @@ struct test_store {
 	sem_t woken;
 	unsigned verbs;
 	bool damaged; /* on purpose: its end is not to be clean */
+	bool compacts; /* all the time */
+	pthread_t compactor;
 };
+
+static inline void *
+store_compact_always(void *data)
+{
+	struct storage *s = data;
+	struct request rq = { .arena = arena_new(4096), .door = "test", .may_block = true };
+	struct compaction_report report;
+	enum rfs_err err;
+
+	while (!(err = storage_compact(s, &rq, &report)))
+		arena_reset(rq.arena);
+	assert(err == RFS_ERR_SHUTTING_DOWN);
+	arena_free(rq.arena);
+	return NULL;
+}
 
 static inline void
 store_wake(struct request *rq)
@@ -62,6 +81,8 @@ store_start(struct test_store *t)
 	t->core.metadata = metadata_new(t->drivers.metadata);
 	assert(auth_open(t->core.metadata, t->dir, "root-key", "root-secret", &t->core.auth, error) == RFS_OK);
 	assert(storage_new(t->core.metadata, t->drivers.storage, &t->config, &t->core.storage) == RFS_OK);
+	if (t->compacts)
+		assert(pthread_create(&t->compactor, NULL, store_compact_always, t->core.storage) == 0);
 	sem_init(&t->woken, 0, 0);
 	t->rq = (struct request){
 		.wake = store_wake,
@@ -72,6 +93,10 @@ store_start(struct test_store *t)
 static inline void
 store_stop(struct test_store *t)
 {
+	if (t->compacts) {
+		storage_shut_down(t->core.storage);
+		pthread_join(t->compactor, NULL);
+	}
 	storage_free(t->core.storage);
 	auth_close(t->core.auth);
 	metadata_free(t->core.metadata);
@@ -81,7 +106,10 @@ store_stop(struct test_store *t)
 /* What a test puts around the drivers. */
 typedef void store_wrap(struct store_drivers *drivers);
 
-/* In a directory that is there. `wrap` may be NULL. */
+/*
+ * In a directory that is there. "small": embedded, with small volumes, compacted when the test says so; "compacted": all the time, whatever it gains.
+ * `wrap` may be NULL.
+ */
 static inline void
 store_open_in(struct test_store *t, const char *dir, const char *driver, store_wrap *wrap)
 {
@@ -93,7 +121,10 @@ store_open_in(struct test_store *t, const char *dir, const char *driver, store_w
 	snprintf(t->dir, sizeof(t->dir), "%s", dir);
 	config_init(&t->config);
 	assert(config_set(&t->config, "data", t->dir, error));
-	assert(config_set(&t->config, "journal.volume_bytes", "67108864", error));
+	t->compacts = strcmp(driver, "compacted") == 0;
+	assert(config_set(&t->config, "journal.volume_bytes", t->compacts || strcmp(driver, "small") == 0 ? "1M" : "64M", error));
+	assert(config_set(&t->config, "compaction.garbage_percent", t->compacts ? "1" : "10", error));
+	assert(config_set(&t->config, "compaction.enabled", "false", error));
 	assert((is_mem ? mem_open : embedded_open)(&t->config, &inner, error) == RFS_OK);
 	if (wrap)
 		wrap(&inner);

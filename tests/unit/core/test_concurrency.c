@@ -1,7 +1,7 @@
 /*
  * Several threads put, copy, rename and delete the same keys. Afterwards the feed, replayed in the order of its serials, gives exactly the listing and the
  * contents that are there; each change that was acknowledged is in it once, at its serial, and its condition held there; the counters agree.
- * Run with "mem" or "embedded"; over the latter also by a process that is killed.
+ * Run with "mem", "embedded" or "compacted"; over the last two also by a process that is killed.
  */
 #include "store.h"
 
@@ -600,7 +600,7 @@ child_main(const char *dir, int fd, uint64_t first_id)
 	struct test_store t;
 
 	atomic_store(&next_id, first_id);
-	store_open_in(&t, dir, "embedded", NULL);
+	store_open_in(&t, dir, driver, NULL);
 	workers_start(&t, workers, 0, fd);
 	pthread_join(workers[0].thread, NULL);
 	return 1;
@@ -622,7 +622,7 @@ child_run(const char *dir, uint64_t first_id, struct done **done, size_t *count)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		execl(program, program, "child", dir, fd_text, id_text, (char *)NULL);
+		execl(program, program, driver, dir, fd_text, id_text, (char *)NULL);
 		_exit(1);
 	}
 	close(ends[1]);
@@ -646,7 +646,7 @@ what_was_told_before_a_kill_is_in_the_feed_once(void **state)
 	struct test_store t;
 	char dir[64];
 
-	if (strcmp(driver, "embedded") != 0)
+	if (strcmp(driver, "mem") == 0)
 		skip();
 	store_open_on(&t, driver, NULL);
 	bucket_make(&t);
@@ -670,8 +670,8 @@ main(int argc, char **argv)
 	};
 
 	program = argv[0];
-	if (argc == 5 && strcmp(argv[1], "child") == 0)
-		return child_main(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10));
 	driver = argc > 1 ? argv[1] : "embedded";
+	if (argc == 5)
+		return child_main(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10));
 	return cmocka_run_group_tests_name(driver, tests, NULL, NULL);
 }

@@ -1,0 +1,576 @@
+/*
+ * compaction.c: gives the space of deleted blocks back. [background]
+ *
+ * A step:
+ *
+ *   survey: list the volumes, then count, from all rows of blocks, what of each is live
+ *   remove those of which nothing is
+ *   seal volumes that are being written and are worth it; move the live blocks out of those with the most garbage; make a checkpoint, if journal volumes go
+ *   survey again, and remove
+ *
+ * and again, until nothing is gained. Nothing of it is kept on the disk: after a crash the next survey finds what was moved. A volume is removed only after a
+ * survey that began when it was sealed and had no tickets (driver.h, struct volume_ops), so no writer has to know of this.
+ *
+ * Journal volumes also hold the log of batches: they go when a checkpoint covers them, which is made when it weighs less than what it lets go.
+ */
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/thread.h"
+#include "managers/storage/storage_int.h"
+#include <stdlib.h>
+
+#define SURVEY_PAGE 512
+#define ROW_BYTES_GUESS 160  /* of a row in a checkpoint, while there is none to tell */
+#define STEP_VOLUMES 4       /* emptied before they are removed, at least: what it takes is given back soon */
+#define STEP_SHARE 8         /* or this part of the store, for each step reads all rows of blocks twice */
+#define LOOK_AGAIN_NS (INT64_C(10) * 1000000000) /* the shortest time between looks that deletes bring about */
+#define FIRST_LOOK_NS (INT64_C(60) * 1000000000) /* after the start: for what was deleted before it */
+#define FAILED_WAIT_NS (INT64_C(60) * 1000000000)
+
+struct volume_state {
+	struct storage_volume v;
+	uint64_t live_bytes, live_blocks;
+	bool kept; /* blocks of it could not be moved: not tried again before the next start */
+};
+
+struct compaction {
+	struct storage *storage;
+	bool enabled;
+	unsigned percent;
+	uint64_t rate, volume_bytes;
+	int64_t interval_ns;
+
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake, ended;
+	/* Under it. */
+	bool stopping;
+	uint64_t asked, answered; /* rounds by hand */
+	struct compaction_report last;
+	enum rfs_err last_error;
+	int64_t due_ns; /* when as much may have been read and written as was */
+
+	/* The thread's. */
+	struct request rq;
+	bool by_hand;
+	struct compaction_report report;
+	struct volume_state *volumes;
+	size_t count;
+	uint64_t *kept;
+	size_t kept_count;
+	uint64_t checkpoint_done; /* bytes of the one being made that were paced */
+};
+
+/* Waits until `bytes` more are within the rate, unless somebody waits for the end of it. */
+static bool
+pace(void *data, uint64_t bytes)
+{
+	struct compaction *c = data;
+	int64_t now = clock_monotonic_ns();
+	bool go_on;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->due_ns < now)
+		c->due_ns = now;
+	c->due_ns += (int64_t)((double)bytes * 1e9 / (double)c->rate);
+	while (!c->stopping && c->asked == c->answered && c->due_ns > clock_monotonic_ns()) {
+		struct timespec until = { .tv_sec = c->due_ns / 1000000000, .tv_nsec = c->due_ns % 1000000000 };
+
+		pthread_cond_timedwait(&c->wake, &c->lock, &until);
+	}
+	if (c->asked != c->answered)
+		c->due_ns = 0;
+	go_on = !c->stopping;
+	pthread_mutex_unlock(&c->lock);
+	return go_on;
+}
+
+/* --- what there is ---------------------------------------------------------------------------------------------------------------- */
+
+static struct volume_state *
+volume_find(struct compaction *c, uint64_t number)
+{
+	size_t low = 0, high = c->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (c->volumes[middle].v.number < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < c->count && c->volumes[low].v.number == number ? &c->volumes[low] : NULL;
+}
+
+static enum rfs_err
+volumes_list(struct compaction *c)
+{
+	struct storage_driver *d = c->storage->driver;
+	struct storage_volume *list = NULL;
+	enum rfs_err err;
+
+	free(c->volumes);
+	c->volumes = NULL;
+	c->count = 0;
+	if ((err = d->volumes->list(d, &c->rq, &list, &c->count)))
+		return err;
+	c->volumes = xcalloc(c->count + 1, sizeof(*c->volumes));
+	for (size_t i = 0; i < c->count; i++) {
+		c->volumes[i].v = list[i];
+		for (size_t k = 0; k < c->kept_count; k++)
+			c->volumes[i].kept |= c->kept[k] == list[i].number;
+	}
+	free(list);
+	return RFS_OK;
+}
+
+/* A row that cannot be read may name anything: then nothing may be removed. */
+static enum rfs_err
+row_count(struct compaction *c, const struct row *row)
+{
+	struct run_row run;
+	enum rfs_err err = run_decode(row->value, &run);
+
+	if (err)
+		return request_fail(&c->rq, err, "reading a row of blocks of bucket number %llu", (unsigned long long)load_be64(row->key.data));
+	for (uint32_t i = 0; i < run.count; i++) {
+		struct block_location location;
+		struct volume_state *state;
+		uint64_t number, bytes;
+
+		memcpy(location.bytes, run.locations + (size_t)i * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
+		c->storage->driver->volumes->locate(&location, &number, &bytes);
+		if ((state = volume_find(c, number))) {
+			state->live_bytes += bytes;
+			state->live_blocks++;
+		}
+	}
+	return RFS_OK;
+}
+
+static enum rfs_err
+bucket_survey(struct compaction *c, uint64_t bucket)
+{
+	struct row_page page = { .more = true };
+	uint64_t next = 0;
+	enum rfs_err err = RFS_OK;
+
+	while (!err && page.more) {
+		struct request *rq = &c->rq;
+		uint64_t bytes = 0;
+
+		arena_reset(rq->arena);
+		err = metadata_scan(c->storage->metadata, rq, key_block(rq->arena, bucket, next),
+			key_table(rq->arena, bucket, TABLE_BLOCK + 1, bytes_of(NULL, 0)), SURVEY_PAGE, false, &page);
+		for (size_t i = 0; !err && i < page.count; i++) {
+			err = row_count(c, &page.rows[i]);
+			bytes += page.rows[i].key.len + page.rows[i].value.len;
+			next = load_be64(page.rows[i].key.data + 9) + 1;
+		}
+		if (!err && !pace(c, bytes))
+			err = RFS_ERR_CANCELLED;
+	}
+	return err;
+}
+
+static void
+survey_tell(struct compaction *c)
+{
+	uint64_t live[2] = { 0 }, garbage[2] = { 0 };
+
+	for (size_t i = 0; i < c->count; i++) {
+		const struct volume_state *s = &c->volumes[i];
+
+		live[s->v.has_batches] += s->live_bytes;
+		garbage[s->v.has_batches] += s->v.bytes > s->live_bytes ? s->v.bytes - s->live_bytes : 0;
+	}
+	metric_set(METRIC_STORE_LIVE_BULK, (int64_t)live[0]);
+	metric_set(METRIC_STORE_LIVE_JOURNAL, (int64_t)live[1]);
+	metric_set(METRIC_STORE_GARBAGE_BULK, (int64_t)garbage[0]);
+	metric_set(METRIC_STORE_GARBAGE_JOURNAL, (int64_t)garbage[1]);
+	c->report.live_bytes = live[0] + live[1];
+	c->report.garbage_bytes = garbage[0] + garbage[1];
+}
+
+static enum rfs_err
+survey(struct compaction *c)
+{
+	uint64_t bucket = 1;
+	bool found = true;
+	enum rfs_err err;
+
+	arena_reset(c->rq.arena);
+	request_clear_error(&c->rq);
+	if ((err = volumes_list(c)))
+		return err;
+	while (!err && !(err = storage_bucket_from(c->storage, &c->rq, &bucket, &found)) && found)
+		err = bucket_survey(c, bucket++);
+	if (!err)
+		survey_tell(c);
+	return err;
+}
+
+/* --- what goes -------------------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_settled(const struct volume_state *s)
+{
+	return s->v.sealed && !s->v.tickets;
+}
+
+/* Right after a survey: those that nothing names. */
+static enum rfs_err
+remove_empty(struct compaction *c)
+{
+	struct storage_driver *d = c->storage->driver;
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = 0; !err && i < c->count; i++) {
+		const struct volume_state *s = &c->volumes[i];
+		uint64_t freed;
+
+		if (!is_settled(s) || s->live_blocks || (s->v.has_batches && !s->v.covered))
+			continue;
+		arena_reset(c->rq.arena);
+		request_clear_error(&c->rq);
+		err = d->volumes->remove(d, &c->rq, s->v.number, &freed);
+		if (err == RFS_ERR_LOCKED) {
+			err = RFS_OK;
+			continue;
+		}
+		if (err)
+			break;
+		log_info(0, "compaction: removed volume %016llx, %llu bytes", (unsigned long long)s->v.number, (unsigned long long)freed);
+		c->report.volumes_removed++;
+		c->report.bytes_freed += freed;
+		metric_add(METRIC_COMPACTION_VOLUMES, 1);
+		metric_add(METRIC_COMPACTION_FREED, (int64_t)freed);
+	}
+	return err;
+}
+
+static uint64_t
+garbage_of(const struct volume_state *s)
+{
+	return s->v.bytes > s->live_bytes ? s->v.bytes - s->live_bytes : 0;
+}
+
+/* What a volume that is being written, or a checkpoint, has to give back at least. */
+static uint64_t
+least_gain(const struct compaction *c)
+{
+	uint64_t least = c->volume_bytes / 16;
+
+	return c->by_hand && least > 1024 * 1024 ? 1024 * 1024 : least;
+}
+
+static bool
+is_worth_it(const struct compaction *c, const struct volume_state *s)
+{
+	return !s->kept && !s->v.tickets && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
+}
+
+/* Do the journal's volumes that are worth it give back more than the checkpoint takes that lets them go? */
+static bool
+checkpoint_pays(struct compaction *c)
+{
+	struct metadata_driver *d = metadata_driver(c->storage->metadata);
+	struct metadata_info info = { 0 };
+	uint64_t gain = 0, row_bytes = ROW_BYTES_GUESS, cost;
+
+	if (!d->ops->checkpoint)
+		return false;
+	d->ops->info(d, &info);
+	if (info.checkpoint.rows)
+		row_bytes = info.checkpoint.bytes / info.checkpoint.rows + 1;
+	cost = info.rows_estimate * row_bytes;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->volumes[i].v.has_batches && !c->volumes[i].v.covered && is_worth_it(c, &c->volumes[i]))
+			gain += garbage_of(&c->volumes[i]);
+	return gain >= least_gain(c) && gain > (c->by_hand ? cost : 2 * cost);
+}
+
+/* The most garbage first. */
+static int
+by_garbage(const void *a, const void *b)
+{
+	const struct volume_state *x = *(struct volume_state *const *)a, *y = *(struct volume_state *const *)b;
+	double of_x = (double)garbage_of(x) / (double)(x->v.bytes + 1), of_y = (double)garbage_of(y) / (double)(y->v.bytes + 1);
+
+	return of_x > of_y ? -1 : of_x < of_y ? 1 : x->v.number < y->v.number ? -1 : 1;
+}
+
+static bool
+checkpoint_go_on(void *data, uint64_t bytes)
+{
+	struct compaction *c = data;
+	uint64_t more = bytes - c->checkpoint_done;
+
+	c->checkpoint_done = bytes;
+	return pace(c, 2 * more);
+}
+
+static enum rfs_err
+checkpoint_make(struct compaction *c)
+{
+	struct metadata_driver *d = metadata_driver(c->storage->metadata);
+	struct checkpoint_info made;
+	enum rfs_err err;
+
+	c->checkpoint_done = 0;
+	arena_reset(c->rq.arena);
+	request_clear_error(&c->rq);
+	err = d->ops->checkpoint(d, &c->rq, checkpoint_go_on, c, &made);
+	if (!err)
+		c->report.checkpoint_bytes += made.bytes;
+	return err;
+}
+
+static void
+keep(struct compaction *c, uint64_t number)
+{
+	c->kept = xrealloc(c->kept, (c->kept_count + 1) * sizeof(*c->kept));
+	c->kept[c->kept_count++] = number;
+}
+
+/* Seals it if it is being written, and moves what is live in it. */
+static enum rfs_err
+volume_empty(struct compaction *c, const struct volume_state *s)
+{
+	struct storage_driver *d = c->storage->driver;
+	struct moved moved = { 0 };
+	enum rfs_err err = RFS_OK;
+
+	arena_reset(c->rq.arena);
+	request_clear_error(&c->rq);
+	if (!s->v.sealed)
+		err = d->volumes->seal(d, &c->rq, s->v.number);
+	if (!err && s->live_blocks)
+		err = volume_move(c->storage, &c->rq, s->v.number, pace, c, &moved);
+	c->report.blocks_moved += moved.blocks;
+	c->report.bytes_moved += moved.bytes;
+	if (err == RFS_ERR_NOT_FOUND) /* it has writes under way, and so no seal yet */
+		err = RFS_OK;
+	if (err == RFS_ERR_DAMAGED || (!err && moved.left && !c->by_hand)) {
+		log_warn(0, "compaction: volume %016llx stays%s%s", (unsigned long long)s->v.number, c->rq.detail ? ": " : "",
+			c->rq.detail ? c->rq.detail : "");
+		keep(c, s->v.number);
+		err = RFS_OK;
+	}
+	return err;
+}
+
+/* Empties a bounded number of volumes. `any`: there were some. */
+static enum rfs_err
+empty_worst(struct compaction *c, bool *any)
+{
+	struct volume_state **list = xcalloc(c->count + 1, sizeof(struct volume_state *));
+	bool pays = checkpoint_pays(c), uncovered = false;
+	uint64_t moved = 0, most = STEP_VOLUMES * c->volume_bytes, all = 0;
+	size_t count = 0;
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = 0; i < c->count; i++) {
+		struct volume_state *s = &c->volumes[i];
+
+		all += s->v.bytes;
+		if (is_worth_it(c, s) && (!s->v.has_batches || s->v.covered || pays))
+			list[count++] = s;
+	}
+	if (count)
+		qsort(list, count, sizeof(struct volume_state *), by_garbage);
+	if (most < all / STEP_SHARE)
+		most = all / STEP_SHARE;
+	for (size_t i = 0; !err && i < count && moved < most; i++) {
+		moved += list[i]->live_bytes;
+		uncovered |= list[i]->v.has_batches && !list[i]->v.covered;
+		err = volume_empty(c, list[i]);
+	}
+	if (!err && uncovered)
+		err = checkpoint_make(c);
+	*any = count > 0;
+	free(list);
+	return err;
+}
+
+/* Steps, until one gives nothing back. */
+static enum rfs_err
+round_run(struct compaction *c)
+{
+	bool any = true;
+	enum rfs_err err;
+
+	c->report = (struct compaction_report){ 0 };
+	atomic_store(&c->storage->dropped_bytes, 0);
+	c->rq.now_ns = clock_wall_ns();
+	if ((err = survey(c)) || (err = remove_empty(c)))
+		return err;
+	while (any) {
+		uint64_t before;
+
+		if ((err = empty_worst(c, &any)) || !any)
+			return err;
+		before = c->report.volumes_removed;
+		if ((err = survey(c)) || (err = remove_empty(c)))
+			return err;
+		any = c->report.volumes_removed > before;
+	}
+	return RFS_OK;
+}
+
+/* --- when ------------------------------------------------------------------------------------------------------------------------- */
+
+static void
+round_ended(struct compaction *c, uint64_t asked, enum rfs_err err)
+{
+	const struct compaction_report *r = &c->report;
+
+	if (err && err != RFS_ERR_CANCELLED)
+		log_warn(0, "compaction: %s%s%s", error_face(err)->name, c->rq.detail ? ": " : "", c->rq.detail ? c->rq.detail : "");
+	if (r->volumes_removed)
+		log_info(0, "compaction: %llu volumes, %llu bytes given back; %llu bytes moved", (unsigned long long)r->volumes_removed,
+			(unsigned long long)r->bytes_freed, (unsigned long long)r->bytes_moved);
+	pthread_mutex_lock(&c->lock);
+	if (c->by_hand) {
+		c->answered = asked;
+		c->last = *r;
+		c->last_error = err;
+		pthread_cond_broadcast(&c->ended);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Many deletes are looked at soon, few after a while, and none not at all. */
+static int64_t
+look_at_ns(const struct compaction *c, int64_t last_ns, bool first)
+{
+	uint64_t dropped = atomic_load(&c->storage->dropped_bytes);
+
+	if (!c->enabled)
+		return INT64_MAX;
+	if (first)
+		return last_ns + (c->interval_ns < FIRST_LOOK_NS ? c->interval_ns : FIRST_LOOK_NS);
+	if (dropped >= c->volume_bytes / 8)
+		return last_ns + (c->interval_ns < LOOK_AGAIN_NS ? c->interval_ns : LOOK_AGAIN_NS);
+	return dropped ? last_ns + c->interval_ns : INT64_MAX;
+}
+
+/* False: it is over. Deletes do not wake it: it looks at their number once a second. */
+static bool
+wait_for_work(struct compaction *c, int64_t last_ns, bool first, uint64_t *asked)
+{
+	bool go_on;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->stopping && c->asked == c->answered && clock_monotonic_ns() < look_at_ns(c, last_ns, first)) {
+		int64_t at = clock_monotonic_ns() + (c->interval_ns < 1000000000 ? c->interval_ns : 1000000000);
+		struct timespec until = { .tv_sec = at / 1000000000, .tv_nsec = at % 1000000000 };
+
+		if (c->enabled)
+			pthread_cond_timedwait(&c->wake, &c->lock, &until);
+		else
+			pthread_cond_wait(&c->wake, &c->lock);
+	}
+	*asked = c->asked;
+	c->by_hand = c->asked != c->answered;
+	go_on = !c->stopping;
+	pthread_mutex_unlock(&c->lock);
+	return go_on;
+}
+
+static void *
+compaction_run(void *data)
+{
+	struct compaction *c = data;
+	int64_t last_ns = clock_monotonic_ns();
+	bool first = true;
+	uint64_t asked;
+
+	thread_role_set(THREAD_BACKGROUND, "compaction");
+	while (wait_for_work(c, last_ns, first, &asked)) {
+		enum rfs_err err = round_run(c);
+
+		round_ended(c, asked, err);
+		first = false;
+		last_ns = clock_monotonic_ns();
+		if (err)
+			last_ns += FAILED_WAIT_NS;
+	}
+	return NULL;
+}
+
+enum rfs_err
+storage_compact(struct storage *s, struct request *rq, struct compaction_report *out)
+{
+	struct compaction *c = s->compaction;
+	uint64_t mine;
+	enum rfs_err err;
+
+	ASSERT_MAY_BLOCK();
+	if (!c)
+		return request_fail(rq, RFS_ERR_NOT_IMPLEMENTED, "this store's driver gives space back by itself");
+	pthread_mutex_lock(&c->lock);
+	mine = ++c->asked;
+	pthread_cond_broadcast(&c->wake);
+	while (!c->stopping && c->answered < mine)
+		pthread_cond_wait(&c->ended, &c->lock);
+	*out = c->last;
+	err = c->answered < mine ? RFS_ERR_SHUTTING_DOWN : c->last_error;
+	pthread_mutex_unlock(&c->lock);
+	return err ? request_fail(rq, err, "compaction: %s; the log says more", error_face(err)->text) : RFS_OK;
+}
+
+struct compaction *
+compaction_start(struct storage *s, const struct config *config)
+{
+	struct compaction *c = xcalloc(1, sizeof(*c));
+	pthread_condattr_t monotonic;
+
+	c->storage = s;
+	c->enabled = config->compaction_enabled;
+	c->percent = (unsigned)config->compaction_garbage_percent;
+	c->rate = (uint64_t)config->compaction_rate;
+	c->interval_ns = config->compaction_interval * 1000000;
+	c->volume_bytes = (uint64_t)config->journal_volume_bytes;
+	c->rq = (struct request){ .arena = arena_new(65536), .door = "compaction", .may_block = true };
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&c->ended, NULL);
+	if (pthread_create(&c->thread, NULL, compaction_run, c) != 0) {
+		log_error(0, "start the thread of compaction");
+		abort();
+	}
+	return c;
+}
+
+void
+compaction_stop(struct compaction *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->stopping = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_cond_broadcast(&c->ended);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+compaction_free(struct compaction *c)
+{
+	if (!c)
+		return;
+	compaction_stop(c);
+	pthread_join(c->thread, NULL);
+	pthread_cond_destroy(&c->wake);
+	pthread_cond_destroy(&c->ended);
+	pthread_mutex_destroy(&c->lock);
+	arena_free(c->rq.arena);
+	free(c->volumes);
+	free(c->kept);
+	free(c);
+}
