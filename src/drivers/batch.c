@@ -189,3 +189,16 @@ batch_blocks(struct batch *b, struct bytes key, struct bytes value, const struct
 	}
 	return op;
 }
+
+static bool
+key_is_of(uint64_t bucket, struct bytes key, size_t slot_bytes)
+{
+	return key.len >= 9 + slot_bytes && load_be64(key.data) == bucket && key.data[8] != 0;
+}
+
+bool
+batch_owns(const struct batch *b, const struct batch_op *op)
+{
+	return key_is_of(b->bucket, op->key, op->slot == SLOT_NONE ? 0 : 8) &&
+	       (op->kind != BATCH_DELETE_RANGE || key_is_of(b->bucket, op->value, 0));
+}

@@ -1,7 +1,7 @@
 /*
  * batch.h: a metadata batch, the only way in which rows change. Built by the metadata manager, read by drivers.
  *
- * A batch belongs to one bucket (its keys begin with the bucket's eight bytes, big-endian; bucket 0 is the domain), holds at most
+ * A batch belongs to one bucket (its keys begin with the bucket's eight bytes, big-endian, and a table that is not 0, the driver's; bucket 0 is the domain), holds at most
  * BATCH_MAX_OPS operations and BATCH_MAX_BYTES of keys and values (block payloads apart), and is applied whole or not at all.
  *
  * Every row has a serial: the driver stores the batch's serial beside each value that it puts, and gives it back with the value. A key may
@@ -121,6 +121,12 @@ struct batch_op *batch_expect(struct batch *b, struct bytes key, int64_t min, in
 struct batch_op *batch_append(struct batch *b, struct bytes key_prefix, struct bytes value);
 /* `blocks` is copied; payload parts are referenced until batch_reset or batch_free. */
 struct batch_op *batch_blocks(struct batch *b, struct bytes key, struct bytes value, const struct batch_block *blocks, size_t count);
+
+/*
+ * Are its keys the batch's own: of its bucket, of no table of the driver's (0), with room for the slot? A range's end too. Drivers refuse a batch with
+ * another, and do not believe a journal that has one.
+ */
+bool batch_owns(const struct batch *b, const struct batch_op *op);
 
 /* Makes a PUT, DELETE or BLOCKS also a CHECK of its key: one operation for the replacing of a row. */
 static inline struct batch_op *

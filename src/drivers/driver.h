@@ -60,7 +60,7 @@ struct metadata_ops {
 	/*
 	 * Takes the batch and calls batch->done exactly once, perhaps before it returns. When error is RFS_OK the batch is durable
 	 * (power loss) and visible to every later read. CONFLICT: an operation's condition failed, nothing happened. LIMIT: the batch is
-	 * too large, or has a key of another bucket. NO_SPACE: nothing happened. POISONED: nothing is visible; a batch that was being written
+	 * too large, or has a key of another bucket or of table 0. NO_SPACE: nothing happened. POISONED: nothing is visible; a batch that was being written
 	 * when the sync failed may be found, whole, after the next open. Batches of one bucket take serials 1, 2, 3 ... in the order of their effect.
 	 */
 	void (*commit)(struct metadata_driver *d, struct batch *batch);

@@ -69,6 +69,26 @@ a_key_of_another_bucket_is_refused(void **state)
 	batch_put(b, test_key(b->arena, BUCKET + 1, TABLE_ROWS, "a"), bytes_str("x"));
 	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
 	assert_false(test_get(s, BUCKET + 1, TABLE_ROWS, "a").found);
+	batch_reset(b);
+	batch_delete_range(b, key_of(b, TABLE_ROWS, "a"), test_key(b->arena, BUCKET + 1, TABLE_ROWS, "b"));
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	batch_free(b);
+}
+
+/* The driver's own rows are there. */
+static void
+a_key_of_table_0_is_refused(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+
+	batch_put(b, test_key(b->arena, BUCKET, 0, "s"), bytes_str("x"));
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	batch_reset(b);
+	batch_put(b, key_of(b, TABLE_ROWS, "a"), bytes_str("x"));
+	batch_add(b, test_key(b->arena, BUCKET, 0, "s"), 1);
+	assert_int_equal(test_commit(s, b), RFS_ERR_LIMIT);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "a").found);
 	batch_free(b);
 }
 
@@ -169,6 +189,7 @@ main(int argc, char **argv)
 		TEST(a_repeated_batch_gives_the_first_result),
 		TEST(a_batch_beyond_the_limits_does_nothing),
 		TEST(a_key_of_another_bucket_is_refused),
+		TEST(a_key_of_table_0_is_refused),
 		TEST(a_commit_that_may_not_wait_ends_as_any_other),
 		TEST(everything_is_there_after_closing_and_opening),
 		TEST(a_faulty_call_fails_by_its_number_and_is_not_passed_on),

@@ -3,7 +3,8 @@
  *
  * It opens, or is refused with an error and a text. What opens can be read and written to; it opens again after a clean
  * close with every row it had, and once more, with the same rows, when the index is lost; so it does with a checkpoint
- * in place of the journal before it.
+ * in place of the journal before it. With neither, one changed byte anywhere before the journal's last group is refused
+ * as damage.
  *
  * Input: items of a kind (1), a length (2, little-endian) and that many bytes. A volume's are the first 88 of its
  * superblock, a record's its header and payload, others lie in the file as they are. Lengths, checksums, and what makes
@@ -20,6 +21,7 @@
 #include "drivers/embedded/embedded_int.h"
 #include "memory_rocksdb.h"
 #include "scratch.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <semaphore.h>
@@ -95,17 +97,24 @@ data_path(void)
 	return path;
 }
 
+static const char *
+volume_file(uint64_t number, bool is_checkpoint)
+{
+	static char path[400];
+
+	snprintf(path, sizeof(path), "%s/volumes/%016llx%s", data_path(), (unsigned long long)number,
+		is_checkpoint ? CHECKPOINT_SUFFIX : VOLUME_SUFFIX);
+	return path;
+}
+
 static void
 file_write(struct maker *m)
 {
-	char path[400];
 	int fd;
 
 	if (m->file.len == 0)
 		return;
-	snprintf(path, sizeof(path), "%s/volumes/%016llx%s", data_path(), (unsigned long long)m->number,
-		m->is_checkpoint ? CHECKPOINT_SUFFIX : VOLUME_SUFFIX);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	fd = open(volume_file(m->number, m->is_checkpoint), O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	must(fd >= 0 && write(fd, m->file.data, m->file.len) == (ssize_t)m->file.len && close(fd) == 0);
 	m->file.len = 0;
 }
@@ -372,6 +381,74 @@ check_reopen(const struct buf *rows_before)
 	store_close(&s);
 }
 
+/* The one that was made last: what opened was written to there. 0: there is a checkpoint too, which hides damage. */
+static uint64_t
+newest_volume(void)
+{
+	char path[400];
+	uint64_t number, newest = 0;
+	struct dirent *entry;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "%s/volumes", data_path());
+	must((directory = opendir(path)) != NULL);
+	while ((entry = readdir(directory)) != NULL) {
+		number = strtoull(entry->d_name, NULL, 16);
+		if (strstr(entry->d_name, CHECKPOINT_SUFFIX))
+			newest = UINT64_MAX;
+		else if (strstr(entry->d_name, VOLUME_SUFFIX) && number > newest)
+			newest = number;
+	}
+	closedir(directory);
+	return newest == UINT64_MAX ? 0 : newest;
+}
+
+/* Also of a sealed one. */
+static void
+change_byte(uint64_t volume, uint64_t offset, uint8_t by)
+{
+	const char *path = volume_file(volume, false);
+	struct stat st;
+	uint8_t byte;
+	int fd;
+
+	must(stat(path, &st) == 0 && chmod(path, 0600) == 0 && (fd = open(path, O_RDWR)) >= 0);
+	must(pread(fd, &byte, 1, (off_t)offset) == 1);
+	byte ^= by;
+	must(pwrite(fd, &byte, 1, (off_t)offset) == 1 && fchmod(fd, st.st_mode & 07777) == 0 && close(fd) == 0);
+}
+
+/* Of a store that was closed: a byte of the last row's record, behind which a clean close wrote a group, or of the
+ * volume before. */
+static void
+check_damage(uint64_t choice)
+{
+	uint8_t head[SUPERBLOCK_BYTES + RECORD_HEADER_BYTES], by = (uint8_t)(1 + choice % 255);
+	uint64_t volume = newest_volume(), len;
+	struct superblock super;
+	struct record_header h;
+	struct store s;
+	int fd;
+
+	if (!volume)
+		return;
+	must((fd = open(volume_file(volume, false), O_RDONLY)) >= 0 &&
+		pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) && close(fd) == 0);
+	must(superblock_decode(head, &super) == RFS_OK);
+	must(record_header_decode(head + SUPERBLOCK_BYTES, SUPERBLOCK_BYTES, super.generation, &h));
+	must(h.type == RECORD_COMMIT);
+	len = record_bytes(h.length);
+	if (choice >> 63 && super.predecessor_end > SUPERBLOCK_BYTES) {
+		volume = super.predecessor;
+		len = super.predecessor_end - SUPERBLOCK_BYTES;
+	}
+	choice = SUPERBLOCK_BYTES + choice / 255 % len;
+	change_byte(volume, choice, by);
+	memory_rocksdb_forget();
+	must(store_open(&s) == RFS_ERR_DAMAGED);
+	change_byte(volume, choice, by);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -394,6 +471,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_rows(&s, &seen);
 	store_close(&s);
 	check_reopen(&seen);
+	check_damage(hash64(bytes_of(data, size), 1));
 	memory_rocksdb_forget();
 	check_reopen(&seen);
 	buf_fini(&seen);

@@ -1,7 +1,8 @@
 /*
  * commit_codec.c: a batch as the payload of its COMMIT record, and back (docs/format/volume.md). The decoder reads what
- * a disk gave: every length is checked. [any]
+ * a disk gave: every length is checked, and that no key is another bucket's or the driver's own. [any]
  */
+#include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 
 #define COMMIT_FORMAT 1
@@ -114,7 +115,8 @@ op_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batc
 
 	if (kind != BATCH_ADD && kind != BATCH_MAX && kind != BATCH_DELETE)
 		value = kind == BATCH_CHECK || kind == BATCH_EXPECT ? none : reader_field(r);
-	if (r->failed || slot > SLOT_INVERTED || key.len < 9 || (slot && key.len < 17))
+	/* APPEND puts its slot there itself. */
+	if (r->failed || slot > SLOT_INVERTED || (kind == BATCH_APPEND && (slot != SLOT_SERIAL || key.len < 17)))
 		return false;
 	switch (kind) {
 	case BATCH_PUT:
@@ -134,7 +136,7 @@ op_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batc
 		return !r->failed;
 	case BATCH_APPEND:
 		batch_append(b, bytes_sub(key, 0, key.len - 8), value);
-		return slot == SLOT_SERIAL;
+		return true;
 	case BATCH_BLOCKS:
 		op = blocks_decode(r, volume, commit_offset, b, key, value);
 		if (op)
@@ -161,7 +163,8 @@ commit_decode(struct bytes payload, uint32_t volume, uint64_t commit_offset, str
 		return false;
 	memcpy(out->id, id.data, sizeof(out->id));
 	for (uint64_t i = 0; i < count; i++)
-		if (!op_decode(&r, volume, commit_offset, out) || out->overflow)
+		if (!op_decode(&r, volume, commit_offset, out) || out->overflow ||
+			(!batch_owns(out, &out->ops[out->op_count - 1]) && !MUTANT("foreign-keys-recovered")))
 			return false;
 	return !r.failed && reader_left(&r) == 0;
 }

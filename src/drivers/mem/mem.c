@@ -379,7 +379,7 @@ within_limits(const struct batch *b)
 	if (b->overflow || b->op_count > BATCH_MAX_OPS || b->bytes > BATCH_MAX_BYTES)
 		return false;
 	for (size_t i = 0; i < b->op_count; i++) {
-		if (b->ops[i].key.len < 9 || load_be64(b->ops[i].key.data) != b->bucket)
+		if (!batch_owns(b, &b->ops[i]))
 			return false;
 		for (size_t k = 0; k < b->ops[i].block_count; k++) {
 			if (b->ops[i].blocks[k].stored)

@@ -118,6 +118,65 @@ changed_bytes_do_no_harm(void **state)
 	batch_free(b);
 }
 
+/* Encoded as it is; does it come back as a batch of bucket 9? */
+static bool
+comes_back(struct batch *b)
+{
+	struct batch *out = batch_new(9);
+	struct buf payload;
+	bool good;
+
+	buf_init(&payload, NULL);
+	commit_encode(b, NULL, COMMIT_OFFSET, &payload);
+	good = commit_decode(buf_bytes(&payload), 3, COMMIT_OFFSET, out);
+	buf_fini(&payload);
+	batch_free(out);
+	batch_reset(b);
+	return good;
+}
+
+/* Nobody wrote such a batch: the driver refuses it (tests/contract). */
+static void
+keys_that_are_not_the_batchs_own_are_refused(void **state)
+{
+	static const struct {
+		uint64_t bucket;
+		uint8_t table;
+		bool good;
+	} cases[] = {{9, 2, true}, {8, 2, false}, {10, 2, false}, {0, 2, false}, {9, 0, false}};
+	struct arena *keys = arena_new(1024);
+	struct bytes good = test_key(keys, 9, 2, "a");
+	struct batch *b = batch_new(9);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct bytes key = test_key(keys, cases[i].bucket, cases[i].table, "b");
+
+		batch_put(b, key, bytes_str("value"));
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_delete(b, key);
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_delete_range(b, good, key);
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_add(b, key, 1);
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_max(b, key, 1);
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_append(b, key, bytes_str("value"));
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_blocks(b, key, bytes_str("value"), NULL, 0);
+		assert_int_equal(comes_back(b), cases[i].good);
+		batch_put(b, good, bytes_str("first"));
+		batch_put(b, key, bytes_str("second"));
+		assert_int_equal(comes_back(b), cases[i].good);
+	}
+	batch_put_slotted(b, test_key(keys, 9, 2, ""), SLOT_SERIAL, bytes_str("value"));
+	assert_true(comes_back(b));
+	batch_put(b, test_key(keys, 9, 2, "7 bytes"), bytes_str("value"))->slot = SLOT_SERIAL;
+	assert_false(comes_back(b));
+	arena_free(keys);
+	batch_free(b);
+}
+
 static void
 a_record_is_valid_only_in_its_place(void **state)
 {
@@ -194,6 +253,7 @@ main(void)
 		cmocka_unit_test(a_batch_comes_back_without_its_conditions),
 		cmocka_unit_test(a_payload_cut_short_or_too_long_is_refused),
 		cmocka_unit_test(changed_bytes_do_no_harm),
+		cmocka_unit_test(keys_that_are_not_the_batchs_own_are_refused),
 		cmocka_unit_test(a_record_is_valid_only_in_its_place),
 		cmocka_unit_test(a_superblock_out_of_order_is_damage),
 	};
