@@ -5,6 +5,7 @@
  *   cli_main.c -> cli_parse.c (commands.def -> a method and its parameters) -> cli_rpc.c (JSON-RPC) -> cli_http.c
  * (socket or network)
  *              -> cli_show.c (the answer for people, or as JSON)
+ *              -> cli_fsck.c (what is done here, without a daemon)
  */
 #ifndef CLIENTS_CLI_CLI_H
 #define CLIENTS_CLI_CLI_H
@@ -14,9 +15,12 @@
 
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
+struct cli;
+
 struct cli_command {
-	const char *words; /* "user add" */
-	const char *method;
+	const char *words;             /* "user add" */
+	const char *method;            /* NULL: */
+	int (*local)(struct cli *cli); /* done here; gives the exit code, and has printed what there is to say */
 	const char *arguments;
 	const char *show;
 	const char *help;
@@ -35,6 +39,7 @@ struct cli {
 	const char *topic;                 /* what --help is about: "user"; NULL: everything */
 	const struct cli_command *command; /* NULL: none was given */
 	json_t *params;
+	uint64_t listed; /* members of a list that were printed as JSON */
 	char error[512];
 };
 
@@ -49,6 +54,8 @@ json_t *cli_call(struct cli *cli, const char *method, json_t *params);
 bool cli_post(struct cli *cli, struct bytes body, struct bytes *answer);
 
 void cli_show(struct cli *cli, json_t *result);
+
+int cli_fsck(struct cli *cli);
 
 /* `error`, and false. */
 bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,5 +1,6 @@
 /*
- * cli_main.c: `restfs`: administers a store. Exit codes: 0 done, 1 refused or not reached, 2 wrong arguments.
+ * cli_main.c: `restfs`: administers a store. Exit codes: 0 done, 1 refused or not reached, 2 wrong arguments;
+ * `fsck` has its own.
  */
 #include "cli.h"
 #include <signal.h>
@@ -61,6 +62,8 @@ run(struct cli *cli, int argc, char **argv)
 			cli_help(cli->command ? cli->command->words : cli->topic ? cli->topic : "");
 		return EXIT_DONE;
 	}
+	if (cli->command->local)
+		return cli->command->local(cli);
 	result = call_all_pages(cli);
 	if (!result) {
 		fprintf(stderr, "restfs: %s\n", cli->error);

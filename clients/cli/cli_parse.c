@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 const struct cli_command cli_commands[] = {
-#define COMMAND(words, method, arguments, show, help) {words, method, arguments, show, help},
+#define COMMAND(words, method, arguments, show, help) {words, method, NULL, arguments, show, help},
+#define LOCAL_COMMAND(words, function, arguments, help) {words, NULL, function, arguments, "", help},
 #include "commands.def"
 #undef COMMAND
+#undef LOCAL_COMMAND
 };
 const size_t cli_command_count = sizeof(cli_commands) / sizeof(cli_commands[0]);
 
@@ -176,6 +178,15 @@ command_complete(struct cli *cli)
 	return true;
 }
 
+static const struct cli_command *
+command_exact(const char *words)
+{
+	for (size_t i = 0; i < cli_command_count; i++)
+		if (strcmp(cli_commands[i].words, words) == 0)
+			return &cli_commands[i];
+	return NULL;
+}
+
 static bool
 command_find(struct cli *cli, const char *first, const char *second)
 {
@@ -183,11 +194,8 @@ command_find(struct cli *cli, const char *first, const char *second)
 	size_t i;
 
 	snprintf(words, sizeof(words), "%s %s", first, second ? second : "");
-	for (i = 0; i < cli_command_count; i++)
-		if (strcmp(cli_commands[i].words, words) == 0) {
-			cli->command = &cli_commands[i];
-			return true;
-		}
+	if ((cli->command = command_exact(words)))
+		return true;
 	for (i = 0; i < cli_command_count && !second; i++)
 		if (strncmp(cli_commands[i].words, words, strlen(words)) == 0)
 			return cli_fail(cli, "%s: to do what? See restfs %s --help", first, first);
@@ -195,12 +203,13 @@ command_find(struct cli *cli, const char *first, const char *second)
 		second ? second : "");
 }
 
-/* A word that is no option: of the command's two, or an argument. */
+/* A word that is no option: of the command's one or two, or an argument. */
 static bool
 plain_word(struct cli *cli, const char *word, size_t *positional)
 {
 	if (!cli->topic) {
 		cli->topic = word;
+		cli->command = command_exact(word);
 		return true;
 	}
 	if (!cli->command)

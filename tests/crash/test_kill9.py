@@ -83,6 +83,8 @@ def test_acknowledged_operations_survive(damage):
             daemon.start()
             state = judge(daemon, possible(state, changes))
         assert ROUNDS < 4 or kinds == set(KINDS)
+        daemon.kill()
+        daemon.fsck()
     finally:
         daemon.finish()
 

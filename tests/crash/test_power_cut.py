@@ -147,6 +147,7 @@ def test_acknowledged_operations_survive_power_cuts(machine, number):
             try:
                 found = machine.judge(other, trace.ends[count - 1])
                 other.kill()
+                other.fsck()
                 if turn == DISKS - 1:
                     machine.go_on_with(other, found)
             except BaseException as error:

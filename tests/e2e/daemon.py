@@ -55,6 +55,7 @@ class Daemon:
         self.options = list(options)
         self.environment = {}
         self.files = files
+        self.damaged = False  # on purpose: its end is not to be whole
         self.process = None
         self.s3 = self.admin = None
 
@@ -121,11 +122,21 @@ class Daemon:
             self.process = None
 
     def finish(self):
-        """The end of a daemon: one that still runs must stop clean, without a leak."""
+        """The end of a daemon: one that still runs must stop clean, without a leak, and leave a store that is whole."""
         status = self.stop() if self.process else 0
         log = self.log()
-        self.remove()
-        assert status == 0, f"the daemon ended with {status}; its log ends:\n{log[-LOG_END:]}"
+        try:
+            assert status == 0, f"the daemon ended with {status}; its log ends:\n{log[-LOG_END:]}"
+            if os.path.exists(os.path.join(self.data, "volumes")) and not self.damaged:
+                self.fsck("--fast")
+        finally:
+            self.remove()
+
+    def fsck(self, *options, status=0):
+        """What `restfs fsck` says of the store, whose daemon has ended."""
+        done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "fsck", self.data, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == status, f"restfs fsck {' '.join(options)}: {done.returncode}\n{done.stdout[-LOG_END:]}{done.stderr[-LOG_END:]}"
+        return done.stdout
 
     def remove(self):
         """The end of a daemon that may be in any state; what a sanitizer said is not lost."""
@@ -164,3 +175,15 @@ def wait_until(what, seconds=30):
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not come true in {seconds} s")
         time.sleep(0.01)
+
+
+def flip(daemon, body, at=100):
+    """Turns a bit over in the bytes of a body, where they lie on the disk; they must be there once."""
+    places = [(path, place) for path in sorted((daemon.data / "volumes").glob("*.vol")) for place in [path.read_bytes().find(body)] if place >= 0]
+    (path, place), = places
+    path.chmod(0o600)
+    with open(path, "r+b") as f:
+        f.seek(place + at)
+        byte = f.read(1)[0]
+        f.seek(place + at)
+        f.write(bytes([byte ^ 4]))

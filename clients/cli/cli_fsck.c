@@ -1,0 +1,117 @@
+/*
+ * cli_fsck.c: `restfs fsck`: checks a store that no daemon serves, row by row and block by block. Exit codes: 0 nothing
+ * was found, 1 something was, 2 it could not be checked.
+ *
+ * Opening recovers, as restfsd's start does, so the check sees what clients would see next.
+ */
+#include "cli.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "check/check.h"
+#include "net/url.h"
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ERROR_BYTES 512
+
+/* Bytes that are not text are percent-encoded, and for people those that would not be seen. */
+static const char *
+shown(const struct cli *cli, struct arena *arena, struct bytes v)
+{
+	json_t *text = json_stringn(v.data ? (const char *)v.data : "", v.len);
+	struct buf encoded;
+	bool plain = text != NULL;
+
+	json_decref(text);
+	for (size_t i = 0; i < v.len; i++)
+		plain = plain && v.data[i] >= (cli->json ? 1 : ' ') && v.data[i] != 127;
+	if (plain)
+		return arena_str(arena, v);
+	buf_init(&encoded, arena);
+	url_encode(&encoded, v, true);
+	return arena_str(arena, buf_bytes(&encoded));
+}
+
+static void
+finding_show(void *data, const struct check_finding *f)
+{
+	struct cli *cli = data;
+	struct arena *arena = arena_new(2048);
+	const char *kind = check_kind_name(f->kind), *bucket = shown(cli, arena, f->bucket_name),
+		   *key = shown(cli, arena, f->key), *text = shown(cli, arena, bytes_str(f->text));
+
+	if (cli->json) {
+		json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:I}", "kind", kind, "bucket", bucket, "key", key,
+			"text", text, "bucket_number", (json_int_t)f->bucket);
+
+		printf("%s\n    ", cli->listed++ ? "," : "");
+		json_dumpf(line, stdout, JSON_COMPACT);
+		json_decref(line);
+	} else {
+		printf("%s %s%s%s: %s\n", kind, f->bucket ? bucket : "domain", f->key.len ? "/" : "", key, text);
+	}
+	arena_free(arena);
+}
+
+static void
+totals_show(const struct cli *cli, const struct check_totals *t)
+{
+	unsigned long long buckets = t->buckets, objects = t->objects, bytes = t->object_bytes, blocks = t->blocks,
+			   stored = t->block_bytes, findings = t->findings;
+
+	if (cli->json)
+		printf("\n  ],\n  \"buckets\": %llu,\n  \"objects\": %llu,\n  \"bytes\": %llu,\n  \"blocks\": %llu,\n  "
+		       "\"stored_bytes\": %llu\n}\n",
+			buckets, objects, bytes, blocks, stored);
+	else
+		printf("%llu buckets, %llu objects of %llu bytes, %llu blocks of %llu bytes: %llu findings\n", buckets,
+			objects, bytes, blocks, stored, findings);
+}
+
+/* Nothing is made where no store is. */
+static bool
+store_open(struct cli *cli, struct config *config, struct store_drivers *out)
+{
+	const char *data = json_string_value(json_object_get(cli->params, "data"));
+	const char *volumes = arena_printf(cli->arena, "%s/volumes", data);
+	char error[ERROR_BYTES];
+
+	if (access(volumes, F_OK) != 0)
+		return cli_fail(cli, "there is no store in %s", data);
+	if (!config_set(config, "data", data, error) || embedded_open(config, out, error))
+		return cli_fail(cli, "%s", error);
+	return true;
+}
+
+int
+cli_fsck(struct cli *cli)
+{
+	struct check_options options = {
+		.fast = json_is_true(json_object_get(cli->params, "fast")), .found = finding_show, .data = cli};
+	struct check_totals totals;
+	struct store_drivers drivers;
+	struct config config;
+	enum rfs_err err;
+	int code = EXIT_USAGE;
+
+	thread_role_set(THREAD_WORKER, "fsck");
+	log_init(LOG_ERROR, LOG_TEXT, STDERR_FILENO);
+	config_init(&config);
+	if (store_open(cli, &config, &drivers)) {
+		if (cli->json)
+			printf("{\n  \"findings\": [");
+		err = check_store(&drivers, &options, &totals);
+		totals_show(cli, &totals);
+		drivers.metadata->ops->close(drivers.metadata);
+		if (err)
+			cli_fail(cli, "the check did not come to its end: %s", error_face(err)->text);
+		else
+			code = totals.findings ? EXIT_REFUSED : EXIT_DONE;
+	}
+	if (code == EXIT_USAGE)
+		fprintf(stderr, "restfs: %s\n", cli->error);
+	config_fini(&config);
+	return code;
+}
