@@ -129,6 +129,7 @@ struct http_options {
 	size_t header_count;
 	int64_t header_time_ms;
 	int64_t idle_time_ms;
+	size_t body_rate;               /* least bytes a second of a body, on average over the time to idle; 0: any */
 	size_t connections;             /* of a listener */
 	size_t connections_in_all;      /* of the server, but for a few of each listener; 0: not limited */
 	size_t connections_per_address; /* of the server */

@@ -270,6 +270,19 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	*buf = uv_buf_init((char *)base, (unsigned)len);
 }
 
+/* What comes too slowly does not put off the end, nor does what is no request: pieces of a TLS record. */
+static void
+came(struct http_conn *c, size_t bytes)
+{
+	const struct http_options *o = &c->hl->server->options;
+
+	if (c->timer != HTTP_TIMER_IDLE || c->state != CONN_EXCHANGE)
+		return;
+	c->came += bytes;
+	if (c->came >= o->body_rate * (size_t)o->idle_time_ms / 1000)
+		timer_set(c, HTTP_TIMER_IDLE, true);
+}
+
 static void
 on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
@@ -283,8 +296,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	} else if (n < 0 && n != UV_ENOBUFS) { /* that is on_alloc's: wait for memory */
 		conn_close(c, false);
 	} else if (n > 0) {
-		if (c->timer == HTTP_TIMER_IDLE)
-			timer_set(c, HTTP_TIMER_IDLE, true);
+		came(c, (size_t)n);
 		if (c->tls)
 			tls_stream_feed(c->tls, data, (size_t)n);
 		else if (data == c->hl->plain)
@@ -295,12 +307,18 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	conn_advance(c);
 }
 
+static bool
+awaits_reader(const struct http_conn *c)
+{
+	return c->turn->out_bytes || c->cipher_writing;
+}
+
 bool
 conn_awaits_client(const struct http_conn *c)
 {
 	const struct http_turn *t = c->turn;
 
-	return t->out_bytes || c->cipher_writing || (t->body_cb && !t->working && !c->is_starved);
+	return awaits_reader(c) || (t->body_cb && !t->working && !c->is_starved);
 }
 
 static enum http_timer
@@ -312,6 +330,8 @@ timer_wanted(struct http_conn *c)
 	case CONN_HEADERS:
 		return HTTP_TIMER_HEADER;
 	case CONN_EXCHANGE:
+		if (awaits_reader(c))
+			return HTTP_TIMER_OUTPUT;
 		return conn_awaits_client(c) ? HTTP_TIMER_IDLE : HTTP_TIMER_NONE;
 	default:
 		return HTTP_TIMER_LINGER;
@@ -322,6 +342,7 @@ timer_wanted(struct http_conn *c)
 static void
 settle(struct http_conn *c)
 {
+	enum http_timer timer;
 	bool read;
 
 	input_keep(c);
@@ -331,7 +352,10 @@ settle(struct http_conn *c)
 	else if (!read && c->reading)
 		uv_read_stop(&c->stream);
 	c->reading = read;
-	timer_set(c, timer_wanted(c), false);
+	timer = timer_wanted(c);
+	if (timer == HTTP_TIMER_OUTPUT && c->timer != timer)
+		c->looks = 0;
+	timer_set(c, timer, false);
 }
 
 static void
@@ -395,17 +419,26 @@ conn_close(struct http_conn *c, bool reset)
 
 /* Writing counts as progress when the kernel has taken anything since the last look. */
 static void
-exchange_timeout(struct http_conn *c)
+look_at_output(struct http_conn *c)
 {
 	size_t queued = uv_stream_get_write_queue_size(&c->stream);
 
-	if (c->turn->out_bytes == 0 && c->cipher_writing == 0) {
-		body_fail(c->turn, RFS_ERR_REQUEST_TIMEOUT);
-	} else if (queued != c->queue_seen) {
-		c->queue_seen = queued;
-	} else {
+	if (queued != c->queue_seen)
+		c->looks = 0;
+	c->queue_seen = queued;
+	if (++c->looks > HTTP_OUTPUT_LOOKS)
 		conn_close(c, true);
-	}
+	else
+		timer_set(c, HTTP_TIMER_OUTPUT, true);
+}
+
+static void
+exchange_timeout(struct http_conn *c)
+{
+	if (awaits_reader(c))
+		look_at_output(c);
+	else
+		body_fail(c->turn, RFS_ERR_REQUEST_TIMEOUT);
 }
 
 static void
@@ -437,7 +470,7 @@ conn_shed(struct http_conn *c)
 	metric_add(METRIC_HTTP_SHED, 1);
 	if (c->state == CONN_HEADERS)
 		refuse_headers(c, RFS_ERR_SLOW_DOWN);
-	else if (c->turn->out_bytes || c->cipher_writing)
+	else if (awaits_reader(c))
 		conn_close(c, true);
 	else
 		body_fail(c->turn, RFS_ERR_SLOW_DOWN);

@@ -47,7 +47,14 @@ struct http_budget {
 };
 
 /* Connections of one deadline, oldest first: the time is the same for all, so a refresh is a move to the tail. */
-enum http_timer { HTTP_TIMER_NONE, HTTP_TIMER_HEADER, HTTP_TIMER_IDLE, HTTP_TIMER_LINGER, HTTP_TIMER_COUNT };
+enum http_timer {
+	HTTP_TIMER_NONE,
+	HTTP_TIMER_HEADER, /* a request's headers, in all */
+	HTTP_TIMER_IDLE,   /* between requests, and while a body is awaited */
+	HTTP_TIMER_OUTPUT, /* the next look whether the peer reads */
+	HTTP_TIMER_LINGER,
+	HTTP_TIMER_COUNT
+};
 
 struct http_link {
 	struct http_link *prev, *next;
@@ -136,11 +143,13 @@ struct http_conn {
 	struct http_input in;
 	size_t held; /* input and header block, beyond HTTP_FREE_BYTES: counted in the budget */
 	size_t cipher_writing; /* bytes of TLS in uv_write */
-	size_t queue_seen; /* bytes in the kernel's way at the last time-out: fewer now is progress */
+	size_t came;       /* bytes since the timer was set */
+	size_t queue_seen; /* bytes in the kernel's way at the last look: another number now is progress */
 	uint8_t address[16];
 	char peer[48];
 	enum conn_state state : 8;
 	enum http_timer timer : 8;
+	uint8_t looks; /* one after the other, without progress */
 	bool reading : 1;
 	bool eof : 1;       /* the peer has sent its last byte */
 	bool served : 1;    /* has had a request */
@@ -327,6 +336,7 @@ void turn_moves(struct http_turn *t);
 void http_loop_shed(struct http_loop *hl);
 
 /* http_timer.c */
+#define HTTP_OUTPUT_LOOKS 4 /* within the time to idle */
 void timer_set(struct http_conn *c, enum http_timer kind, bool refresh);
 void timer_tick(struct http_loop *hl);
 

@@ -94,8 +94,7 @@ on_written(uv_write_t *write, int status)
 	t->writing = 0;
 	if (status == 0) {
 		output_consume(t, len);
-		if (c->timer == HTTP_TIMER_IDLE)
-			timer_set(c, HTTP_TIMER_IDLE, true);
+		c->looks = 0;
 	} else {
 		conn_close(c, false);
 	}
@@ -157,10 +156,9 @@ on_cipher_written(uv_write_t *write, int status)
 
 	free(w);
 	c->cipher_writing = 0;
+	c->looks = 0;
 	if (status != 0)
 		conn_close(c, false);
-	else if (c->timer == HTTP_TIMER_IDLE)
-		timer_set(c, HTTP_TIMER_IDLE, true);
 	conn_advance(c);
 }
 

@@ -22,6 +22,7 @@ http_options_from(struct http_options *o, const struct config *c)
 		.header_count = (size_t)c->http_header_count,
 		.header_time_ms = c->http_header_time,
 		.idle_time_ms = c->http_idle_time,
+		.body_rate = (size_t)c->http_body_rate,
 		.connections = (size_t)c->http_connections,
 		.connections_per_address = (size_t)c->http_connections_per_address,
 		.body_memory = (size_t)c->http_body_memory,

@@ -10,6 +10,8 @@ timer_ms(const struct http_loop *hl, enum http_timer kind)
 		return (uint64_t)hl->server->options.header_time_ms;
 	case HTTP_TIMER_IDLE:
 		return (uint64_t)hl->server->options.idle_time_ms;
+	case HTTP_TIMER_OUTPUT:
+		return (uint64_t)hl->server->options.idle_time_ms / HTTP_OUTPUT_LOOKS;
 	default:
 		return HTTP_LINGER_MS;
 	}
@@ -22,6 +24,7 @@ timer_set(struct http_conn *c, enum http_timer kind, bool refresh)
 		return;
 	link_remove(&c->time);
 	c->timer = kind;
+	c->came = 0;
 	if (kind == HTTP_TIMER_NONE)
 		return;
 	c->deadline_ms = uv_now(loop_uv(c->hl->loop)) + timer_ms(c->hl, kind);

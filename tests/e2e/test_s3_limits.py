@@ -1,5 +1,6 @@
 """Clients that are slow, break off, send too much or nonsense, or never read: they get the error that fits or are cut off, and others are served."""
 import os
+import select
 import socket
 import ssl
 import struct
@@ -203,6 +204,19 @@ def test_bodies_that_stand_still_are_told_so(start):
         assert_timed_out(crowd.read_to_end(sock))
     assert_served(daemon)
     assert keys(raw) == ["served"]
+
+
+def test_bodies_that_trickle_are_told_so(start):
+    """Large and small; a body that comes fast enough is not."""
+    daemon = start(http__idle_time="1s", http__body_rate="100K")
+    raw = new_bucket(daemon)
+    connections = crowd.connect(raw, 2)
+    for sock, length in zip(connections, (100 * KIB, 5 * MIB)):
+        sock.sendall(crowd.signed_head(raw, "PUT", "/bucket/slow", length))
+    wait_until(lambda: [sock.send(b"s") for sock in connections] and all(select.select([sock], [], [], 0.02)[0] for sock in connections))
+    for sock in connections:
+        assert_timed_out(crowd.read_to_end(sock))
+    assert_served(daemon, body=os.urandom(3 * MIB))
 
 
 def test_a_connection_may_idle_for_as_long_as_is_set(start):
