@@ -33,6 +33,13 @@ budget_release(struct http_budget *b, size_t len)
 
 	assert(before >= len);
 	(void)before;
+	budget_freed(b, len);
+}
+
+void
+budget_freed(struct http_budget *b, size_t len)
+{
+	atomic_fetch_add_explicit(&b->freed, len, memory_order_relaxed);
 }
 
 bool

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#define TLS_BYTES ((size_t)16 * 1024) /* about what OpenSSL holds for a connection */
+
 static void
 call_end(struct http_turn *t)
 {
@@ -364,6 +366,7 @@ conn_free(struct http_conn *c)
 	struct http_server *s = c->hl->server;
 
 	http_loop_count(c->hl, -1);
+	budget_freed(s->budget, sizeof(*c));
 	free(c);
 	server_leave(s);
 }
@@ -394,6 +397,8 @@ on_closed(uv_handle_t *handle)
 	atomic_fetch_sub(&c->listener->connections, 1);
 	atomic_fetch_sub(&c->hl->server->connections, 1);
 	metric_add(METRIC_HTTP_CONNECTIONS, -1);
+	if (c->tls)
+		budget_freed(c->hl->server->budget, TLS_BYTES);
 	tls_stream_free(c->tls);
 	c->tls = NULL;
 	conn_advance(c);

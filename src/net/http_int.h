@@ -43,6 +43,7 @@ struct http_budget {
 	atomic_size_t references;
 	atomic_size_t used;
 	atomic_size_t starved; /* connections that wait for some */
+	atomic_size_t freed;   /* by bodies, turns and connections since the allocator was last asked to give back */
 	size_t limit;
 };
 
@@ -74,6 +75,7 @@ struct http_loop {
 	struct http_turn *pool;
 	unsigned pooled;
 	size_t count;
+	size_t freed_seen; /* at the last tick */
 	int64_t date_second;
 	char date[30];
 	uint8_t *plain;  /* HTTP_READ_BYTES: what sockets or TLS give */
@@ -305,6 +307,8 @@ struct http_budget *budget_new(size_t limit);
 void budget_unref(struct http_budget *b);
 void budget_charge(struct http_budget *b, size_t len);
 void budget_release(struct http_budget *b, size_t len);
+/* Memory that was never charged has been freed. */
+void budget_freed(struct http_budget *b, size_t len);
 bool budget_exhausted(const struct http_budget *b);
 /* But for `own` bytes of what is used: nobody waits for himself. */
 bool budget_exhausted_by_others(const struct http_budget *b, size_t own);
@@ -334,6 +338,9 @@ const char *http_reason(int status);
 void turn_moved(struct http_turn *t, size_t bytes);
 void turn_moves(struct http_turn *t);
 void http_loop_shed(struct http_loop *hl);
+
+/* http_trim.c: at each tick. True: to be asked again, also when there are no connections. */
+bool http_loop_trim(struct http_loop *hl);
 
 /* http_timer.c */
 #define HTTP_OUTPUT_LOOKS 4 /* within the time to idle */

@@ -43,7 +43,7 @@ on_tick(uv_timer_t *timer)
 
 	timer_tick(hl);
 	http_loop_shed(hl);
-	if (hl->count == 0)
+	if (!http_loop_trim(hl) && hl->count == 0)
 		uv_timer_stop(timer);
 }
 

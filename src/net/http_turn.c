@@ -94,6 +94,7 @@ turn_free(struct http_turn *t)
 	body_fini(t);
 	output_clear(t);
 	if (hl->pooled == TURN_POOL_MOST || t->head.capacity > TURN_KEEP_BYTES || t->raw.capacity > HTTP_SHORT_BYTES) {
+		budget_freed(hl->server->budget, sizeof(*t) + TURN_ARENA_BYTES + t->raw.capacity);
 		turn_fini(t);
 		return;
 	}

@@ -16,6 +16,7 @@ from raw_s3 import RawS3
 
 SLOW_CLIENTS = 1000
 IDLE_CLIENTS = 19000
+BURST_CLIENTS = 3000
 UNREAD_MOST = 256 * KIB
 IDLE_MOST = 1 * KIB
 MEMORY_MOST = 60 * MIB
@@ -518,6 +519,22 @@ def test_nineteen_thousand_idle_connections_leave_room_and_memory_for_others(sta
         ends = [client.communicate()[0] for client in clients]
     assert [client.returncode for client in clients] == [0] * 5, ends
     crowd.wait_for_end_of_connections(daemon)
+
+
+def test_memory_of_many_requests_at_once_goes_back_to_the_system(start):
+    """When they have been answered, though their clients stay."""
+    daemon = start(http__idle_time="1h", http__header_time="1h")
+    raw = new_bucket(daemon)
+    assert_served(daemon)
+    before = daemon.memory_bytes()
+    connections = crowd.connect(raw, BURST_CLIENTS)
+    for sock in connections:
+        sock.sendall(b"GET /bucket/none HTTP/1.1\r\nHost: x\r\n")
+    assert_served(daemon)
+    print("%d bytes for each of %d headers" % ((daemon.memory_bytes() - before) / BURST_CLIENTS, BURST_CLIENTS))
+    assert {crowd.first_of_answer(sock, b"\r\n") for sock in connections} == {b"HTTP/1.1 403"}
+    wait_until(lambda: crowd.is_sanitized(daemon) or daemon.memory_bytes() - before < BURST_CLIENTS * 2 * KIB)
+    crowd.close(connections)
 
 
 def test_connections_never_take_the_files_that_the_store_needs(start):
