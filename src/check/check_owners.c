@@ -127,13 +127,17 @@ data_note(struct check *c, const struct content *content, int count, void *data)
 	return RFS_OK;
 }
 
+/*
+ * None is right where only the row of a part is left that lived on in an object: the object has gone before the reaper
+ * came to the part's row. Then nothing else may be left of it: data_reached.
+ */
 static enum rfs_err
 data_shared(struct check *c, const struct tally *owned)
 {
 	enum rfs_err err = RFS_OK;
 
 	for (size_t i = 0; !err && i < owned->slot_count; i++)
-		if (owned->slots[i].used && owned->slots[i].count != 1)
+		if (owned->slots[i].used && owned->slots[i].count != 1 && owned->slots[i].count != 0)
 			err = suspect_add(c, SUSPECT_DATA, owned->slots[i].key.low, CHECK_CONTENT_SHARED, false,
 				"data %llu has %lld owners", (unsigned long long)owned->slots[i].key.low,
 				(long long)owned->slots[i].count);
@@ -162,7 +166,7 @@ data_reached(struct check *c, const struct tally *owned, enum table table, enum 
 		if (data_id == last || !tally_covers(owned, tally_number(data_id)))
 			continue;
 		item = tally_find(owned, tally_number(data_id));
-		if (!item || item->mark != kind)
+		if (!item || item->count == 0 || item->mark != kind)
 			check_found(c, CHECK_CONTENT_STRAY, bytes_of(NULL, 0), "%s of data %llu, which nothing owns",
 				what, (unsigned long long)data_id);
 		last = data_id;
