@@ -2,7 +2,8 @@
  * http_shed.c: when bodies or headers wait for memory, those clients are let go that hold some and stand still. [loop]
  *
  * Without it a few hundred uploads that stop in the middle of a block, or answers that are not read, would keep all
- * memory of bodies until their time to idle is over, and for ever if a byte comes now and then.
+ * memory of bodies until their time to idle is over, and for ever if a byte comes now and then; and thousands of
+ * answers that are not read would take any amount.
  */
 #include "net/http_int.h"
 
@@ -57,6 +58,15 @@ still_ms(const struct http_conn *c)
 	return now - t->moved_ms;
 }
 
+/* Somebody waits for it; or answers, which never wait, hold far more than there is. */
+static bool
+is_needed(const struct http_budget *b)
+{
+	size_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
+
+	return used / 2 >= b->limit || (atomic_load_explicit(&b->starved, memory_order_relaxed) && used >= b->limit);
+}
+
 /* The stillest go first, and who has stood still nearly as long: the others may be merely slow. */
 void
 http_loop_shed(struct http_loop *hl)
@@ -65,7 +75,7 @@ http_loop_shed(struct http_loop *hl)
 	struct http_link *at, *next;
 	uint64_t most = 0, enough;
 
-	if (atomic_load_explicit(&b->starved, memory_order_relaxed) == 0 || !budget_exhausted(b))
+	if (!is_needed(b))
 		return;
 	for (at = hl->conns.next; at != &hl->conns; at = at->next) {
 		uint64_t ms = still_ms(CONN_OF(at, all));

@@ -173,6 +173,30 @@ headers_take_memory_of_bodies_and_give_way_to_them(void **state)
 }
 
 static void
+answers_that_nobody_reads_are_given_up_when_they_are_far_too_many(void **state)
+{
+	struct http_options o;
+	struct fixture *f;
+	int fds[20];
+
+	fixture_options(&o);
+	o.body_memory = (size_t)1024 * 1024;
+	o.idle_time_ms = 3600000;
+	f = fixture_new(1, &o, NULL);
+	for (int i = 0; i < 20; i++) {
+		fds[i] = client_open(f);
+		client_send(fds[i], "GET /big HTTP/1.1\r\n" HOST "\r\n");
+	}
+	for (int i = 0; i < 2000 && atomic_load(&f->gone) == 0; i++)
+		sleep_ns(5000000);
+	assert_true(atomic_load(&f->gone) > 0);
+	serve_hello(f);
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+	fixture_free(f);
+}
+
+static void
 answers_without_reading_the_body(void **state)
 {
 	struct fixture *f = fixture_new(1, NULL, NULL);
@@ -486,6 +510,7 @@ main(void)
 		cmocka_unit_test(goes_on_when_memory_for_bodies_is_short),
 		cmocka_unit_test(what_is_sent_ahead_takes_memory_of_bodies),
 		cmocka_unit_test(headers_take_memory_of_bodies_and_give_way_to_them),
+		cmocka_unit_test(answers_that_nobody_reads_are_given_up_when_they_are_far_too_many),
 		cmocka_unit_test(answers_without_reading_the_body),
 		cmocka_unit_test(tells_the_door_of_broken_bodies),
 		cmocka_unit_test(limits_trailers_and_chunk_extensions),
