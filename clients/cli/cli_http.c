@@ -40,13 +40,29 @@ struct endpoint {
 
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
+/* Methods that answer when they have done their work, however long that takes. */
+static const char *const patient_methods[] = {"store.compact"};
+
+static bool
+is_patient(const struct cli *cli)
+{
+	for (size_t i = 0; cli->command && i < sizeof(patient_methods) / sizeof(patient_methods[0]); i++)
+		if (strcmp(cli->command->method, patient_methods[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
-timeouts_set(int fd)
+timeouts_set(const struct cli *cli, int fd)
 {
 	struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
+	int yes = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	if (is_patient(cli))
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
+	else
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 }
 
 /* Through the directory's descriptor: a socket's path may only have 107 bytes. */
@@ -61,7 +77,7 @@ connect_socket(struct cli *cli, struct connection *c)
 			strerror(errno));
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/admin.sock", directory);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	timeouts_set(c->fd);
+	timeouts_set(cli, c->fd);
 	error = c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof(address)) != 0 ? errno : 0;
 	close(directory);
 	if (error)
@@ -133,7 +149,7 @@ connect_network(struct cli *cli, const struct endpoint *to, struct connection *c
 		c->fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
 		if (c->fd < 0)
 			continue;
-		timeouts_set(c->fd);
+		timeouts_set(cli, c->fd);
 		if (connect(c->fd, a->ai_addr, a->ai_addrlen) != 0) {
 			connect_error = errno;
 			close(c->fd);

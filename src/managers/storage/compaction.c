@@ -26,13 +26,15 @@
 #define STEP_VOLUMES 4       /* emptied before they are removed, at least: what it takes is given back soon */
 #define STEP_SHARE 8         /* or this part of the store, for each step reads all rows of blocks twice */
 #define LOOK_AGAIN_NS (INT64_C(10) * 1000000000) /* the shortest time between looks that deletes bring about */
+#define LOOK_TICK_NS INT64_C(500000000)
 #define FIRST_LOOK_NS (INT64_C(60) * 1000000000) /* after the start: for what was deleted before it */
+#define REST_FACTOR 9 /* of ten parts of the time it takes at most one, unless asked */
 #define FAILED_WAIT_NS (INT64_C(60) * 1000000000)
 
 struct volume_state {
 	struct storage_volume v;
 	uint64_t live_bytes, live_blocks;
-	bool kept; /* blocks of it could not be moved: not tried again before the next start */
+	bool kept; /* blocks of it cannot be read: not tried again before the next start, but by hand */
 };
 
 struct compaction {
@@ -61,6 +63,8 @@ struct compaction {
 	uint64_t *kept;
 	size_t kept_count;
 	uint64_t checkpoint_done; /* bytes of the one being made that were paced */
+	int64_t last_ns, took_ns; /* the last round's end, and its duration */
+	uint64_t stored_bytes;    /* what the store took at its beginning */
 };
 
 /* Waits until `bytes` more are within the rate, unless somebody waits for the end of it. */
@@ -85,6 +89,17 @@ pace(void *data, uint64_t bytes)
 	go_on = !c->stopping;
 	pthread_mutex_unlock(&c->lock);
 	return go_on;
+}
+
+static bool
+compaction_stopping(struct compaction *c)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&c->lock);
+	stopping = c->stopping;
+	pthread_mutex_unlock(&c->lock);
+	return stopping;
 }
 
 /* --- what there is ---------------------------------------------------------------------------------------------------------------- */
@@ -120,7 +135,7 @@ volumes_list(struct compaction *c)
 	c->volumes = xcalloc(c->count + 1, sizeof(*c->volumes));
 	for (size_t i = 0; i < c->count; i++) {
 		c->volumes[i].v = list[i];
-		for (size_t k = 0; k < c->kept_count; k++)
+		for (size_t k = 0; k < c->kept_count && !c->by_hand; k++)
 			c->volumes[i].kept |= c->kept[k] == list[i].number;
 	}
 	free(list);
@@ -219,6 +234,17 @@ static bool
 is_settled(const struct volume_state *s)
 {
 	return s->v.sealed && !s->v.tickets;
+}
+
+/* What the store takes. */
+static uint64_t
+disk_bytes(struct compaction *c)
+{
+	struct metadata_driver *d = metadata_driver(c->storage->metadata);
+	struct metadata_info info = { 0 };
+
+	d->ops->info(d, &info);
+	return info.bytes_on_disk;
 }
 
 /* Right after a survey: those that nothing names. */
@@ -354,7 +380,7 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 	c->report.bytes_moved += moved.bytes;
 	if (err == RFS_ERR_NOT_FOUND) /* it has writes under way, and so no seal yet */
 		err = RFS_OK;
-	if (err == RFS_ERR_DAMAGED || (!err && moved.left && !c->by_hand)) {
+	if (err == RFS_ERR_DAMAGED || (!err && moved.damaged && !c->by_hand)) {
 		log_warn(0, "compaction: volume %016llx stays%s%s", (unsigned long long)s->v.number, c->rq.detail ? ": " : "",
 			c->rq.detail ? c->rq.detail : "");
 		keep(c, s->v.number);
@@ -398,14 +424,11 @@ empty_worst(struct compaction *c, bool *any)
 
 /* Steps, until one gives nothing back. */
 static enum rfs_err
-round_run(struct compaction *c)
+round_steps(struct compaction *c)
 {
 	bool any = true;
 	enum rfs_err err;
 
-	c->report = (struct compaction_report){ 0 };
-	atomic_store(&c->storage->dropped_bytes, 0);
-	c->rq.now_ns = clock_wall_ns();
 	if ((err = survey(c)) || (err = remove_empty(c)))
 		return err;
 	while (any) {
@@ -419,6 +442,24 @@ round_run(struct compaction *c)
 		any = c->report.volumes_removed > before;
 	}
 	return RFS_OK;
+}
+
+static enum rfs_err
+round_run(struct compaction *c)
+{
+	uint64_t dropped = atomic_exchange(&c->storage->dropped_bytes, 0), stored = disk_bytes(c);
+	int64_t start = clock_monotonic_ns();
+	enum rfs_err err;
+
+	c->report = (struct compaction_report){ 0 };
+	c->rq.now_ns = clock_wall_ns();
+	err = round_steps(c);
+	if (err)
+		atomic_fetch_add(&c->storage->dropped_bytes, dropped);
+	else
+		c->stored_bytes = disk_bytes(c) < stored ? disk_bytes(c) : stored;
+	c->took_ns = clock_monotonic_ns() - start;
+	return err;
 }
 
 /* --- when ------------------------------------------------------------------------------------------------------------------------- */
@@ -443,61 +484,70 @@ round_ended(struct compaction *c, uint64_t asked, enum rfs_err err)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Many deletes are looked at soon, few after a while, and none not at all. */
+/*
+ * Many deletes are looked at soon, few after a while; much that was written, too, for names and properties that are replaced leave garbage in the log. Most of
+ * the time it rests, however large the store.
+ */
 static int64_t
-look_at_ns(const struct compaction *c, int64_t last_ns, bool first)
+look_at_ns(struct compaction *c, bool first)
 {
-	uint64_t dropped = atomic_load(&c->storage->dropped_bytes);
+	uint64_t dropped = atomic_load(&c->storage->dropped_bytes), stored;
+	int64_t wait = c->interval_ns, soon = FIRST_LOOK_NS;
 
 	if (!c->enabled)
 		return INT64_MAX;
-	if (first)
-		return last_ns + (c->interval_ns < FIRST_LOOK_NS ? c->interval_ns : FIRST_LOOK_NS);
-	if (dropped >= c->volume_bytes / 8)
-		return last_ns + (c->interval_ns < LOOK_AGAIN_NS ? c->interval_ns : LOOK_AGAIN_NS);
-	return dropped ? last_ns + c->interval_ns : INT64_MAX;
+	if (!first) {
+		stored = disk_bytes(c);
+		soon = LOOK_AGAIN_NS;
+		if (dropped < c->volume_bytes / 8 && stored < c->stored_bytes + c->volume_bytes / 2)
+			soon = dropped ? wait : INT64_MAX;
+	}
+	if (soon == INT64_MAX)
+		return soon;
+	wait = soon < wait ? soon : wait;
+	return c->last_ns + (wait > c->took_ns * REST_FACTOR ? wait : c->took_ns * REST_FACTOR);
 }
 
-/* False: it is over. Deletes do not wake it: it looks at their number once a second. */
+/* False: it is over. Deletes do not wake it: it looks at their number now and then. */
 static bool
-wait_for_work(struct compaction *c, int64_t last_ns, bool first, uint64_t *asked)
+wait_for_work(struct compaction *c, bool first, uint64_t *asked)
 {
-	bool go_on;
+	bool go_on = false;
 
-	pthread_mutex_lock(&c->lock);
-	while (!c->stopping && c->asked == c->answered && clock_monotonic_ns() < look_at_ns(c, last_ns, first)) {
-		int64_t at = clock_monotonic_ns() + (c->interval_ns < 1000000000 ? c->interval_ns : 1000000000);
-		struct timespec until = { .tv_sec = at / 1000000000, .tv_nsec = at % 1000000000 };
+	while (!go_on) {
+		int64_t at = look_at_ns(c, first), now = clock_monotonic_ns(), tick = now + LOOK_TICK_NS;
+		struct timespec until = { .tv_sec = tick / 1000000000, .tv_nsec = tick % 1000000000 };
 
-		if (c->enabled)
-			pthread_cond_timedwait(&c->wake, &c->lock, &until);
-		else
-			pthread_cond_wait(&c->wake, &c->lock);
+		pthread_mutex_lock(&c->lock);
+		if (!c->stopping && c->asked == c->answered && now < at) {
+			if (at == INT64_MAX && !c->enabled)
+				pthread_cond_wait(&c->wake, &c->lock);
+			else
+				pthread_cond_timedwait(&c->wake, &c->lock, &until);
+		}
+		*asked = c->asked;
+		c->by_hand = c->asked != c->answered;
+		go_on = c->stopping || c->by_hand || now >= at;
+		pthread_mutex_unlock(&c->lock);
 	}
-	*asked = c->asked;
-	c->by_hand = c->asked != c->answered;
-	go_on = !c->stopping;
-	pthread_mutex_unlock(&c->lock);
-	return go_on;
+	return !compaction_stopping(c);
 }
 
 static void *
 compaction_run(void *data)
 {
 	struct compaction *c = data;
-	int64_t last_ns = clock_monotonic_ns();
 	bool first = true;
 	uint64_t asked;
 
 	thread_role_set(THREAD_BACKGROUND, "compaction");
-	while (wait_for_work(c, last_ns, first, &asked)) {
+	c->last_ns = clock_monotonic_ns();
+	while (wait_for_work(c, first, &asked)) {
 		enum rfs_err err = round_run(c);
 
 		round_ended(c, asked, err);
 		first = false;
-		last_ns = clock_monotonic_ns();
-		if (err)
-			last_ns += FAILED_WAIT_NS;
+		c->last_ns = clock_monotonic_ns() + (err ? FAILED_WAIT_NS : 0);
 	}
 	return NULL;
 }
@@ -518,7 +568,7 @@ storage_compact(struct storage *s, struct request *rq, struct compaction_report 
 	while (!c->stopping && c->answered < mine)
 		pthread_cond_wait(&c->ended, &c->lock);
 	*out = c->last;
-	err = c->answered < mine ? RFS_ERR_SHUTTING_DOWN : c->last_error;
+	err = c->answered < mine || c->last_error == RFS_ERR_CANCELLED ? RFS_ERR_SHUTTING_DOWN : c->last_error;
 	pthread_mutex_unlock(&c->lock);
 	return err ? request_fail(rq, err, "compaction: %s; the log says more", error_face(err)->text) : RFS_OK;
 }

@@ -152,7 +152,7 @@ batch_fill(struct mover *m, size_t *at, size_t limit, struct moved *out)
 		}
 		err = run_add_moved(m, &row, &run);
 		if (err == RFS_ERR_DAMAGED)
-			out->left++;
+			out->damaged++;
 		else if (err)
 			return err;
 		runs++;
@@ -180,11 +180,11 @@ static enum rfs_err
 batch_move(struct mover *m, size_t *at, size_t *limit, unsigned *attempt, struct moved *out)
 {
 	struct storage_driver *d = m->storage->driver;
-	struct moved left = *out;
+	struct moved after = *out;
 	size_t next = *at;
 	enum rfs_err err;
 
-	err = batch_fill(m, &next, *limit, &left);
+	err = batch_fill(m, &next, *limit, &after);
 	if (!err)
 		err = batch_commit(m);
 	d->ops->settle(d, m->tickets, m->ticket_count);
@@ -193,15 +193,15 @@ batch_move(struct mover *m, size_t *at, size_t *limit, unsigned *attempt, struct
 		return RFS_OK;
 	}
 	if (err == RFS_ERR_CONFLICT) {
-		left.left++;
+		after.lost++;
 	} else if (err) {
 		return err;
 	} else {
-		left.blocks += m->batch_blocks;
-		left.bytes += m->batch_bytes;
+		after.blocks += m->batch_blocks;
+		after.bytes += m->batch_bytes;
 		metric_add(METRIC_COMPACTION_MOVED, (int64_t)m->batch_bytes);
 	}
-	*out = left;
+	*out = after;
 	*at = next;
 	*limit = RUNS_AT_ONCE;
 	*attempt = 0;
@@ -212,7 +212,7 @@ enum rfs_err
 volume_move(struct storage *s, struct request *rq, uint64_t volume, move_pace *pace, void *data, struct moved *out)
 {
 	struct mover m = { .storage = s, .rq = rq, .volume = volume };
-	uint64_t left = out->left;
+	uint64_t left = out->lost + out->damaged;
 	size_t at = 0, limit = RUNS_AT_ONCE;
 	unsigned attempt = 0;
 	enum rfs_err err;
@@ -223,7 +223,7 @@ volume_move(struct storage *s, struct request *rq, uint64_t volume, move_pace *p
 		if (!err && !pace(data, 2 * m.batch_bytes))
 			err = RFS_ERR_CANCELLED;
 	}
-	metric_add(METRIC_COMPACTION_LEFT, (int64_t)(out->left - left));
+	metric_add(METRIC_COMPACTION_LEFT, (int64_t)(out->lost + out->damaged - left));
 	if (m.batch)
 		batch_free(m.batch);
 	free(m.tickets);

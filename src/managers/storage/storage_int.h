@@ -48,7 +48,8 @@ void compaction_free(struct compaction *c);
 
 struct moved {
 	uint64_t blocks, bytes;
-	uint64_t left; /* runs that stay: a race was lost again and again, or a block is damaged */
+	uint64_t lost;    /* runs that stay: they were changed again and again meanwhile */
+	uint64_t damaged; /* runs that stay: a block cannot be read */
 };
 /* Called with bytes read and written; false: to stop. May wait. */
 typedef bool move_pace(void *data, uint64_t bytes);
