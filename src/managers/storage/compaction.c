@@ -91,6 +91,13 @@ pace(void *data, uint64_t bytes)
 	return go_on;
 }
 
+/* Then what is little is worth it, and volumes go one by one. */
+static bool
+is_full(void)
+{
+	return metric_get(METRIC_STORE_FULL) != 0;
+}
+
 static bool
 compaction_stopping(struct compaction *c)
 {
@@ -290,7 +297,7 @@ least_gain(const struct compaction *c)
 {
 	uint64_t least = c->volume_bytes / 16;
 
-	return c->by_hand && least > 1024 * 1024 ? 1024 * 1024 : least;
+	return (c->by_hand || is_full()) && least > 1024 * 1024 ? 1024 * 1024 : least;
 }
 
 static bool
@@ -410,10 +417,14 @@ empty_worst(struct compaction *c, bool *any)
 		qsort(list, count, sizeof(struct volume_state *), by_garbage);
 	if (most < all / STEP_SHARE)
 		most = all / STEP_SHARE;
-	for (size_t i = 0; !err && i < count && moved < most; i++) {
+	for (size_t i = 0; !err && i < count && (i == 0 || (moved < most && !is_full())); i++) {
 		moved += list[i]->live_bytes;
 		uncovered |= list[i]->v.has_batches && !list[i]->v.covered;
 		err = volume_empty(c, list[i]);
+		if (err == RFS_ERR_NO_SPACE && i > 0) { /* those before it make room */
+			err = RFS_OK;
+			break;
+		}
 	}
 	if (!err && uncovered)
 		err = checkpoint_make(c);
@@ -485,25 +496,25 @@ round_ended(struct compaction *c, uint64_t asked, enum rfs_err err)
 }
 
 /*
- * Many deletes are looked at soon, few after a while; much that was written, too, for names and properties that are replaced leave garbage in the log. Most of
+ * Many deletes are looked at soon, and any when the disk is full, few after a while; much that was written, too, for names and properties that are replaced leave garbage in the log. Most of
  * the time it rests, however large the store.
  */
 static int64_t
 look_at_ns(struct compaction *c, bool first)
 {
-	uint64_t dropped = atomic_load(&c->storage->dropped_bytes), stored;
-	int64_t wait = c->interval_ns, soon = FIRST_LOOK_NS;
+	uint64_t dropped = atomic_load(&c->storage->dropped_bytes);
+	int64_t wait = c->interval_ns, soon = wait;
 
 	if (!c->enabled)
 		return INT64_MAX;
-	if (!first) {
-		stored = disk_bytes(c);
+	if (dropped >= c->volume_bytes / 8 || (dropped && is_full()))
 		soon = LOOK_AGAIN_NS;
-		if (dropped < c->volume_bytes / 8 && stored < c->stored_bytes + c->volume_bytes / 2)
-			soon = dropped ? wait : INT64_MAX;
-	}
-	if (soon == INT64_MAX)
-		return soon;
+	else if (first)
+		soon = FIRST_LOOK_NS;
+	else if (disk_bytes(c) >= c->stored_bytes + c->volume_bytes / 2)
+		soon = LOOK_AGAIN_NS;
+	else if (!dropped)
+		return INT64_MAX;
 	wait = soon < wait ? soon : wait;
 	return c->last_ns + (wait > c->took_ns * REST_FACTOR ? wait : c->took_ns * REST_FACTOR);
 }
@@ -585,7 +596,7 @@ compaction_start(struct storage *s, const struct config *config)
 	c->rate = (uint64_t)config->compaction_rate;
 	c->interval_ns = config->compaction_interval * 1000000;
 	c->volume_bytes = (uint64_t)config->journal_volume_bytes;
-	c->rq = (struct request){ .arena = arena_new(65536), .door = "compaction", .may_block = true };
+	c->rq = (struct request){ .arena = arena_new(65536), .door = "compaction", .may_block = true, .need = SPACE_COMPACTS };
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
