@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 const struct cli_command cli_commands[] = {
 #define COMMAND(words, method, arguments, show, help) {words, method, NULL, arguments, show, help},
@@ -127,6 +128,28 @@ param_set(struct cli *cli, const char *name, json_t *value)
 	return true;
 }
 
+/* 10, 10K, 10KiB, 10kb: all of 1024. */
+static bool
+number_set(struct cli *cli, const struct argument *a, const char *value)
+{
+	static const char units[] = "KMGTP";
+	char *end;
+	long long number = strtoll(value, &end, 10);
+	const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+
+	if (end == value || number < 0)
+		return cli_fail(cli, "%s is a number, as 500, 10M or 2T", a->name);
+	if (unit) {
+		end++;
+		for (const char *u = units; u <= unit; u++)
+			if (__builtin_mul_overflow(number, 1024, &number))
+				return cli_fail(cli, "%s is too large", a->name);
+	}
+	if (strcasecmp(end, "") != 0 && strcasecmp(end, "B") != 0 && !(unit && strcasecmp(end, "iB") == 0))
+		return cli_fail(cli, "%s is a number, as 500, 10M or 2T", a->name);
+	return param_set(cli, a->param, json_integer(number));
+}
+
 static bool
 option_set(struct cli *cli, const struct argument *a, const char *value)
 {
@@ -134,6 +157,8 @@ option_set(struct cli *cli, const struct argument *a, const char *value)
 		return value ? cli_fail(cli, "%s takes no value", a->name) : param_set(cli, a->param, json_true());
 	if (!value)
 		return cli_fail(cli, "%s needs a value", a->name);
+	if (strcmp(a->value, "COUNT") == 0 || strcmp(a->value, "SIZE") == 0)
+		return number_set(cli, a, value);
 	if (strcmp(a->value, "on|off") != 0)
 		return param_set(cli, a->param, json_string(value));
 	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)

@@ -47,8 +47,13 @@ counters_check(struct check *c)
 {
 	struct arena *a = check_arena(c);
 	const struct bytes none = bytes_of(NULL, 0);
+	enum rfs_err err;
 
-	return unknown_report(c, key_counter(a, c->bucket.id, COUNTER_REFERENCES + 1, none),
+	if ((err = unknown_report(c, key_counter(a, c->bucket.id, COUNTER_REFERENCES + 1, none),
+		     key_counter(a, c->bucket.id, COUNTER_USER_OBJECTS, none))))
+		return err;
+	a = check_arena(c);
+	return unknown_report(c, key_counter(a, c->bucket.id, COUNTER_USER_BYTES + 1, none),
 		key_table(a, c->bucket.id, TABLE_COUNTER + 1, none));
 }
 
@@ -109,7 +114,8 @@ bucket_check(struct check *c, uint64_t id)
 {
 	/* Rows of TABLE_PAST are kept by snapshots, which own nothing yet. */
 	static const enum table known[] = {TABLE_BUCKET, TABLE_ENTRY, TABLE_SEGMENT, TABLE_BLOCK, TABLE_HASH,
-		TABLE_COUNTER, TABLE_UPLOAD, TABLE_PURGE, TABLE_PAST, TABLE_FEED, TABLE_PARTS, TABLE_UPLOAD_PART, 0};
+		TABLE_COUNTER, TABLE_UPLOAD, TABLE_PURGE, TABLE_PAST, TABLE_FEED, TABLE_PARTS, TABLE_UPLOAD_PART,
+		TABLE_QUOTA, 0};
 	enum rfs_err err;
 
 	c->totals->buckets++;

@@ -5,6 +5,7 @@
  * itself. A directory that is there twice would make the walk longer than there are rows: it ends there.
  */
 #include "check/check_int.h"
+#include "managers/metadata/metadata.h"
 #include <stdlib.h>
 
 #define ENTRY_HEAD (9 + OBJECT_ID_BYTES) /* bucket, table, parent */
@@ -289,31 +290,135 @@ strays_check(struct check *c)
 /* --- the bucket's usage
  * -------------------------------------------------------------------------------------------------------- */
 
-struct usage {
-	int64_t objects, bytes;
-};
+/* Every row once, also those that cannot be reached; in the first round of `owners`. */
+static void
+entry_count(struct check *c, const struct row *row, struct tally *owners, struct usage *usage)
+{
+	struct tally_item *owner;
+	struct version v;
 
-/* Every row once, also those that cannot be reached. */
+	if (row->key.len < ENTRY_HEAD || version_decode(check_arena(c), row->value, &v)) {
+		if (usage)
+			check_found(c, CHECK_ROW_DAMAGED, key_entry_name(row->key), "an entry");
+		return;
+	}
+	if ((v.flags & VERSION_DIRECTORY) && !(v.flags & VERSION_MARKER))
+		return;
+	if (usage) {
+		usage->objects++;
+		usage->bytes += (int64_t)v.content.size;
+	}
+	if (v.owner != IDENTITY_NOBODY && (owner = tally_at(owners, tally_number(v.owner)))) {
+		owner->count++;
+		owner->mark += v.content.size;
+	}
+}
+
 static enum rfs_err
-entries_count(struct check *c, struct usage *usage)
+entries_count(struct check *c, struct tally *owners, struct usage *usage)
 {
 	const struct row *row;
 	struct check_rows rows;
 
 	check_arena(c);
 	rows_open_table(&rows, c, TABLE_ENTRY);
-	for (c->entries = 0; (row = rows_next(&rows)); c->entries++) {
-		struct version v;
+	for (c->entries = 0; (row = rows_next(&rows)); c->entries++)
+		entry_count(c, row, owners, usage);
+	return rows_close(&rows);
+}
 
-		if (row->key.len < ENTRY_HEAD || version_decode(check_arena(c), row->value, &v)) {
-			check_found(c, CHECK_ROW_DAMAGED, key_entry_name(row->key), "an entry");
+static void
+owner_found(struct check *c, uint64_t owner, const char *what, int64_t more)
+{
+	check_found(c, CHECK_COUNTER_WRONG, bytes_of(NULL, 0), "identity %llu has %lld %s more than his counter says",
+		(unsigned long long)owner, (long long)more, what);
+}
+
+/* What the counters of one kind say is taken from what was counted: nothing must be left. */
+static enum rfs_err
+owner_counters_take(struct check *c, struct tally *owners, enum counter kind)
+{
+	struct bytes from = key_counter(check_arena(c), c->bucket.id, kind, bytes_of(NULL, 0));
+	const struct row *row;
+	struct check_rows rows;
+
+	rows_open(&rows, c, from, key_after_prefix(c->rq.arena, from));
+	while ((row = rows_next(&rows))) {
+		struct tally_key owner;
+		struct tally_item *item;
+		int64_t value;
+
+		if (row->key.len != 18 || row->value.len != 8) {
+			check_found(c, CHECK_ROW_DAMAGED, bytes_of(NULL, 0), "the counter of an owner");
 			continue;
 		}
-		if ((v.flags & VERSION_DIRECTORY) && !(v.flags & VERSION_MARKER))
+		owner = tally_number(load_be64(row->key.data + 10));
+		value = (int64_t)load_u64(row->value.data);
+		if (!tally_covers(owners, owner))
 			continue;
-		usage->objects++;
-		usage->bytes += (int64_t)v.content.size;
+		if (!(item = tally_find(owners, owner)))
+			owner_found(c, owner.low, kind == COUNTER_USER_OBJECTS ? "objects" : "bytes", -value);
+		else if (kind == COUNTER_USER_OBJECTS)
+			item->count -= value;
+		else
+			item->mark -= (uint64_t)value;
 	}
+	return rows_close(&rows);
+}
+
+static enum rfs_err
+owners_check(struct check *c, struct tally *owners)
+{
+	enum rfs_err err;
+
+	if ((err = owner_counters_take(c, owners, COUNTER_USER_OBJECTS)) ||
+		(err = owner_counters_take(c, owners, COUNTER_USER_BYTES)))
+		return err;
+	for (size_t i = 0; i < owners->slot_count; i++) {
+		const struct tally_item *item = &owners->slots[i];
+
+		if (item->used && item->count)
+			owner_found(c, item->key.low, "objects", item->count);
+		if (item->used && item->mark)
+			owner_found(c, item->key.low, "bytes", (int64_t)item->mark);
+	}
+	return RFS_OK;
+}
+
+static enum rfs_err
+entries_and_owners_count(struct check *c, struct usage *usage)
+{
+	struct tally owners;
+	enum rfs_err err;
+
+	tally_init(&owners, c->options->numbers);
+	do {
+		if (!(err = entries_count(c, &owners, usage)))
+			err = owners_check(c, &owners);
+		usage = NULL;
+	} while (!err && tally_next(&owners));
+	tally_fini(&owners);
+	return err;
+}
+
+/* The bucket's row says whether there are any. */
+static enum rfs_err
+quotas_check(struct check *c)
+{
+	const struct row *row;
+	struct check_rows rows;
+	struct quota quota;
+	bool any = false;
+
+	check_arena(c);
+	rows_open_table(&rows, c, TABLE_QUOTA);
+	while ((row = rows_next(&rows))) {
+		any = true;
+		if (row->key.len != 17 || quota_decode(row->value, &quota))
+			check_found(c, CHECK_ROW_DAMAGED, bytes_of(NULL, 0), "a quota");
+	}
+	if (any && !c->bucket.quotas)
+		check_found(c, CHECK_BUCKET_WRONG, bytes_of(NULL, 0), "the bucket has quotas, and its row says that it has none");
 	return rows_close(&rows);
 }
 
@@ -336,7 +441,7 @@ check_tree(struct check *c)
 	struct usage usage = {0};
 	enum rfs_err err;
 
-	if ((err = entries_count(c, &usage)) || (err = entries_visit(c, &visit)) || (err = strays_check(c)))
+	if ((err = entries_and_owners_count(c, &usage)) || (err = quotas_check(c)) || (err = entries_visit(c, &visit)) || (err = strays_check(c)))
 		return err;
 	if (c->bucket.removed && c->entries)
 		check_found(c, CHECK_BUCKET_WRONG, bytes_of(NULL, 0), "the bucket was removed, and has %llu entries",

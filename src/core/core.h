@@ -52,6 +52,22 @@ struct bucket_changes {
 };
 enum rfs_err bucket_configure(struct core *core, struct request *rq, struct bytes name, const struct bucket_changes *changes) RFS_MUST_CHECK;
 
+/* --- quotas ----------------------------------------------------------------------------------------------------------------------- */
+
+/* What is NULL stays; 0: no limit. */
+struct quota_changes {
+	const uint64_t *objects;
+	const uint64_t *bytes;
+};
+struct quota_state {
+	uint64_t user; /* QUOTA_OF_BUCKET: everybody */
+	struct quota quota;
+	struct usage usage;
+};
+/* Both for administrators. A limit below what is there removes nothing: only what adds to it is refused, with QUOTA_EXCEEDED. */
+enum rfs_err quota_set(struct core *core, struct request *rq, struct bytes bucket, uint64_t user, const struct quota_changes *changes) RFS_MUST_CHECK;
+enum rfs_err quota_list(struct core *core, struct request *rq, struct bytes bucket, struct quota_state **out, size_t *count) RFS_MUST_CHECK;
+
 /* --- conditions ----------------------------------------------------------------------------------------------------------------- */
 
 /* RFC 9110, section 13. Empty bytes and 0: not given. Lists of ETags as they came, with quotes, or "*". */

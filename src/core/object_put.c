@@ -47,6 +47,13 @@ target_judge(struct core *core, struct request *rq, const struct object_put_args
 	return name_judge(core, rq, args, at);
 }
 
+/* Of an upload nothing is counted before it is complete, but what does not fit even alone need not come. */
+static int64_t
+size_gained(const struct object_put_args *args, const struct object_at *at)
+{
+	return args->upload.len || !object_head(at) ? args->size : args->size - (int64_t)object_head(at)->content.size;
+}
+
 enum rfs_err
 object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out)
 {
@@ -55,7 +62,8 @@ object_put_begin(struct core *core, struct request *rq, const struct object_put_
 	unsigned digests = args->digests;
 	enum rfs_err err;
 
-	if ((err = target_judge(core, rq, args, &at)))
+	if ((err = target_judge(core, rq, args, &at)) ||
+		(err = quota_admits(core->metadata, rq, &at.bucket, rq->who ? rq->who->id : IDENTITY_NOBODY, size_gained(args, &at))))
 		return err;
 	if (args->payload_sha256_known)
 		digests |= DIGEST_BIT(DIGEST_SHA256);

@@ -253,6 +253,33 @@ def test_members_share_what_their_group_owns(store):
     assert "NO_SUCH_GROUP" in store.restfs("group", "rm", "painters", code=1)
 
 
+def test_quotas_are_set_shown_and_kept(store):
+    store.restfs("user", "add", "anna")
+    key = json.loads(store.restfs("key", "add", "anna", "--json"))
+    anna = store.client(key["access_key"], key["secret_key"])
+    store.restfs("bucket", "add", "limited", "--owner=anna")
+    store.restfs("quota", "set", "limited", "--bytes=10K")
+    store.restfs("quota", "set", "limited", "--user=anna", "--objects", "2")
+    anna.put_object(Bucket="limited", Key="a", Body=b"1" * 4096)
+    assert denied(anna.put_object, Bucket="limited", Key="b", Body=b"1" * 8192) == "QuotaExceeded"
+    upload = anna.create_multipart_upload(Bucket="limited", Key="b")["UploadId"]
+    assert denied(anna.upload_part, Bucket="limited", Key="b", UploadId=upload, PartNumber=1, Body=b"1" * 10240) == "QuotaExceeded"
+    parts = [{"PartNumber": n, "ETag": anna.upload_part(Bucket="limited", Key="b", UploadId=upload, PartNumber=n, Body=body)["ETag"]}
+             for n, body in enumerate([b"1" * 5000], 1)]
+    anna.complete_multipart_upload(Bucket="limited", Key="b", UploadId=upload, MultipartUpload={"Parts": parts})
+    assert denied(anna.put_object, Bucket="limited", Key="c", Body=b"1") == "QuotaExceeded"
+    assert denied(anna.copy_object, Bucket="limited", Key="c", CopySource="limited/a") == "QuotaExceeded"
+    anna.copy_object(Bucket="limited", Key="b", CopySource="limited/a")
+    lines = store.restfs("quota", "ls", "limited").splitlines()
+    assert [line.split() for line in lines] == [["user", "max_objects", "objects", "max_bytes", "bytes"],
+                                               ["-", "-", "2", "10240", "8192"], ["anna", "2", "2", "-", "8192"]]
+    store.restfs("quota", "set", "limited", "--user=anna", "--objects=0")
+    anna.put_object(Bucket="limited", Key="c", Body=b"1")
+    assert "is a number" in store.restfs("quota", "set", "limited", "--bytes=many", code=2)
+    assert "NO_SUCH_USER" in store.restfs("quota", "set", "limited", "--user=nobody", "--bytes=1", code=1)
+    assert "NO_SUCH_BUCKET" in store.restfs("quota", "ls", "unlimited", code=1)
+
+
 def test_limited_keys_are_limited_at_the_s3_door(store):
     store.restfs("user", "add", "anna")
     full = json.loads(store.restfs("key", "add", "anna", "--json"))

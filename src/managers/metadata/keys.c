@@ -86,6 +86,15 @@ key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes re
 }
 
 struct bytes
+key_quota(struct arena *a, uint64_t bucket, uint64_t user)
+{
+	uint8_t number[8];
+
+	store_be64(number, user);
+	return key_table(a, bucket, TABLE_QUOTA, bytes_of(number, 8));
+}
+
+struct bytes
 key_purge(struct arena *a, uint64_t bucket, uint64_t data_id)
 {
 	return key_numbers(a, bucket, TABLE_PURGE, data_id, NULL);

@@ -30,6 +30,7 @@ enum table {
 	TABLE_PARTS = 18,  /* data id (8) */
 	TABLE_NAME = 19,   /* bucket 0: a bucket's name -> its id */
 	TABLE_UPLOAD_PART = 20, /* upload id (16), part number (4) */
+	TABLE_QUOTA = 21,  /* identity number (8); QUOTA_OF_BUCKET: the bucket's own */
 };
 
 enum counter {
@@ -38,6 +39,8 @@ enum counter {
 	COUNTER_LIVE = 3,    /* rest: directory id (16): its live children */
 	COUNTER_REFERENCES = 4, /* rest: first number of a run (8): references beyond the first */
 	COUNTER_IDS = 5,     /* domain: bucket numbers handed out */
+	COUNTER_USER_OBJECTS = 6, /* rest: identity number (8): what he owns of the bucket's objects */
+	COUNTER_USER_BYTES = 7,   /* likewise: their sizes */
 };
 
 #define DOMAIN_BUCKET 0
@@ -48,6 +51,8 @@ struct bytes key_segment(struct arena *a, uint64_t bucket, uint64_t data_id, uin
 struct bytes key_block(struct arena *a, uint64_t bucket, uint64_t first);
 struct bytes key_hash(struct arena *a, uint64_t bucket, const uint8_t sha256[32]);
 struct bytes key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest);
+#define QUOTA_OF_BUCKET 0
+struct bytes key_quota(struct arena *a, uint64_t bucket, uint64_t user);
 struct bytes key_purge(struct arena *a, uint64_t bucket, uint64_t data_id);
 struct bytes key_parts(struct arena *a, uint64_t bucket, uint64_t data_id);
 /* All uploads of keys that begin with `prefix` begin with key_uploads(prefix). */

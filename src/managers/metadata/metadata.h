@@ -17,6 +17,7 @@ struct metadata;
 enum batch_tag {
 	TAG_NONE,      /* a lost race: read again and retry */
 	TAG_CONDITION, /* the caller's own condition: re-read and judge it again */
+	TAG_QUOTA,     /* a quota: QUOTA_EXCEEDED, unless another condition failed too */
 };
 
 struct metadata *metadata_new(struct metadata_driver *driver); /* [init] */
@@ -103,6 +104,16 @@ name_is_directory(struct bytes key)
 {
 	return key.len && key.data[key.len - 1] == '/';
 }
+
+/* What a bucket holds, or a user of it (QUOTA_OF_BUCKET: everybody). */
+struct usage {
+	int64_t objects, bytes;
+};
+enum rfs_err usage_get(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t user, struct usage *out) RFS_MUST_CHECK;
+/* `serial` 0: there is no such row, and no limit. */
+enum rfs_err quota_get(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t user, struct quota *out, uint64_t *serial) RFS_MUST_CHECK;
+/* Before a body of so many more bytes comes: QUOTA_EXCEEDED. What counts is judged by the commit. */
+enum rfs_err quota_admits(struct metadata *m, struct request *rq, const struct bucket_row *bucket, uint64_t owner, int64_t bytes) RFS_MUST_CHECK;
 
 /* The feed: what a commit did. */
 void feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,

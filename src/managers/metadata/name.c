@@ -181,15 +181,6 @@ leaf_put(struct batch *b, struct request *rq, const struct bucket_row *bucket, s
 		batch_add(b, live_key(b->arena, bucket, at->parent), 1);
 }
 
-static void
-usage_add(struct batch *b, const struct bucket_row *bucket, int64_t objects, int64_t bytes)
-{
-	if (objects)
-		batch_add(b, key_counter(b->arena, bucket->id, COUNTER_OBJECTS, bytes_of(NULL, 0)), objects);
-	if (bytes && !MUTANT("bytes-not-counted"))
-		batch_add(b, key_counter(b->arena, bucket->id, COUNTER_BYTES, bytes_of(NULL, 0)), bytes);
-}
-
 enum rfs_err
 name_put(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at, struct version *version)
 {
@@ -207,23 +198,16 @@ name_put(struct metadata *m, struct request *rq, struct batch *b, const struct b
 		leaf_put(b, rq, bucket, at, version);
 	if (at->found && at->head.content.data_id != version->content.data_id)
 		purge_add(b, bucket, &at->head.content);
-	usage_add(b, bucket, at->found ? 0 : 1, (int64_t)version->content.size - old_size);
-	return RFS_OK;
+	if (at->found && at->head.owner != version->owner) {
+		usage_add(b, bucket, at->head.owner, -1, -old_size);
+		usage_add(b, bucket, version->owner, 1, (int64_t)version->content.size);
+	} else {
+		usage_add(b, bucket, version->owner, at->found ? 0 : 1, (int64_t)version->content.size - old_size);
+	}
+	return quota_expect(m, rq, b, bucket, version->owner);
 }
 
 /* --- removing ------------------------------------------------------------------------------------------------------------------ */
-
-/* What the batch adds to a counter so far: a move gains before it loses. */
-static int64_t
-added(const struct batch *b, struct bytes counter)
-{
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < b->op_count; i++)
-		if (b->ops[i].kind == BATCH_ADD && bytes_equal(b->ops[i].key, counter))
-			sum += b->ops[i].delta;
-	return sum;
-}
 
 /* dirs[count - 1] has lost a live child: it goes too when it is implicit and that was the last, and so on upwards. */
 static enum rfs_err
@@ -237,7 +221,7 @@ child_lost(struct metadata *m, struct request *rq, struct batch *b, const struct
 
 		if ((err = metadata_counter(m, rq, live, &children)))
 			return err;
-		children += added(b, live);
+		children += batch_added(b, live);
 		batch_add(b, live, -1);
 		if (dir->version.flags & VERSION_MARKER) {
 			batch_check(b, dir_key(b, bucket, dir), dir->row.serial);
@@ -277,7 +261,7 @@ marker_remove(struct metadata *m, struct request *rq, struct batch *b, const str
 enum rfs_err
 name_remove(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, struct name_ref *at)
 {
-	usage_add(b, bucket, -1, -(int64_t)at->head.content.size);
+	usage_add(b, bucket, at->head.owner, -1, -(int64_t)at->head.content.size);
 	purge_add(b, bucket, &at->head.content);
 	if (at->is_marker)
 		return marker_remove(m, rq, b, bucket, at);
@@ -330,7 +314,8 @@ target_clear(struct batch *b, const struct bucket_row *bucket, const struct name
 	if (name_is_directory(to->key))
 		batch_expect(b, live_key(b->arena, bucket, old.version->object_id), 0, 0);
 	purge_add(b, bucket, &old.version->content);
-	usage_add(b, bucket, to->found ? -1 : 0, -(int64_t)old.version->content.size);
+	if (to->found)
+		usage_add(b, bucket, old.version->owner, -1, -(int64_t)old.version->content.size);
 }
 
 enum rfs_err

@@ -46,7 +46,7 @@ bucket_row_encode(struct buf *b, const struct bucket_row *row)
 	buf_u32(b, row->block_size);
 	buf_u32(b, row->segment_blocks);
 	buf_u8(b, (uint8_t)row->acl);
-	buf_u8(b, (uint8_t)((row->removed ? 1 : 0) | (row->compress ? 2 : 0) | (row->deduplicate ? 4 : 0)));
+	buf_u8(b, (uint8_t)((row->removed ? 1 : 0) | (row->compress ? 2 : 0) | (row->deduplicate ? 4 : 0) | (row->quotas ? 8 : 0)));
 	buf_field(b, row->name);
 	if (row->cors.len)
 		tag_put(b, BUCKET_TAG_CORS, row->cors);
@@ -74,6 +74,7 @@ bucket_row_decode(struct bytes v, struct bucket_row *row)
 	row->removed = bits & 1;
 	row->compress = bits & 2;
 	row->deduplicate = bits & 4;
+	row->quotas = bits & 8;
 	row->name = reader_field(&r);
 	while (!r.failed && reader_left(&r)) {
 		const uint8_t *start = r.at;
@@ -91,6 +92,27 @@ bucket_row_decode(struct bytes v, struct bucket_row *row)
 	if (r.failed || row->acl >= ACL_COUNT || !row->block_size || !row->segment_blocks || row->segment_blocks > RUN_MAX_BLOCKS)
 		return RFS_ERR_DAMAGED;
 	return RFS_OK;
+}
+
+void
+quota_encode(struct buf *b, const struct quota *row)
+{
+	buf_u8(b, FORMAT);
+	buf_varint(b, row->objects);
+	buf_varint(b, row->bytes);
+}
+
+enum rfs_err
+quota_decode(struct bytes v, struct quota *out)
+{
+	struct reader r;
+	uint8_t format;
+
+	reader_init(&r, v);
+	format = reader_u8(&r);
+	out->objects = reader_varint(&r);
+	out->bytes = reader_varint(&r);
+	return format != FORMAT || r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
 }
 
 /* --- content ------------------------------------------------------------------------------------------------------------------- */

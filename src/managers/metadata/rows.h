@@ -31,6 +31,7 @@ struct bucket_row {
 	uint32_t segment_blocks;  /* blocks of a segment, at most 64 */
 	bool compress;            /* zstd frames where they pay */
 	bool deduplicate;
+	bool quotas;              /* there are quota rows */
 	struct bytes cors;        /* the CORSConfiguration document as it was set; empty: none */
 	struct bytes unknown;
 };
@@ -79,6 +80,12 @@ struct version {
 	struct digest_value checksum_value;
 	uint32_t parts;            /* of a multipart upload; 0: not one */
 	struct bytes unknown;
+};
+
+/* How much is allowed; 0: as much as there is room for. */
+struct quota {
+	uint64_t objects;
+	uint64_t bytes;
 };
 
 /* A run of blocks created together for one data id: consecutive numbers, at most 64. */
@@ -178,6 +185,8 @@ struct change_row {
 
 void bucket_row_encode(struct buf *b, const struct bucket_row *row);
 enum rfs_err bucket_row_decode(struct bytes v, struct bucket_row *row) RFS_MUST_CHECK;
+void quota_encode(struct buf *b, const struct quota *row);
+enum rfs_err quota_decode(struct bytes v, struct quota *out) RFS_MUST_CHECK;
 void version_encode(struct buf *b, const struct version *v);
 /* Fields point into `v`; the property list is the arena's. DAMAGED. */
 enum rfs_err version_decode(struct arena *arena, struct bytes v, struct version *out) RFS_MUST_CHECK;

@@ -421,6 +421,26 @@ value_copy(struct victim *v, struct bytes value)
 	return arena_copy(v->rq.arena, value);
 }
 
+/* What a version adds to what its bucket and its owner have. */
+static void
+usage_change(struct victim *v, const struct version *version, int64_t objects, int64_t bytes)
+{
+	const struct {
+		enum counter kind;
+		struct bytes rest;
+		int64_t change;
+	} all[] = {
+		{COUNTER_OBJECTS, bytes_of(NULL, 0), objects},
+		{COUNTER_BYTES, bytes_of(NULL, 0), bytes},
+		{COUNTER_USER_OBJECTS, be64(v, version->owner), objects},
+		{COUNTER_USER_BYTES, be64(v, version->owner), bytes},
+	};
+
+	for (size_t i = 0; i < 4; i++)
+		if (all[i].change && (i < 2 || version->owner != IDENTITY_NOBODY))
+			counter_add(v, v->bucket, all[i].kind, all[i].rest, all[i].change);
+}
+
 static void
 counter_of_objects(struct victim *v)
 {
@@ -431,6 +451,29 @@ static void
 counter_of_bytes(struct victim *v)
 {
 	counter_add(v, v->bucket, COUNTER_BYTES, bytes_of(NULL, 0), -1);
+}
+
+static void
+counter_of_an_owner(struct victim *v)
+{
+	counter_add(v, v->bucket, COUNTER_USER_BYTES, be64(v, entry_version(v, v->bucket, "one").owner), 1);
+}
+
+static void
+counter_of_nobody(struct victim *v)
+{
+	counter_add(v, v->bucket, COUNTER_USER_OBJECTS, be64(v, 1000), 1);
+}
+
+static void
+quota_unknown_to_its_bucket(struct victim *v)
+{
+	struct quota quota = {.objects = 1};
+	struct buf value;
+
+	buf_init(&value, v->rq.arena);
+	quota_encode(&value, &quota);
+	row_set(v, key_quota(v->rq.arena, v->bucket, QUOTA_OF_BUCKET), buf_bytes(&value));
 }
 
 static void
@@ -468,7 +511,7 @@ entry_added(struct victim *v)
 
 	entry_set(v, key_entry(v->rq.arena, v->bucket, BYTES_LITERAL("some directory..").data, BYTES_LITERAL("lost")),
 		&empty);
-	counter_add(v, v->bucket, COUNTER_OBJECTS, bytes_of(NULL, 0), 1);
+	usage_change(v, &empty, 1, 0);
 }
 
 static void
@@ -519,7 +562,7 @@ object_named_like_a_directory(struct victim *v)
 	struct version empty = {.object_id = "an object of its"};
 
 	entry_set(v, key_entry(v->rq.arena, v->bucket, (const uint8_t[16]){0}, BYTES_LITERAL("odd/")), &empty);
-	counter_add(v, v->bucket, COUNTER_OBJECTS, bytes_of(NULL, 0), 1);
+	usage_change(v, &empty, 1, 0);
 }
 
 static void
@@ -529,7 +572,7 @@ content_of_another_size(struct victim *v)
 
 	one.content.size++;
 	entry_set(v, entry_row(v, v->bucket, "one")->key, &one);
-	counter_add(v, v->bucket, COUNTER_BYTES, bytes_of(NULL, 0), 1);
+	usage_change(v, &one, 0, 1);
 }
 
 /* The block, and its counter, which is not there. */
@@ -601,8 +644,7 @@ block_without_a_name(struct victim *v)
 	struct version two = entry_version(v, v->bucket, "two"), dir = entry_version(v, v->bucket, "dir/");
 
 	row_remove(v, entry_row(v, v->bucket, "two")->key);
-	counter_add(v, v->bucket, COUNTER_OBJECTS, bytes_of(NULL, 0), -1);
-	counter_add(v, v->bucket, COUNTER_BYTES, bytes_of(NULL, 0), -(int64_t)two.content.size);
+	usage_change(v, &two, -1, -(int64_t)two.content.size);
 	counter_add(v, v->bucket, COUNTER_LIVE, bytes_of(dir.object_id, OBJECT_ID_BYTES), -1);
 }
 
@@ -851,10 +893,13 @@ static const struct damage {
 	}
 	DAMAGE(counter_of_objects, "counter-wrong bbb/"),
 	DAMAGE(counter_of_bytes, "counter-wrong bbb/"),
+	DAMAGE(counter_of_an_owner, "counter-wrong bbb/"),
+	DAMAGE(counter_of_nobody, "counter-wrong bbb/"),
+	DAMAGE(quota_unknown_to_its_bucket, "bucket-wrong bbb/"),
 	DAMAGE(counter_of_a_directory, "counter-wrong bbb/dir/"),
 	DAMAGE(counter_of_no_directory, "counter-stray bbb/"),
 	DAMAGE(counter_of_another_kind, "row-unknown bbb/"),
-	DAMAGE(entry_cannot_be_read, "counter-wrong bbb/", "row-damaged bbb/marker/"),
+	DAMAGE(entry_cannot_be_read, "counter-wrong bbb/", "counter-wrong bbb/", "row-damaged bbb/marker/"),
 	DAMAGE(entry_added, "entry-stray bbb/lost"),
 	DAMAGE(directory_removed, "counter-stray bbb/", "entry-stray bbb/one", "entry-stray bbb/two"),
 	DAMAGE(directory_in_itself, "counter-stray bbb/", "entry-stray bbb/dir/", "entry-stray bbb/one", "entry-stray bbb/two"),
