@@ -41,7 +41,7 @@ void bucket_cache_free(struct metadata *m);
 /* Drops what is cached of a bucket. */
 void bucket_forget_id(struct metadata *m, uint64_t id);
 
-/* quota.c: adds to the counters of a bucket and of an owner. */
+/* usage.c: adds to the counters of a bucket and of an owner. */
 void usage_add(struct batch *b, const struct bucket_row *bucket, uint64_t owner, int64_t objects, int64_t bytes);
 /* Behind the batch's last addition: adds the limits of the bucket and of the owner, where the batch adds to what they hold. */
 enum rfs_err quota_expect(struct metadata *m, struct request *rq, struct batch *b, const struct bucket_row *bucket, uint64_t owner) RFS_MUST_CHECK;

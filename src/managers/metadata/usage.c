@@ -1,5 +1,5 @@
 /*
- * quota.c: what a bucket holds, and each user's part of it, is counted; and how much of both is allowed.
+ * usage.c: what a bucket holds, and each user's part of it, is counted; and how much of both is allowed.
  *
  * A batch that adds objects or bytes EXPECTs the counters to be within the limits after it: two that fit only one by one
  * cannot both succeed. What takes away, or only rewrites, is never refused. The bucket's row says whether it has quotas
