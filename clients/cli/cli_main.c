@@ -50,6 +50,7 @@ static int
 run(struct cli *cli, int argc, char **argv)
 {
 	json_t *result;
+	int code;
 
 	if (!cli_parse(cli, argc, argv)) {
 		fprintf(stderr, "restfs: %s\n", cli->error);
@@ -70,8 +71,12 @@ run(struct cli *cli, int argc, char **argv)
 		return EXIT_REFUSED;
 	}
 	cli_show(cli, result);
+	/* Who asks whether all is well has to be told by the code, too. */
+	code = strcmp(cli->command->method, "bucket.verify") == 0 && json_array_size(json_object_get(result, "damaged")) > 0
+		       ? EXIT_REFUSED
+		       : EXIT_DONE;
 	json_decref(result);
-	return EXIT_DONE;
+	return code;
 }
 
 int

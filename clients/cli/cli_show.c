@@ -104,18 +104,33 @@ fields_show(struct cli *cli, const json_t *object, const char *show)
 		field_print(cli, columns[i], json_object_get(object, columns[i]));
 }
 
+/* A table, or fields. */
+static void
+section_show(struct cli *cli, json_t *result, const char *show)
+{
+	const char *colon = strchr(show, ':');
+
+	if (!colon) {
+		fields_show(cli, result, show);
+		return;
+	}
+	table_show(cli, json_object_get(result, arena_str(cli->arena, bytes_of(show, (size_t)(colon - show)))), colon + 1);
+}
+
 void
 cli_show(struct cli *cli, json_t *result)
 {
-	const char *show = cli->command->show, *colon = strchr(show, ':');
+	const char *show = cli->command->show;
 
 	if (cli->json) {
 		json_dumpf(result, stdout, JSON_INDENT(2));
 		printf("\n");
-	} else if (colon) {
-		const char *list = arena_str(cli->arena, bytes_of(show, (size_t)(colon - show)));
+		return;
+	}
+	while (*(show += strspn(show, "; "))) {
+		size_t len = strcspn(show, ";");
 
-		table_show(cli, json_object_get(result, list), colon + 1);
-	} else
-		fields_show(cli, result, show);
+		section_show(cli, result, arena_str(cli->arena, bytes_of(show, len)));
+		show += len;
+	}
 }

@@ -1,12 +1,26 @@
 /* object_get.c: a GET or HEAD, whatever door it came through: open (may he, conditions, range), then read to the end. Obeys rq->may_block. */
 #include "core/core_int.h"
+#include "managers/storage/scrub.h"
 
 #define OPEN_ATTEMPTS 100 /* the head may be replaced, and its content reaped, between reading it and pinning it */
 
 struct object_read {
+	struct core *core;
+	struct request *rq;
+	struct bytes key, entry; /* to be told if it is damaged */
 	struct content_reader *reader;
 	struct slice first; /* read by open, so that what has gone is noticed there */
 };
+
+/* Its bytes cannot be given: whoever keeps the store has to know. */
+static void
+damage_tell(const struct object_get *get)
+{
+	const struct object_read *read = get->read;
+	const char *text = read->rq->detail ? read->rq->detail : error_face(RFS_ERR_DAMAGED)->text;
+
+	damage_note(read->core->storage, &get->bucket, read->key, read->entry, get->version.serial, "read", text);
+}
 
 /* RFC 9110, 14.1.2: what of `size` bytes a range means. */
 static enum rfs_err
@@ -67,10 +81,12 @@ still_there(struct core *core, struct request *rq, const struct object_at *at)
 	return err ? err : now.serial == row->serial ? RFS_OK : RFS_ERR_NOT_FOUND;
 }
 
+/* `last`: what has gone has not been replaced since, time after time. */
 static enum rfs_err
-object_get_once(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out)
+object_get_once(struct core *core, struct request *rq, const struct object_get_args *args, bool last, struct object_get *out)
 {
 	struct object_at at;
+	const struct row *row;
 	enum rfs_err err;
 
 	memset(out, 0, sizeof(*out));
@@ -89,8 +105,12 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 	if (args->head_only || out->length == 0)
 		return RFS_OK;
 	out->read = ARENA_NEW(rq->arena, struct object_read);
+	*out->read = (struct object_read){ .core = core, .rq = rq, .key = args->key, .entry = object_entry(rq->arena, &at, &row) };
 	out->read->reader = content_reader_new(core->storage, rq, &out->bucket, &out->version.content, out->offset, out->length);
-	if ((err = still_there(core, rq, &at)) || (err = content_read(out->read->reader, &out->read->first)))
+	if (!(err = still_there(core, rq, &at)) && (err = content_read(out->read->reader, &out->read->first)) &&
+		(err == RFS_ERR_DAMAGED || (err == RFS_ERR_NOT_FOUND && last)))
+		damage_tell(out);
+	if (err)
 		object_get_close(out);
 	return err;
 }
@@ -101,7 +121,7 @@ object_get_open(struct core *core, struct request *rq, const struct object_get_a
 	enum rfs_err err = RFS_ERR_NOT_FOUND;
 
 	for (int attempt = 0; err == RFS_ERR_NOT_FOUND && attempt < OPEN_ATTEMPTS; attempt++)
-		err = object_get_once(core, rq, args, out);
+		err = object_get_once(core, rq, args, attempt + 1 == OPEN_ATTEMPTS, out);
 	if (err == RFS_ERR_NOT_FOUND)
 		return request_fail(rq, RFS_ERR_DAMAGED, "the object's bytes are not where its entry says");
 	return err;
@@ -110,6 +130,8 @@ object_get_open(struct core *core, struct request *rq, const struct object_get_a
 enum rfs_err
 object_get_read(struct object_get *get, struct slice *out)
 {
+	enum rfs_err err;
+
 	*out = (struct slice){ 0 };
 	if (!get->read)
 		return RFS_OK;
@@ -117,7 +139,10 @@ object_get_read(struct object_get *get, struct slice *out)
 		*out = slice_take(&get->read->first);
 		return RFS_OK;
 	}
-	return content_read(get->read->reader, out);
+	err = content_read(get->read->reader, out);
+	if (err == RFS_ERR_DAMAGED || err == RFS_ERR_NOT_FOUND)
+		damage_tell(get);
+	return err;
 }
 
 void

@@ -30,6 +30,8 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 	}
 	if (driver->volumes)
 		s->compaction = compaction_start(s, config);
+	s->damages = damages_new();
+	s->scrub = scrub_new(s, config);
 	*out = s;
 	return RFS_OK;
 }
@@ -39,6 +41,8 @@ storage_free(struct storage *s)
 {
 	if (!s)
 		return;
+	scrub_free(s->scrub);
+	damages_free(s->damages);
 	compaction_free(s->compaction);
 	pthread_mutex_lock(&s->reaper_lock);
 	s->stopping = true;
@@ -56,6 +60,7 @@ storage_shut_down(struct storage *s)
 {
 	if (s->compaction)
 		compaction_stop(s->compaction);
+	scrub_stop(s->scrub);
 }
 
 enum rfs_err

@@ -84,7 +84,7 @@ struct compaction_report {
 	uint64_t live_bytes, garbage_bytes; /* what is left */
 };
 enum rfs_err storage_compact(struct storage *s, struct request *rq, struct compaction_report *out) RFS_MUST_CHECK;
-/* Whoever waits for a compaction is answered, and none is begun any more: before the doors are closed. */
+/* Whoever waits for a compaction or a verify is answered, and none is begun any more: before the doors are closed. */
 void storage_shut_down(struct storage *s);
 
 #endif

@@ -27,6 +27,8 @@ struct storage {
 
 	_Atomic uint64_t dropped_bytes; /* of blocks that no row names any more, about: whether compaction is worth a look */
 	struct compaction *compaction;  /* NULL: the driver has no volumes */
+	struct damages *damages;
+	struct scrub *scrub;
 
 	pthread_t reaper;
 	pthread_mutex_t reaper_lock; /* stopping */
@@ -55,6 +57,25 @@ struct moved {
 typedef bool move_pace(void *data, uint64_t bytes);
 /* Moves the blocks that rows name out of a sealed volume; adds to `out`. CANCELLED; NO_SPACE, POISONED, IO: what was moved stays so */
 enum rfs_err volume_move(struct storage *s, struct request *rq, uint64_t volume, move_pace *pace, void *data, struct moved *out) RFS_MUST_CHECK;
+
+/* --- damage.c, verify.c, scrub.c: see scrub.h -------------------------------------------------------------------------------------- */
+
+struct damages *damages_new(void);
+void damages_free(struct damages *d);
+
+/* What is told while a bucket is read. */
+struct verify {
+	bool (*pace)(void *data, uint64_t bytes); /* before so many are read; may wait; false: to stop */
+	void (*object)(void *data);               /* one was read */
+	void (*found)(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial, const char *problem);
+	void *data;
+};
+/* CANCELLED; another error: rows could not be read */
+enum rfs_err verify_run(struct storage *s, const struct bucket_row *bucket, const struct verify *verify) RFS_MUST_CHECK;
+
+struct scrub *scrub_new(struct storage *s, const struct config *config);
+void scrub_stop(struct scrub *scrub);
+void scrub_free(struct scrub *scrub);
 
 /* A content with readers is not reaped. */
 void storage_pin(struct storage *s, uint64_t data_id);

@@ -1,0 +1,135 @@
+"""Damage under a running daemon: never given to anybody, told by bucket and key, found by reads, `restfs verify` and the scrub."""
+import json
+import random
+import re
+import subprocess
+import urllib.request
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from daemon import BINARY, flip, wait_until
+
+BUCKET = "scrubbed"
+SMALL = random.Random(1).randbytes(5000)
+LARGE = random.Random(2).randbytes(3 * 1048576 + 77)
+KEY = "dir/ein schlüssel"
+
+
+@pytest.fixture
+def store(own_daemon):
+    s3 = own_daemon.client()
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="whole", Body=b"whole")
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=SMALL)
+    s3.put_object(Bucket=BUCKET, Key="large", Body=LARGE)
+    return own_daemon
+
+
+def restfs(daemon, *arguments, status=0):
+    done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+def metric(daemon, name):
+    with urllib.request.urlopen(daemon.admin + "/metrics") as answer:
+        return int(re.search(rf"^{name} (\d+)$", answer.read().decode(), re.M).group(1))
+
+
+def damage(daemon, body, at=100):
+    daemon.damaged = True
+    flip(daemon, body, at)
+
+
+def get(daemon, key, **options):
+    return daemon.client().get_object(Bucket=BUCKET, Key=key, **options)["Body"].read()
+
+
+def known(daemon):
+    return [(d["bucket"], d["key"], d["found_by"]) for d in restfs(daemon, "scrub", "status")["damaged"]]
+
+
+def test_a_whole_bucket_is_verified(store):
+    assert restfs(store, "verify", BUCKET) == {
+        "objects": 3, "bytes": 5 + 16 + len(SMALL) + 16 + len(LARGE) + 4 * 8 + 8 * ((len(LARGE) + 65535) // 65536), "damaged_objects": 0, "damaged": []}
+    assert known(store) == []
+    assert metric(store, "restfs_damaged_objects") == 0
+
+
+def test_damaged_bytes_are_not_served_and_the_read_tells(store):
+    damage(store, SMALL)
+    for _ in range(2):
+        with pytest.raises(ClientError) as error:
+            get(store, KEY)
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert known(store) == [(BUCKET, KEY, "read")]
+    assert metric(store, "restfs_damaged_objects") == 1
+    assert store.log().count(f"object {BUCKET}/{KEY} is damaged, found by a read") == 1
+    assert get(store, "whole") == b"whole"
+
+
+def test_a_large_object_is_given_up_to_its_damage(store):
+    damage(store, LARGE[2 * 1048576:2 * 1048576 + 60000])
+    assert get(store, "large", Range="bytes=0-1999999") == LARGE[:2000000]
+    assert known(store) == []
+    with pytest.raises((BotoCoreError, ClientError)):
+        get(store, "large")
+    assert known(store) == [(BUCKET, "large", "read")]
+    with pytest.raises((BotoCoreError, ClientError)):
+        get(store, "large", Range="bytes=2097200-2097300")
+
+
+def test_a_copy_of_damaged_bytes_is_refused(store):
+    damage(store, SMALL)
+    s3 = store.client()
+    s3.create_bucket(Bucket="other")
+    with pytest.raises(ClientError):
+        s3.copy_object(Bucket="other", Key="copy", CopySource={"Bucket": BUCKET, "Key": KEY})
+    assert known(store) == [(BUCKET, KEY, "read")]
+    assert "Contents" not in s3.list_objects_v2(Bucket="other")
+
+
+def test_verify_names_what_is_damaged(store):
+    damage(store, SMALL)
+    damage(store, LARGE[1048576 + 700000:1048576 + 800000])
+    found = restfs(store, "verify", BUCKET, status=1)
+    assert found["objects"] == 3
+    assert found["damaged_objects"] == 2
+    assert sorted((d["bucket"], d["key"]) for d in found["damaged"]) == [(BUCKET, KEY), (BUCKET, "large")]
+    assert sorted(known(store)) == [(BUCKET, KEY, "verify"), (BUCKET, "large", "verify")]
+    text = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", store.data, "verify", BUCKET], capture_output=True, text=True).stdout
+    assert KEY in text and re.search(r"^damaged_objects +2$", text, re.M)
+
+
+def test_the_scrub_finds_damage_and_forgets_what_was_replaced(store):
+    damage(store, SMALL)
+    restfs(store, "scrub", "start")
+    wait_until(lambda: not restfs(store, "scrub", "status")["running"])
+    status = restfs(store, "scrub", "status")
+    assert (status["objects"], status["damaged_objects"]) == (3, 1)
+    assert status["finished"] is not None
+    assert known(store) == [(BUCKET, KEY, "scrub")]
+    assert metric(store, "restfs_scrub_rounds_total") == 1
+    assert metric(store, "restfs_scrub_objects_total") == 3
+    store.client().put_object(Bucket=BUCKET, Key=KEY, Body=SMALL)
+    assert known(store) == []
+    assert metric(store, "restfs_damaged_objects") == 0
+    assert restfs(store, "verify", BUCKET)["damaged"] == []
+
+
+def test_the_scrub_begins_by_itself_and_again(own_daemon):
+    own_daemon.stop()
+    own_daemon.start("--set", "scrub.interval=100")
+    wait_until(lambda: metric(own_daemon, "restfs_scrub_rounds_total") >= 2)
+
+
+def test_a_slow_scrub_does_not_keep_the_daemon(store):
+    """At 4 KiB a second it would take a quarter of an hour."""
+    store.stop()
+    store.start("--set", "scrub.rate=4096", "--set", "scrub.verify_rate=4096")
+    restfs(store, "scrub", "start")
+    with subprocess.Popen([BINARY.replace("restfsd", "restfs"), "--data", store.data, "verify", BUCKET], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
+        wait_until(lambda: restfs(store, "scrub", "status")["bytes"] > 0)
+        assert store.stop() == 0
+        assert verify.wait(60) == 1
