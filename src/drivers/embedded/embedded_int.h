@@ -497,6 +497,43 @@ void checkpoint_found(struct embedded *e, const struct volume_info *list, size_t
 enum rfs_err checkpoint_load(
 	struct embedded *e, const struct volume_info *list, size_t count, uint64_t least, bool *found) RFS_MUST_CHECK;
 
+/* ---- scans (scan.c) ---- */
+
+/* A volume read front to back. */
+struct scan {
+	struct embedded *e;
+	char *error;
+	int fd;
+	const struct volume_info *info;
+	uint8_t *buffer;
+	uint64_t capacity, start, len; /* what of the file the buffer holds */
+	uint64_t offset;               /* the next record; everything before it is good */
+	uint64_t group, sequence;      /* of the last good batch */
+	bool group_complete;
+	struct group pending; /* batches to apply */
+	size_t pending_count;
+	uint64_t commits; /* applied in all */
+};
+
+void scan_init(struct scan *s, struct embedded *e, char *error);
+void scan_fini(struct scan *s);
+/* Begins with another volume. */
+enum rfs_err scan_open(struct scan *s, struct volume_info *info) RFS_MUST_CHECK;
+/* `error` with the volume's number; returns `err`. */
+enum rfs_err scan_fail(struct scan *s, enum rfs_err err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The file's bytes [offset, offset + len), or NULL when they are beyond its end or cannot be read (`err` then says so).
+ */
+const uint8_t *scan_bytes(struct scan *s, uint64_t offset, uint64_t len, enum rfs_err *err);
+/* A whole, valid record at `offset`: its header and payload. */
+bool scan_record(struct scan *s, uint64_t offset, struct record_header *h, struct bytes *payload, enum rfs_err *err);
+/* The batch of a COMMIT at `offset`, whose first record is at `batch_start`: to be applied. DAMAGED: not well-formed. */
+enum rfs_err scan_queue(struct scan *s, const struct record_header *h, struct bytes payload, uint64_t offset,
+	uint64_t batch_start) RFS_MUST_CHECK;
+/* It is time to apply what was queued. */
+bool scan_is_full(const struct scan *s);
+/* All that was queued; the position becomes s->offset. */
+enum rfs_err scan_apply(struct scan *s) RFS_MUST_CHECK;
+
 /* ---- recovery (recovery.c) ---- */
 
 enum rfs_err recover(struct embedded *e, char *error) RFS_MUST_CHECK;

@@ -24,90 +24,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SCAN_BUFFER ((uint64_t)4 * 1024 * 1024)
-#define APPLY_BYTES ((uint64_t)8 * 1024 * 1024)
-#define APPLY_COMMITS 4096
-
-/* A volume read front to back. */
-struct scan {
-	struct embedded *e;
-	char *error;
-	int fd;
-	const struct volume_info *info;
-	uint8_t *buffer;
-	uint64_t capacity, start, len; /* what of the file the buffer holds */
-	uint64_t offset;               /* the next record; everything before it is good */
-	uint64_t group, sequence;      /* of the last good batch */
-	bool group_complete;
-	struct group *pending; /* batches to apply */
-	size_t pending_count;
-	uint64_t commits; /* applied in all */
-};
-
-static enum rfs_err __attribute__((format(printf, 3, 4)))
-fail(struct scan *s, enum rfs_err err, const char *format, ...)
-{
-	char what[256];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(what, sizeof(what), format, args);
-	va_end(args);
-	snprintf(s->error, ERROR_BYTES, "recover volume %016llx: %s", (unsigned long long)s->info->super.number, what);
-	return err;
-}
-
-/* The file's bytes [offset, offset + len), or NULL when they are beyond its end or cannot be read (`err` then says so).
- */
-static const uint8_t *
-scan_bytes(struct scan *s, uint64_t offset, uint64_t len, enum rfs_err *err)
-{
-	uint64_t want;
-	ssize_t n;
-
-	if (len > s->info->size || offset > s->info->size - len)
-		return NULL;
-	if (offset >= s->start && offset + len <= s->start + s->len)
-		return s->buffer + (offset - s->start);
-	want = len > SCAN_BUFFER ? len : SCAN_BUFFER;
-	if (want > s->info->size - offset)
-		want = s->info->size - offset;
-	if (want > s->capacity) {
-		s->buffer = xrealloc(s->buffer, want);
-		s->capacity = want;
-	}
-	s->start = offset;
-	s->len = 0;
-	while (s->len < want) {
-		n = pread(s->fd, s->buffer + s->len, want - s->len, (off_t)(offset + s->len));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			*err = fail(s, n < 0 ? error_from_errno(errno) : RFS_ERR_IO, "read at %llu",
-				(unsigned long long)offset);
-			return NULL;
-		}
-		s->len += (uint64_t)n;
-	}
-	return s->buffer;
-}
-
-/* A whole, valid record at `offset`: its header and payload. */
-static bool
-scan_record(struct scan *s, uint64_t offset, struct record_header *h, struct bytes *payload, enum rfs_err *err)
-{
-	const uint8_t *at = scan_bytes(s, offset, RECORD_HEADER_BYTES, err);
-
-	if (at == NULL || !record_header_decode(at, offset, s->info->super.generation, h))
-		return false;
-	at = scan_bytes(s, offset, record_bytes(h->length), err);
-	if (at == NULL)
-		return false;
-	*payload = bytes_of(at + RECORD_HEADER_BYTES, h->length);
-	return MUTANT("checksums-ignored-in-recovery") ||
-	       record_tail_matches(crc32c(0, payload->data, payload->len), h->length, payload->data + payload->len);
-}
-
 /* The batch may begin here: the next one in the order of the log. */
 static bool
 follows(const struct scan *s, const struct record_header *h)
@@ -115,72 +31,6 @@ follows(const struct scan *s, const struct record_header *h)
 	uint64_t sequence = h->type == RECORD_EMPTY ? s->sequence : s->sequence + 1;
 
 	return h->index == 0 && h->sequence == sequence && h->group == (s->group_complete ? s->group + 1 : s->group);
-}
-
-static void
-drop_pending(struct scan *s)
-{
-	struct commit *c, *next;
-
-	for (c = s->pending->first; c; c = next) {
-		next = c->next;
-		cells_unpin(&s->e->cells, c);
-		batch_free(c->batch);
-	}
-	s->pending->first = NULL;
-	s->pending->tail = &s->pending->first;
-	s->pending->bytes = 0;
-	s->pending_count = 0;
-}
-
-static enum rfs_err
-apply_pending(struct scan *s)
-{
-	struct embedded *e = s->e;
-	enum rfs_err err;
-
-	if (s->pending->first == NULL)
-		return RFS_OK;
-	e->journal.evaluation++;
-	for (struct commit *c = s->pending->first; c; c = c->next)
-		(void)commit_evaluate(e, c, true);
-	s->pending->position = (struct position){
-		.volume = s->info->super.number, .offset = s->offset, .group = s->group, .sequence = s->sequence};
-	memcpy(s->pending->position.store, e->store, 16);
-	err = apply_write(e, s->pending);
-	s->commits += s->pending_count;
-	drop_pending(s);
-	return err ? fail(s, err, "apply to the index") : RFS_OK;
-}
-
-static enum rfs_err
-queue_commit(struct scan *s, const struct record_header *h, struct bytes payload, uint64_t offset, uint64_t batch_start)
-{
-	struct batch *b = batch_new(h->bucket);
-	struct commit *c = ARENA_NEW(b->arena, struct commit);
-	enum rfs_err err;
-
-	c->batch = b;
-	c->driver = s->e;
-	c->volume = (uint32_t)s->info->super.number;
-	c->offset = batch_start;
-	c->serial = h->number;
-	c->previous_feed = h->previous_feed;
-	c->time_ns = h->time_ns;
-	if (!commit_decode(payload, c->volume, offset, b)) {
-		batch_free(b);
-		return fail(s, RFS_ERR_DAMAGED, "the batch at %llu is not well-formed", (unsigned long long)offset);
-	}
-	if ((err = commit_pin(c, false))) {
-		cells_unpin(&s->e->cells, c);
-		batch_free(b);
-		return fail(s, err, "read counters from the index");
-	}
-	*s->pending->tail = c;
-	s->pending->tail = &c->next;
-	s->pending->bytes += payload.len;
-	s->pending_count++;
-	return RFS_OK;
 }
 
 /* One batch at s->offset. False in `good`: it is not there, or not whole. */
@@ -208,7 +58,7 @@ scan_batch(struct scan *s, bool *good)
 			return RFS_OK;
 		at += record_bytes(h.length);
 	}
-	if (h.type == RECORD_COMMIT && (h.index + 1u != h.count || (err = queue_commit(s, &h, payload, at, s->offset))))
+	if (h.type == RECORD_COMMIT && (h.index + 1u != h.count || (err = scan_queue(s, &h, payload, at, s->offset))))
 		return err;
 	s->offset = at + record_bytes(h.length);
 	s->group = h.group;
@@ -234,7 +84,7 @@ look_for_later_groups(struct scan *s)
 		if (load_u64(at) == 0 || load_u64(at + 24) <= torn)
 			continue;
 		if (record_header_decode(at, offset, s->info->super.generation, &h))
-			return fail(s, RFS_ERR_DAMAGED,
+			return scan_fail(s, RFS_ERR_DAMAGED,
 				"the record at %llu is damaged, but group %llu behind it was written after it was "
 				"synced; "
 				"`restfs salvage` can rebuild the store and names what was lost",
@@ -255,18 +105,17 @@ scan_volume(struct scan *s, uint64_t end)
 			return err;
 		if (!good)
 			break;
-		if ((s->pending->bytes > APPLY_BYTES || s->pending_count >= APPLY_COMMITS) && s->group_complete &&
-			(err = apply_pending(s)))
+		if (scan_is_full(s) && s->group_complete && (err = scan_apply(s)))
 			return err;
 	}
 	if (end && s->offset != end)
-		return fail(s, RFS_ERR_DAMAGED,
+		return scan_fail(s, RFS_ERR_DAMAGED,
 			"the record at %llu is damaged, and the volume was written up to %llu; `restfs salvage` can "
 			"rebuild the store",
 			(unsigned long long)s->offset, (unsigned long long)end);
 	if (end == 0 && !MUTANT("later-groups-ignored") && (err = look_for_later_groups(s)))
 		return err;
-	return apply_pending(s);
+	return scan_apply(s);
 }
 
 static struct volume_info *
@@ -281,26 +130,12 @@ find_volume(struct volume_info *list, size_t count, uint64_t number, bool succes
 	return NULL;
 }
 
-static enum rfs_err
-scan_open(struct scan *s, struct volume_info *info)
-{
-	char path[4096];
-
-	if (s->fd >= 0)
-		close(s->fd);
-	s->info = info;
-	info->is_scanned = true;
-	s->start = s->len = 0;
-	s->fd = open(volume_path(s->e, info->super.number, ".vol", path), O_RDONLY | O_CLOEXEC);
-	return s->fd < 0 ? fail(s, error_from_errno(errno), "open: %s", strerror(errno)) : RFS_OK;
-}
-
 /* What a killed process wrote and did not sync is read back, and then built upon: it must not go with the power. */
 static enum rfs_err
 sync_last_volume(struct scan *s)
 {
 	if (!MUTANT("recovery-not-synced") && fdatasync(s->fd) != 0)
-		return fail(s, error_from_errno(errno), "sync: %s", strerror(errno));
+		return scan_fail(s, error_from_errno(errno), "sync: %s", strerror(errno));
 	return RFS_OK;
 }
 
@@ -317,13 +152,13 @@ scan_journal(struct scan *s, struct volume_info *list, size_t count)
 		if (next == NULL && (err = sync_last_volume(s)))
 			return err;
 		if (next == NULL && seal_find(s->fd, s->info->size, s->info->super.generation, &seal, &length))
-			return fail(s, RFS_ERR_DAMAGED, "it is sealed, but its successor is missing");
+			return scan_fail(s, RFS_ERR_DAMAGED, "it is sealed, but its successor is missing");
 		if ((err = scan_volume(s, next ? next->super.predecessor_end : 0)) || next == NULL)
 			return err;
 		if ((err = scan_open(s, next)))
 			return err;
 		if (next->super.first_sequence != s->sequence + 1 || next->super.first_group <= s->group)
-			return fail(s, RFS_ERR_DAMAGED, "it does not continue its predecessor");
+			return scan_fail(s, RFS_ERR_DAMAGED, "it does not continue its predecessor");
 		s->offset = SUPERBLOCK_BYTES;
 		s->group = next->super.first_group - 1;
 		s->group_complete = true;
@@ -341,12 +176,12 @@ look_for_gaps(struct scan *s, const struct volume_info *list, size_t count, uint
 
 		if (v->kind == VOLUME_JOURNAL && v->number >= first && !list[i].is_scanned &&
 			!MUTANT("missing-volumes-ignored"))
-			return fail(s, RFS_ERR_DAMAGED,
+			return scan_fail(s, RFS_ERR_DAMAGED,
 				"the journal ends here, but volume %016llx is a later one, and names %016llx before it",
 				(unsigned long long)v->number, (unsigned long long)v->predecessor);
 	}
 	if (checkpoint && checkpoint->super.first_sequence > s->sequence && !MUTANT("lost-end-ignored"))
-		return fail(s, RFS_ERR_DAMAGED,
+		return scan_fail(s, RFS_ERR_DAMAGED,
 			"the journal ends at batch %llu, but checkpoint %016llx was made after batch %llu",
 			(unsigned long long)s->sequence, (unsigned long long)checkpoint->super.number,
 			(unsigned long long)checkpoint->super.first_sequence);
@@ -405,7 +240,7 @@ find_start(struct scan *s, struct volume_info *list, size_t count, struct positi
 	s->sequence = found ? applied->sequence : info->super.first_sequence - 1;
 	s->group_complete = true;
 	if (s->offset > info->size)
-		return fail(s, RFS_ERR_DAMAGED, "it ends before what the index has of it");
+		return scan_fail(s, RFS_ERR_DAMAGED, "it ends before what the index has of it");
 	return RFS_OK;
 }
 
@@ -425,7 +260,7 @@ continue_volume(struct scan *s, const struct position *applied)
 		return err;
 	j->fd = open(volume_path(s->e, applied->volume, ".vol", path), O_RDWR | O_CLOEXEC);
 	if (j->fd < 0)
-		return fail(s, error_from_errno(errno), "open: %s", strerror(errno));
+		return scan_fail(s, error_from_errno(errno), "open: %s", strerror(errno));
 	j->volume = (uint32_t)applied->volume;
 	j->generation = s->info->super.generation;
 	if ((err = volume_pin(s->e, j->volume, true, &pinned)))
@@ -485,7 +320,7 @@ recover_list(struct scan *s, struct volume_info *list, size_t count)
 		(unsigned long long)s->commits, (long long)((clock_monotonic_ns() - start) / 1000000),
 		(unsigned long long)s->info->super.number, (unsigned long long)s->offset);
 	if ((err = journal_start_volume(e, s->info->super.number, s->offset)))
-		return fail(s, err, "start its successor");
+		return scan_fail(s, err, "start its successor");
 	sealer_add(e, s->info->super.number, s->offset);
 	return RFS_OK;
 }
@@ -507,14 +342,12 @@ seal_left(struct embedded *e, struct volume_info *list, size_t count)
 enum rfs_err
 recover(struct embedded *e, char *error)
 {
-	struct scan s = {.e = e, .error = error, .fd = -1};
+	struct scan s;
 	struct volume_info *list = NULL;
-	struct group pending = {0};
 	size_t count = 0;
 	enum rfs_err err;
 
-	s.pending = &pending;
-	pending.tail = &pending.first;
+	scan_init(&s, e, error);
 	if ((err = volume_list(e, &list, &count, error)))
 		goto out;
 	atomic_store(&e->next_volume, count ? list[count - 1].super.number + 1 : 1);
@@ -524,10 +357,7 @@ recover(struct embedded *e, char *error)
 	if (!err)
 		seal_left(e, list, count);
 out:
-	drop_pending(&s);
-	if (s.fd >= 0)
-		close(s.fd);
-	free(s.buffer);
+	scan_fini(&s);
 	free(list);
 	return err;
 }
