@@ -167,6 +167,20 @@ enum rfs_err embedded_open(const struct config *config, struct store_drivers *ou
 enum rfs_err mem_open(const struct config *config, struct store_drivers *out, char *error);
 
 /*
+ * Salvage of the embedded driver: from what a damaged store's volumes still hold, another one is made beside it, in DATA/salvage, which at
+ * the end takes its place. The files of the damaged one are never written to; they stay, in DATA/damaged-N.
+ *
+ * salvage_begin opens the new store, whose rows and counters may not fit together: the caller puts that right (check/repair.h). salvage_end
+ * closes it and, unless `keep` is false, puts it in place; `kept` (size 4096) is where the damaged one went. What is interrupted is begun
+ * again. `told` hears of each file and each part of the journal that is lost: `name` is one of a few words, for programs. [init]
+ */
+struct salvage;
+typedef void salvage_told(void *data, const char *name, const char *text);
+enum rfs_err salvage_begin(const struct config *config, salvage_told *told, void *data, struct salvage **out, struct store_drivers *drivers,
+	char *error);
+enum rfs_err salvage_end(struct salvage *s, bool keep, char *kept, char *error);
+
+/*
  * Wraps drivers so that calls fail or are delayed: for tests. The rule set is shared by both tables; call numbers count from 1 per operation. Numbers of
  * calls may be changed while others call.
  * An inner commit refused by a rule is not passed on.

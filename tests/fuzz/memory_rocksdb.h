@@ -133,6 +133,13 @@ rocksdb_open(const rocksdb_options_t *options, const char *name, char **error)
 	return xcalloc(1, sizeof(rocksdb_t));
 }
 
+rocksdb_t *
+rocksdb_open_for_read_only(
+	const rocksdb_options_t *options, const char *name, unsigned char error_if_wal_file_exists, char **error)
+{
+	return rocksdb_open(options, name, error);
+}
+
 void
 rocksdb_close(rocksdb_t *db)
 {

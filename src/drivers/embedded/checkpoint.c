@@ -279,6 +279,7 @@ struct reading {
 	uint64_t offset;
 	uint64_t records, rows;
 	uint32_t crc;
+	bool any; /* records are taken as they come, whatever is missing between them */
 	struct buf payload, last_key;
 };
 
@@ -291,7 +292,7 @@ read_record(struct reading *r, struct record_header *h)
 
 	if (!read_exactly(r->fd, header, sizeof(header), r->offset) ||
 		!record_header_decode(header, r->offset, r->info->super.generation, h) ||
-		h->type != RECORD_CHECKPOINT || h->number != r->records || h->length > RECORD_BYTES_MOST)
+		h->type != RECORD_CHECKPOINT || (h->number != r->records && !r->any) || h->length > RECORD_BYTES_MOST)
 		return false;
 	rest = record_bytes(h->length) - sizeof(header);
 	r->payload.len = 0;
@@ -301,7 +302,7 @@ read_record(struct reading *r, struct record_header *h)
 		return false;
 	r->payload.len = h->length;
 	r->offset += record_bytes(h->length);
-	r->records++;
+	r->records = h->number + 1;
 	return true;
 }
 
@@ -456,6 +457,95 @@ load_index(struct embedded *e, const struct volume_info *info, uint64_t *rows)
 		!(err = load_flush(&l)))
 		err = apply_position(e, &at);
 	rocksdb_writebatch_destroy(l.wb);
+	return err;
+}
+
+/* --- what is left of one ------------------------------------------------------------------------------------------ */
+
+/* There are no rows from behind `last` (empty: from the beginning) up to and with `key` (empty: to the end) but those
+ * that come. */
+static void
+clear_between(rocksdb_writebatch_t *wb, struct bytes last, struct bytes key)
+{
+	uint8_t end[64];
+	struct buf from, to;
+
+	memset(end, 0xff, sizeof(end));
+	buf_init(&from, NULL);
+	buf_init(&to, NULL);
+	buf_put_bytes(&from, last);
+	buf_put_bytes(&to, key.len ? key : bytes_of(end, sizeof(end)));
+	buf_u8(&from, 0);
+	buf_u8(&to, 0);
+	rocksdb_writebatch_delete_range(
+		wb, (const char *)from.data, last.len ? from.len : 0, (const char *)to.data, to.len);
+	buf_fini(&from);
+	buf_fini(&to);
+}
+
+/* The rows of one record, in place of what is in their range; `follows`: the record before it was read too. */
+static enum rfs_err
+overlay_record(struct embedded *e, struct reading *r, const struct record_header *h, bool follows)
+{
+	rocksdb_writebatch_t *wb = rocksdb_writebatch_create();
+	struct bytes none = bytes_of(NULL, 0), first;
+	struct reader reader;
+	struct buf before;
+	enum rfs_err err;
+
+	buf_init(&before, NULL);
+	reader_init(&reader, buf_bytes(&r->payload));
+	first = reader_field(&reader);
+	buf_put_bytes(&before, follows ? buf_bytes(&r->last_key) : first);
+	if (!follows)
+		r->last_key.len = 0;
+	if (h->flags & RECORD_GROUP_LAST) {
+		if (follows)
+			clear_between(wb, buf_bytes(&before), none);
+		err = index_write(&e->index, wb);
+	} else if (!(err = read_rows(r, NULL, NULL))) {
+		clear_between(wb, follows || h->number ? buf_bytes(&before) : none, buf_bytes(&r->last_key));
+		reader_init(&reader, buf_bytes(&r->payload));
+		while (reader_left(&reader)) {
+			struct bytes key = reader_field(&reader), value = reader_field(&reader);
+
+			rocksdb_writebatch_put(
+				wb, (const char *)key.data, key.len, (const char *)value.data, value.len);
+		}
+		err = index_write(&e->index, wb);
+	}
+	buf_fini(&before);
+	rocksdb_writebatch_destroy(wb);
+	return err;
+}
+
+enum rfs_err
+checkpoint_overlay(struct embedded *e, const struct volume_info *info)
+{
+	struct reading r = {.info = info, .offset = SUPERBLOCK_BYTES, .any = true};
+	struct record_header h;
+	bool follows = true;
+	char path[4096];
+	enum rfs_err err = RFS_OK;
+
+	r.fd = open(volume_path(e, info->super.number, CHECKPOINT_SUFFIX, path), O_RDONLY | O_CLOEXEC);
+	if (r.fd < 0)
+		return error_from_errno(errno);
+	buf_init(&r.payload, NULL);
+	buf_init(&r.last_key, NULL);
+	while (!err && r.offset + RECORD_HEADER_BYTES <= info->size) {
+		if (!read_record(&r, &h)) {
+			r.offset += 8;
+			follows = false;
+			continue;
+		}
+		err = overlay_record(e, &r, &h, follows);
+		follows = err != RFS_ERR_DAMAGED;
+		err = err == RFS_ERR_DAMAGED ? RFS_OK : err;
+	}
+	buf_fini(&r.last_key);
+	buf_fini(&r.payload);
+	close(r.fd);
 	return err;
 }
 

@@ -182,7 +182,7 @@ stop_commits(struct embedded *e)
 	pthread_join(e->applier.thread, NULL);
 }
 
-static void
+void
 embedded_free(struct embedded *e)
 {
 	if (e->applier.wb)
@@ -295,21 +295,43 @@ is_foreign(const char *data)
 }
 
 static enum rfs_err
-cannot_use(const struct embedded *e, int number, char *error)
+cannot_use(const char *data, int number, char *error)
 {
-	int len =
-		snprintf(error, ERROR_BYTES, "cannot use %.400s as the data directory: %s", e->data, strerror(number));
+	int len = snprintf(error, ERROR_BYTES, "cannot use %.400s as the data directory: %s", data, strerror(number));
 
 	if (number == EACCES)
 		snprintf(error + len, ERROR_BYTES - (size_t)len, " (for user %u)", (unsigned)geteuid());
 	return error_from_errno(number);
 }
 
-static enum rfs_err
-lock_store(struct embedded *e, char *error)
+enum rfs_err
+store_lock(const char *data, int *fd, char *error)
 {
 	char path[4096], pid[32];
 	int len;
+
+	snprintf(path, sizeof(path), "%s/lock", data);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0)
+		return cannot_use(data, errno, error);
+	if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+		memset(pid, 0, sizeof(pid));
+		if (pread(*fd, pid, sizeof(pid) - 1, 0) < 0)
+			pid[0] = 0;
+		pid[strcspn(pid, "\n")] = 0;
+		snprintf(error, ERROR_BYTES, "the store %.400s is in use by process %s", data, pid);
+		return RFS_ERR_LOCKED;
+	}
+	len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (ftruncate(*fd, 0) != 0 || pwrite(*fd, pid, (size_t)len, 0) != len)
+		log_warn(0, "write the process id to %s: %s", path, strerror(errno));
+	return RFS_OK;
+}
+
+static enum rfs_err
+lock_store(struct embedded *e, char *error)
+{
+	char path[4096];
 
 	if (is_foreign(e->data)) {
 		snprintf(error, ERROR_BYTES, "%.400s is not a store, and not empty: it holds other files", e->data);
@@ -317,26 +339,11 @@ lock_store(struct embedded *e, char *error)
 	}
 	snprintf(path, sizeof(path), "%s/volumes", e->data);
 	if (!make_directory(e->data) || !make_directory(path))
-		return cannot_use(e, errno, error);
-	snprintf(path, sizeof(path), "%s/lock", e->data);
-	e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (e->lock_fd < 0)
-		return cannot_use(e, errno, error);
-	if (flock(e->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		memset(pid, 0, sizeof(pid));
-		if (pread(e->lock_fd, pid, sizeof(pid) - 1, 0) < 0)
-			pid[0] = 0;
-		pid[strcspn(pid, "\n")] = 0;
-		snprintf(error, ERROR_BYTES, "the store %.400s is in use by process %s", e->data, pid);
-		return RFS_ERR_LOCKED;
-	}
-	len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (ftruncate(e->lock_fd, 0) != 0 || pwrite(e->lock_fd, pid, (size_t)len, 0) != len)
-		log_warn(0, "write the process id to %s: %s", path, strerror(errno));
-	return RFS_OK;
+		return cannot_use(e->data, errno, error);
+	return store_lock(e->data, &e->lock_fd, error);
 }
 
-static struct embedded *
+struct embedded *
 embedded_new(const struct config *config)
 {
 	struct embedded *e = xcalloc(1, sizeof(*e));
@@ -404,10 +411,9 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 	return recover(e, error);
 }
 
-enum rfs_err
-embedded_open(const struct config *config, struct store_drivers *out, char *error)
+static enum rfs_err
+open_embedded(struct embedded *e, const struct config *config, struct store_drivers *out, char *error)
 {
-	struct embedded *e = embedded_new(config);
 	enum rfs_err err;
 
 	error[0] = 0;
@@ -432,4 +438,19 @@ out:
 		embedded_free(e);
 	}
 	return err;
+}
+
+enum rfs_err
+embedded_open(const struct config *config, struct store_drivers *out, char *error)
+{
+	return open_embedded(embedded_new(config), config, out, error);
+}
+
+enum rfs_err
+embedded_open_unsealed(const struct config *config, struct store_drivers *out, char *error)
+{
+	struct embedded *e = embedded_new(config);
+
+	e->seals_nothing = true;
+	return open_embedded(e, config, out, error);
 }

@@ -86,6 +86,8 @@ void record_header_encode(
 /* False: no valid header of this place and volume. */
 bool record_header_decode(
 	const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t generation, struct record_header *out);
+/* One with which the checksum of a header at this place holds: the same, but for chance, for all headers of a volume. */
+uint64_t record_generation(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset);
 uint64_t record_padding(uint64_t length);
 /* Header, payload, padding and footer. */
 uint64_t record_bytes(uint64_t length);
@@ -322,6 +324,8 @@ enum rfs_err index_numbers(
 enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) RFS_MUST_CHECK;
 /* Adds the position to a write. */
 void index_put_applied(rocksdb_writebatch_t *wb, const struct position *p);
+/* The position of an index that nobody has open; false: it cannot be read. */
+bool index_peek(const char *path, struct position *out);
 enum rfs_err index_write(struct index *ix, rocksdb_writebatch_t *wb) RFS_MUST_CHECK;
 /* Removes every row. */
 enum rfs_err index_clear(struct index *ix) RFS_MUST_CHECK;
@@ -485,6 +489,8 @@ uint64_t checkpoint_floor(struct embedded *e);
 /* DAMAGED unless it is whole: only then the rows that were given count. `row` may be NULL. */
 enum rfs_err checkpoint_read(struct embedded *e, const struct volume_info *info, checkpoint_row row, void *data,
 	uint64_t *rows) RFS_MUST_CHECK;
+/* Of one that is not whole: its records that are, each in place of what the index has in its range of keys. */
+enum rfs_err checkpoint_overlay(struct embedded *e, const struct volume_info *info) RFS_MUST_CHECK;
 /* The newest of this store with a lower number, by its superblock; NULL: none. */
 const struct volume_info *checkpoint_find(
 	const struct embedded *e, const struct volume_info *list, size_t count, uint64_t below);
@@ -627,6 +633,7 @@ struct embedded {
 	struct applier applier;
 	struct bulk bulk;
 	struct sealer sealer;
+	bool seals_nothing;
 	struct checkpoints checkpoints;
 	struct space space;
 	atomic_bool closing;
@@ -646,6 +653,13 @@ embedded_of_storage(struct storage_driver *d)
 	return (struct embedded *)(void *)((char *)d - offsetof(struct embedded, storage));
 }
 
+/* Takes DATA/lock, whose file it keeps open. LOCKED. [init] */
+enum rfs_err store_lock(const char *data, int *fd, char *error) RFS_MUST_CHECK;
+/* Not opened: nothing but its parts, to be filled by who builds a store offline. [init] */
+struct embedded *embedded_new(const struct config *config);
+void embedded_free(struct embedded *e);
+/* As embedded_open, but volumes that others left are not sealed: they may be links to files that must not change. */
+enum rfs_err embedded_open_unsealed(const struct config *config, struct store_drivers *out, char *error);
 /* After this nothing is written until the store is opened again. */
 void embedded_poison(struct embedded *e, const char *what);
 /* Tells the flusher of applied bytes. */

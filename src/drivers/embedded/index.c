@@ -417,6 +417,28 @@ index_put_applied(rocksdb_writebatch_t *wb, const struct position *p)
 	rocksdb_writebatch_put(wb, (const char *)applied_key, sizeof(applied_key), (const char *)value, sizeof(value));
 }
 
+bool
+index_peek(const char *path, struct position *out)
+{
+	struct index ix = {0};
+	char *message = NULL;
+	bool found = false;
+
+	set_options(&ix, 1024 * 1024);
+	ix.read = rocksdb_readoptions_create();
+	ix.read_nowait = rocksdb_readoptions_create();
+	ix.write = rocksdb_writeoptions_create();
+	ix.db = rocksdb_open_for_read_only(ix.options, path, 0, &message);
+	if (message) {
+		ix.db = NULL;
+		rocksdb_free(message);
+	} else if (index_applied(&ix, out, &found)) {
+		found = false;
+	}
+	index_close(&ix);
+	return found;
+}
+
 struct index_walk {
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *it;

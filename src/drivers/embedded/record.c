@@ -76,6 +76,38 @@ header_crc(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset, uint64_t gene
 	return crc32c(0, bytes, sizeof(bytes));
 }
 
+uint64_t
+record_generation(const uint8_t in[RECORD_HEADER_BYTES], uint64_t offset)
+{
+	uint32_t wanted = header_crc(in, offset, 0), rest, basis[32] = {0}, of[32] = {0}, bits = 0;
+
+	/* A checksum is linear: each bit of the upper half of the generation adds its own 32 bits. Each is taken apart
+	 * by those before it, until its highest bit is one that none of them has. */
+	rest = wanted ^ load_u32(in);
+	for (unsigned i = 0; i < 32; i++) {
+		uint32_t vector = header_crc(in, offset, (uint64_t)1 << (32 + i)) ^ wanted, from = (uint32_t)1 << i;
+
+		for (unsigned k = 32; k-- > 0 && vector;) {
+			if (!(vector >> k & 1))
+				continue;
+			if (basis[k] == 0) {
+				basis[k] = vector;
+				of[k] = from;
+				break;
+			}
+			vector ^= basis[k];
+			from ^= of[k];
+		}
+	}
+	for (unsigned k = 32; k-- > 0;) {
+		if (!(rest >> k & 1) || basis[k] == 0)
+			continue;
+		rest ^= basis[k];
+		bits ^= of[k];
+	}
+	return (uint64_t)bits << 32;
+}
+
 void
 record_header_encode(
 	const struct record_header *h, uint64_t offset, uint64_t generation, uint8_t out[RECORD_HEADER_BYTES])

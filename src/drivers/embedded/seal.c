@@ -224,8 +224,11 @@ struct seal_task {
 void
 sealer_add(struct embedded *e, uint64_t number, uint64_t end)
 {
-	struct seal_task *task = xmalloc(sizeof(*task));
+	struct seal_task *task;
 
+	if (e->seals_nothing)
+		return;
+	task = xmalloc(sizeof(*task));
 	*task = (struct seal_task){.number = number, .end = end};
 	pthread_mutex_lock(&e->sealer.lock);
 	*e->sealer.tail = task;
