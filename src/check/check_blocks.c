@@ -46,6 +46,14 @@ segments_note(struct check *c, struct tally *names)
 	return rows_close(&rows);
 }
 
+enum rfs_err
+blocks_named(struct check *c, struct tally *names)
+{
+	enum rfs_err err = check_owned(c, block_note, names);
+
+	return err ? err : segments_note(c, names);
+}
+
 /* --- the runs
  * ------------------------------------------------------------------------------------------------------------------ */
 
@@ -239,7 +247,7 @@ check_blocks(struct check *c)
 
 	tally_init(&names, c->options->numbers);
 	do {
-		if (!(err = check_owned(c, block_note, &names)) && !(err = segments_note(c, &names)))
+		if (!(err = blocks_named(c, &names)))
 			err = runs_check(c, &names, &end);
 	} while (!err && tally_next(&names));
 	tally_fini(&names);

@@ -185,6 +185,8 @@ enum rfs_err check_owned(struct check *c, owner_visit *visit, void *data) RFS_MU
 enum rfs_err check_owners(struct check *c) RFS_MUST_CHECK;
 
 enum rfs_err check_blocks(struct check *c) RFS_MUST_CHECK;
+/* Runs by how many name each, in this round. */
+enum rfs_err blocks_named(struct check *c, struct tally *names) RFS_MUST_CHECK;
 
 enum rfs_err check_feed(struct check *c) RFS_MUST_CHECK;
 /* Was a row of this serial told by a change? */

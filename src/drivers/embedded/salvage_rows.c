@@ -25,6 +25,21 @@ struct rows {
 	size_t overlay;    /* the next checkpoint that is not whole, in the list */
 };
 
+static void
+note_gap(struct rows *r, uint64_t from, uint64_t to)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->list[i].super.kind != VOLUME_CHECKPOINT || r->list[i].super.first_sequence < to)
+			continue;
+		salvage_note(r->salvage, "rows-lost",
+			"batches %llu to %llu are only in checkpoint %016llx, which is not whole",
+			(unsigned long long)from, (unsigned long long)to, (unsigned long long)r->list[i].super.number);
+		return;
+	}
+	salvage_note(r->salvage, "batches-lost", "batches %llu to %llu of the journal are lost",
+		(unsigned long long)from, (unsigned long long)to);
+}
+
 /* --- checkpoints that are not whole ------------------------------------------------------------------------------- */
 
 /* The next one made after batch `from`, in the order of the list, which is that of their numbers. */
@@ -51,8 +66,10 @@ overlay_apply(struct rows *r, struct volume_info *v)
 	/* What was read of counters is not in the index any more. */
 	cell_table_fini(&r->e->cells);
 	cell_table_init(&r->e->cells);
-	if (v->super.first_sequence > r->sequence)
+	if (v->super.first_sequence > r->sequence) {
+		note_gap(r, r->sequence + 1, v->super.first_sequence);
 		r->sequence = v->super.first_sequence;
+	}
 	return checkpoint_overlay(r->e, v);
 }
 
@@ -70,21 +87,6 @@ overlays_before(struct rows *r, uint64_t sequence)
 }
 
 /* --- the journal -------------------------------------------------------------------------------------------------- */
-
-static void
-note_gap(struct rows *r, uint64_t from, uint64_t to)
-{
-	for (size_t i = 0; i < r->count; i++) {
-		if (r->list[i].super.kind != VOLUME_CHECKPOINT || r->list[i].super.first_sequence < to)
-			continue;
-		salvage_note(r->salvage, "rows-lost",
-			"batches %llu to %llu are only in checkpoint %016llx, which is not whole",
-			(unsigned long long)from, (unsigned long long)to, (unsigned long long)r->list[i].super.number);
-		return;
-	}
-	salvage_note(r->salvage, "batches-lost", "batches %llu to %llu of the journal are lost",
-		(unsigned long long)from, (unsigned long long)to);
-}
 
 static enum rfs_err
 take_commit(struct rows *r, const struct record_header *h, struct bytes payload, uint64_t offset)

@@ -60,7 +60,7 @@ shell(struct store *s, const char *format, ...)
 }
 
 static int
-volume_open(struct store *s, unsigned number, off_t *size)
+volume_to_damage(struct store *s, unsigned number, off_t *size)
 {
 	char path[400];
 	struct stat st;
@@ -160,7 +160,7 @@ a_lost_superblock_is_made_again(void **state)
 
 	write_store(s, 400); /* two volumes */
 	for (unsigned n = 1; n <= 2; n++) {
-		int fd = volume_open(s, n, &size);
+		int fd = volume_to_damage(s, n, &size);
 
 		assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
 		close(fd);
@@ -212,7 +212,7 @@ a_damaged_batch_is_left_out(void **state)
 	while (commit % 8)
 		commit++;
 	for (size_t i = 0; i < 3; i++) {
-		int fd = volume_open(s, 1, &size);
+		int fd = volume_to_damage(s, 1, &size);
 
 		flip(fd, SUPERBLOCK_BYTES + places[i]);
 		salvage_and_open(s);
@@ -223,7 +223,7 @@ a_damaged_batch_is_left_out(void **state)
 		assert_int_equal(test_counter(s, BUCKET, "n"), found);
 		assert_int_equal(write_one(s, 60), RFS_OK); /* it goes on with serials */
 		close_store(s);
-		fd = volume_open(s, 1, &size);
+		fd = volume_to_damage(s, 1, &size);
 		flip(fd, SUPERBLOCK_BYTES + places[i]);
 		shell(s, "rm -r volumes index && mv damaged-1/volumes . && rm -r damaged-1");
 	}
@@ -239,7 +239,7 @@ missing_and_cut_volumes_are_told(void **state)
 
 	write_store(s, 1000); /* four volumes or more */
 	shell(s, "rm volumes/*2.vol");
-	fd = volume_open(s, 3, &size);
+	fd = volume_to_damage(s, 3, &size);
 	assert_int_equal(ftruncate(fd, size / 2 / 8 * 8 + 5), 0);
 	close(fd);
 	salvage_and_open(s);
@@ -258,7 +258,7 @@ a_journal_cut_short_is_told(void **state)
 	int fd;
 
 	write_store(s, 20);
-	fd = volume_open(s, 1, &size);
+	fd = volume_to_damage(s, 1, &size);
 	last = SUPERBLOCK_BYTES + (off_t)record_bytes(PAYLOAD) * 12;
 	assert_int_equal(ftruncate(fd, last), 0);
 	close(fd);
