@@ -5,7 +5,7 @@
  *   cli_main.c -> cli_parse.c (commands.def -> a method and its parameters) -> cli_rpc.c (JSON-RPC) -> cli_http.c
  * (socket or network)
  *              -> cli_show.c (the answer for people, or as JSON)
- *              -> cli_fsck.c (what is done here, without a daemon)
+ *              -> cli_fsck.c, cli_salvage.c (what is done here, without a daemon) -> cli_findings.c
  */
 #ifndef CLIENTS_CLI_CLI_H
 #define CLIENTS_CLI_CLI_H
@@ -55,7 +55,18 @@ bool cli_post(struct cli *cli, struct bytes body, struct bytes *answer);
 
 void cli_show(struct cli *cli, json_t *result);
 
+/* What was found in a store. */
+struct cli_finding {
+	const char *kind;
+	const char *place; /* where it is, when that is no bucket; else "" */
+	struct bytes bucket, key;
+	uint64_t bucket_number; /* 0: not told */
+	const char *text;
+};
+void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
+
 int cli_fsck(struct cli *cli);
+int cli_salvage(struct cli *cli);
 
 /* `error`, and false. */
 bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -9,50 +9,21 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "check/check.h"
-#include "net/url.h"
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ERROR_BYTES 512
 
-/* Bytes that are not text are percent-encoded, and for people those that would not be seen. */
-static const char *
-shown(const struct cli *cli, struct arena *arena, struct bytes v)
-{
-	json_t *text = json_stringn(v.data ? (const char *)v.data : "", v.len);
-	struct buf encoded;
-	bool plain = text != NULL;
-
-	json_decref(text);
-	for (size_t i = 0; i < v.len; i++)
-		plain = plain && v.data[i] >= (cli->json ? 1 : ' ') && v.data[i] != 127;
-	if (plain)
-		return arena_str(arena, v);
-	buf_init(&encoded, arena);
-	url_encode(&encoded, v, true);
-	return arena_str(arena, buf_bytes(&encoded));
-}
-
 static void
 finding_show(void *data, const struct check_finding *f)
 {
-	struct cli *cli = data;
-	struct arena *arena = arena_new(2048);
-	const char *kind = check_kind_name(f->kind), *bucket = shown(cli, arena, f->bucket_name),
-		   *key = shown(cli, arena, f->key), *text = shown(cli, arena, bytes_str(f->text));
-
-	if (cli->json) {
-		json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:I}", "kind", kind, "bucket", bucket, "key", key,
-			"text", text, "bucket_number", (json_int_t)f->bucket);
-
-		printf("%s\n    ", cli->listed++ ? "," : "");
-		json_dumpf(line, stdout, JSON_COMPACT);
-		json_decref(line);
-	} else {
-		printf("%s %s%s%s: %s\n", kind, f->bucket ? bucket : "domain", f->key.len ? "/" : "", key, text);
-	}
-	arena_free(arena);
+	cli_show_finding(data, &(struct cli_finding){.kind = check_kind_name(f->kind),
+				       .place = f->bucket ? "" : "domain",
+				       .bucket = f->bucket_name,
+				       .bucket_number = f->bucket,
+				       .key = f->key,
+				       .text = f->text});
 }
 
 static void

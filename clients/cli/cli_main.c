@@ -1,6 +1,6 @@
 /*
  * cli_main.c: `restfs`: administers a store. Exit codes: 0 done, 1 refused or not reached, 2 wrong arguments;
- * `fsck` has its own.
+ * `fsck` and `salvage` have their own.
  */
 #include "cli.h"
 #include <signal.h>

@@ -1,0 +1,269 @@
+"""`restfs salvage`: a store that was damaged serves what was intact, nothing else, and what is lost is named."""
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from daemon import BINARY, Daemon, flip
+
+ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "4"))
+EACH = 1 if "RESTFS_ROUNDS" in os.environ else 4
+OBJECTS = 30
+MIB = 1024 * 1024
+# What is lost without a name: rows that were in it may be older, or not there.
+JOURNAL_LOST = {"batches-lost", "rows-lost", "bucket-lost", "bucket-name-lost", "directory-lost", "entry-stale", "identity-lost"}
+# What fsck may say then: of objects that were named, or that changes are not told.
+LEFT = {"block-damaged", "content-missing", "content-wrong", "feed-broken"}
+
+
+def noise(seed, size):
+    return random.Random(seed).randbytes(size)
+
+
+class Written:
+    """What was put where: each key's bodies, the last one at the end, None when it was deleted."""
+
+    def __init__(self):
+        self.bodies = {}
+
+    def put(self, s3, bucket, key, body):
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+        self.note(bucket, key, body)
+
+    def note(self, bucket, key, body):
+        self.bodies.setdefault((bucket, key), []).append(None if body is None else hashlib.sha256(body).digest())
+
+    def current(self):
+        return {key: bodies[-1] for key, bodies in self.bodies.items() if bodies[-1] is not None}
+
+
+def write_all(daemon, written):
+    s3 = daemon.client()
+    for bucket in ("plain", "packed", "shared"):
+        s3.create_bucket(Bucket=bucket)
+    for bucket, option in (("packed", "--compress=on"), ("shared", "--deduplicate=on")):
+        subprocess.run([pathlib.Path(BINARY).parent / "restfs", "--data", daemon.data, "bucket", "set", bucket, option], check=True,
+                       stdout=subprocess.DEVNULL)
+    for i in range(OBJECTS):
+        written.put(s3, "plain", f"dir{i % 7}/sub{i % 3}/object{i:03}", noise(i, 1000 + 3000 * i))
+        written.put(s3, "packed", f"text{i:03}", f"line {i}\n".encode() * (i * 40 + 1))
+        written.put(s3, "shared", f"copy{i:03}", noise(i % 5, 30000))
+    for i in range(4):
+        written.put(s3, "plain", f"large{i}", noise(1000 + i, 3 * MIB + i))
+        written.put(s3, "shared", f"large{i}", noise(2000 + i % 2, 2 * MIB))
+    upload = s3.create_multipart_upload(Bucket="plain", Key="parts")["UploadId"]
+    parts = [noise(3000, 5 * MIB), noise(3001, 5 * MIB), noise(3002, 70000)]
+    tags = [s3.upload_part(Bucket="plain", Key="parts", UploadId=upload, PartNumber=n + 1, Body=part)["ETag"] for n, part in enumerate(parts)]
+    s3.complete_multipart_upload(Bucket="plain", Key="parts", UploadId=upload,
+                                 MultipartUpload={"Parts": [{"PartNumber": n + 1, "ETag": tag} for n, tag in enumerate(tags)]})
+    written.note("plain", "parts", b"".join(parts))
+    for i in range(0, OBJECTS, 6):
+        s3.delete_object(Bucket="packed", Key=f"text{i:03}")
+        written.note("packed", f"text{i:03}", None)
+        written.put(s3, "plain", f"dir{i % 7}/sub{i % 3}/object{i:03}", noise(i + 500, 700))
+    s3.put_object(Bucket="plain", Key="empty", Body=b"")
+    written.note("plain", "empty", b"")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A store as a killed daemon leaves it, and what is in it."""
+    written = Written()
+    d = Daemon("--set", "journal.volume_bytes=3000000", directory=tmp_path_factory.mktemp("salvage")).start()
+    write_all(d, written)
+    d.kill()
+    yield d, written
+    d.damaged = True
+    d.finish()
+
+
+def copy(data, to):
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(data, to, ignore=shutil.ignore_patterns("*.sock", "reserve"))
+
+
+@pytest.fixture
+def store(original, tmp_path):
+    """A copy of it."""
+    first, written = original
+    copy(first.data, tmp_path / "data")
+    d = Daemon(directory=tmp_path)
+    d.access_key, d.secret_key = first.access_key, first.secret_key
+    d.damaged = True
+    d.log_path.touch()
+    yield d, written
+    d.finish()
+
+
+def objects(report):
+    return sorted((f["kind"], f["key"]) for f in report["findings"] if f["kind"].startswith("object-"))
+
+
+def salvage(store, *options, status=None):
+    done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "salvage", store.data, "--json", *options], capture_output=True, text=True)
+    assert done.returncode in ((0, 1) if status is None else (status,)), (done.returncode, done.stdout[-2000:], done.stderr[-4000:])
+    return json.loads(done.stdout)
+
+
+def volumes(store):
+    return sorted((store.data / "volumes").glob("*.vol"))
+
+
+def served(store):
+    """Each key that is listed: the digest of what GET gives, or None for an error."""
+    s3 = store.client()
+    found = {}
+    for bucket in [b["Name"] for b in s3.list_buckets()["Buckets"]]:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for item in page.get("Contents", []):
+                try:
+                    body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+                    assert len(body) == item["Size"]
+                    found[bucket, item["Key"]] = hashlib.sha256(body).digest()
+                except (ClientError, BotoCoreError):
+                    found[bucket, item["Key"]] = None
+    return found
+
+
+def verify(store, written, report):
+    """What is served is what was once written there; what was neither damaged nor lost is what it was at the end."""
+    store.start()
+    found = served(store)
+    named = {(f["bucket"], f["key"]): f["kind"] for f in report["findings"] if f["kind"] in ("object-lost", "object-damaged")}
+    for place, digest in found.items():
+        if place[1].startswith("salvaged-"):
+            continue
+        assert digest is None or digest in written.bodies[place], place
+        assert (digest is None) == (named.get(place) == "object-damaged"), place
+    if not any(f["kind"] in JOURNAL_LOST for f in report["findings"]):
+        expected = {place: None if place in named else digest for place, digest in written.current().items()
+                    if named.get(place) != "object-lost"}
+        assert found == expected
+    s3 = store.client()
+    s3.create_bucket(Bucket="new")  # numbers and serials go on
+    s3.put_object(Bucket="new", Key="new", Body=noise(1, 2 * MIB))
+    assert s3.get_object(Bucket="new", Key="new")["Body"].read() == noise(1, 2 * MIB)
+    assert store.stop() == 0
+    told = json.loads(subprocess.run([pathlib.Path(BINARY).parent / "restfs", "fsck", store.data, "--json"], capture_output=True, text=True).stdout)["findings"]
+    assert {f["kind"] for f in told} <= LEFT, told
+    assert all((f["bucket"], f["key"]) in named for f in told if f["kind"] != "feed-broken"), told
+    return found
+
+
+def test_nothing_is_lost_of_a_whole_store(store):
+    d, written = store
+    report = salvage(d, status=0)
+    assert report["findings"] == [] and report["objects"] == len(written.current()) and report["lost"] == 0
+    assert verify(d, written, report)
+    assert d.fsck()
+    shutil.rmtree(d.data / "index")  # its checkpoint is the store
+    d.start()
+    assert served(d).items() >= written.current().items()
+
+
+def test_a_dry_run_changes_nothing(store):
+    d, written = store
+    flip(d, noise(7, 1000 + 3000 * 7))
+    before = {path: path.stat().st_mtime_ns for path in (d.data / "volumes").iterdir()}
+    report = salvage(d, "--dry-run", status=1)
+    assert objects(report) == [("object-lost", "dir0/sub1/object007")]
+    assert {path: path.stat().st_mtime_ns for path in (d.data / "volumes").iterdir()} == before
+    assert not (d.data / "salvage").exists() and report["kept"] == ""
+
+
+def test_of_damaged_bytes_the_object_is_named(store):
+    d, written = store
+    flip(d, noise(9, 1000 + 3000 * 9))
+    flip(d, noise(1001, 3 * MIB + 1)[:50000], at=10)
+    report = salvage(d, status=1)
+    assert objects(report) == [("object-damaged", "large1"), ("object-lost", "dir2/sub0/object009")]
+    found = verify(d, written, report)
+    assert found["plain", "large1"] is None and ("plain", "dir2/sub0/object009") not in found
+
+
+def test_a_lost_first_page_loses_nothing(store):
+    d, written = store
+    for path in volumes(d):
+        path.chmod(0o600)
+        with open(path, "r+b") as f:
+            f.write(bytes(4096))
+    report = salvage(d, status=1)
+    assert {f["kind"] for f in report["findings"]} == {"volume-repaired"}
+    verify(d, written, report)
+
+
+def test_volumes_among_other_files_under_other_names(store):
+    d, written = store
+    paths = volumes(d)
+    for path in paths:
+        path.rename(path.with_suffix(".x"))
+    for path, other in zip(paths, paths[1:] + paths[:1]):
+        path.with_suffix(".x").rename(other)
+    (d.data / "volumes" / "holiday.jpg").write_bytes(noise(1, 10000))
+    (d.data / "volumes" / "00000000000000ff.vol").write_bytes(noise(2, 10000))
+    report = salvage(d, status=1)
+    assert {f["kind"] for f in report["findings"]} == {"volume-renamed", "file-foreign", "volume-lost"}
+    verify(d, written, report)
+
+
+def test_volumes_missing_in_turn(store, tmp_path):
+    d, written = store
+    copy(d.data, tmp_path / "whole")
+    for path in volumes(d)[::EACH]:
+        copy(tmp_path / "whole", d.data)
+        path.unlink()
+        report = salvage(d, status=1)
+        assert report["lost"] + report["damaged"] or any(f["kind"] in JOURNAL_LOST for f in report["findings"])
+        verify(d, written, report)
+
+
+def damage(d, rng):
+    """One of any kind."""
+    paths = [path for path in (d.data / "volumes").iterdir() if path.stat().st_size]
+    path = rng.choice(paths)
+    path.chmod(0o600)
+    size = path.stat().st_size
+    kind = rng.choice(["missing", "cut", "zeros", "noise", "flips", "copied", "renamed"])
+    if kind == "missing":
+        if len(paths) > 1:
+            path.unlink()
+    elif kind == "cut":
+        os.truncate(path, rng.randrange(size))
+    elif kind == "copied":
+        shutil.copyfile(path, path.with_name("%016x.vol" % rng.randrange(1, 20)) if rng.randrange(2) else path.with_suffix(".old"))
+    elif kind == "renamed":
+        path.rename(path.with_name("%016x.vol" % rng.randrange(30, 90)))
+    else:
+        with open(path, "r+b") as f:
+            for _ in range(10 if kind == "flips" else 1):
+                f.seek(rng.randrange(size))
+                f.write(rng.randbytes(1 if kind == "flips" else 20000) if kind != "zeros" else bytes(20000))
+    return f"{kind} {path.name}"
+
+
+def test_random_damage(store, tmp_path, rng):
+    d, written = store
+    copy(d.data, tmp_path / "whole")
+    for number in range(ROUNDS):
+        copy(tmp_path / "whole", d.data)
+        if number % 2:
+            shutil.rmtree(d.data / "index")
+        print(number, [damage(d, rng) for _ in range(rng.randint(1, 3))])
+        verify(d, written, salvage(d))
+
+
+def test_what_is_no_store_is_left_alone(tmp_path):
+    done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "salvage", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and "not a store" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_in_use_is_left_alone(own_daemon):
+    done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "salvage", own_daemon.data], capture_output=True, text=True)
+    assert done.returncode == 2 and "in use" in done.stderr
