@@ -10,7 +10,7 @@ import shutil
 import pytest
 from botocore.exceptions import ClientError
 
-from daemon import BINARY, Daemon
+from daemon import BUILD, Daemon
 from power_cut import CREATE, DROP, KEEP, MKDIR, PAGES, REMOVE, RENAME, SIZE, SYNC_BEGIN, SYNC_END, TORN, Disk, Trace
 from workload import BUCKET, KINDS, Change, Client, content, judge, possible, run
 
@@ -18,7 +18,7 @@ ROUNDS = int(os.environ.get("RESTFS_POWER_ROUNDS", "1"))
 SEED = int(os.environ.get("RESTFS_SEED", "1"))
 DISKS = 6  # made of each trace
 CLIENTS = 4
-LIBRARY = os.path.join(os.path.dirname(os.path.abspath(BINARY)), "tests", "crash", "io_trace.so")
+LIBRARY = os.path.join(BUILD, "tests", "crash", "io_trace.so")
 # Small volumes, so that new ones are begun while the clients work.
 OPTIONS = ("--set", "journal.volume_bytes=4000000")
 

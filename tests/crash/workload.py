@@ -8,7 +8,7 @@ import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BINARY, wait_until
+from daemon import BUILD, wait_until
 
 BUCKET = "crash"
 
@@ -173,7 +173,7 @@ def content(s3, key):
 
 def usage(daemon):
     """The bucket's counters, as administration tells them."""
-    restfs = os.path.join(os.path.dirname(BINARY), "restfs")
+    restfs = os.path.join(BUILD, "restfs")
     text = subprocess.run([restfs, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=60).stdout
     info = json.loads(text)
     return info["objects"], info["bytes"]

@@ -18,6 +18,7 @@ from botocore.config import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RESTFSD", str(ROOT / "build" / "restfsd"))
+BUILD = os.environ.get("RESTFS_BUILD", os.path.dirname(os.path.abspath(BINARY)))  # where the command line and libraries for tests are
 START_SECONDS = 60
 LOG_END = 8000
 PR_SET_PDEATHSIG = 1
@@ -69,16 +70,21 @@ class Daemon:
                 [BINARY, "--data", self.data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", *self.options, *options],
                 stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, preexec_fn=lambda: die_with_parent(self.files))
 
-    def start(self, *options):
-        """With the options of this object, and these for this start."""
-        self.spawn(*options)
+    def wait_ready(self):
+        """False: it said something else, or nothing."""
         ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
         match = re.fullmatch(r"ready s3=(https?://127\.0\.0\.1:\d+) admin=(https?://127\.0\.0\.1:\d+)\n", line)
-        if not match:
+        if match:
+            self.s3, self.admin = match.groups()
+        return match is not None
+
+    def start(self, *options):
+        """With the options of this object, and these for this start."""
+        self.spawn(*options)
+        if not self.wait_ready():
             self.kill()
-            raise RuntimeError(f"restfsd did not start: {line!r}\n{self.log()}")
-        self.s3, self.admin = match.groups()
+            raise RuntimeError(f"restfsd did not start\n{self.log()}")
         return self
 
     def log(self):
@@ -134,7 +140,7 @@ class Daemon:
 
     def fsck(self, *options, status=0):
         """What `restfs fsck` says of the store, whose daemon has ended."""
-        done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "fsck", self.data, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([os.path.join(BUILD, "restfs"), "fsck", self.data, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert done.returncode == status, f"restfs fsck {' '.join(options)}: {done.returncode}\n{done.stdout[-LOG_END:]}{done.stderr[-LOG_END:]}"
         return done.stdout
 

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from daemon import BINARY
+from daemon import BUILD
 from raw_s3 import EMPTY_SHA256, RawS3
 from s3_expect import all_keys, refused
 
@@ -262,7 +262,7 @@ def test_the_expected_owner_is_checked(raw, s3, bucket, stored):
 
 
 def test_a_limited_key_lists_and_reads_only_its_prefix(daemon, s3, bucket):
-    restfs = os.path.join(os.path.dirname(BINARY), "restfs")
+    restfs = os.path.join(BUILD, "restfs")
     made = json.loads(subprocess.run([restfs, "--data", daemon.data, "--json", "key", "add", "root", "--bucket=" + bucket, "--prefix=mine/", "--read-only"],
                                      check=True, capture_output=True).stdout)
     limited = daemon.client(access_key=made["access_key"], secret_key=made["secret_key"])
