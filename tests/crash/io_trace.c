@@ -9,22 +9,14 @@
  *
  * Not followed, for the store needs none of it on the disk: files of stdio (RocksDB's LOG).
  */
-#include <dlfcn.h>
+#include "preload.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define TRACE_MAGIC 0x43525452u
-#define PATH_BYTES 4096
 #define FILES_MAX 65536
 
 enum trace_kind {
@@ -50,23 +42,16 @@ struct trace_record {
 	uint64_t payload; /* bytes that follow */
 };
 
-/* glibc's own function. Looked up at each call: a few hundred nanoseconds beside a call of the kernel. */
-#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-
-static char root[PATH_BYTES];
-static size_t root_len;
 static int trace_fd = -1;
 static _Atomic uint64_t files[FILES_MAX]; /* by descriptor: inode number of what is below the root, else 0 */
 
 static __attribute__((constructor)) void
 trace_start(void)
 {
-	const char *directory = getenv("RESTFS_TRACE_ROOT"), *path = getenv("RESTFS_TRACE");
+	const char *path = getenv("RESTFS_TRACE");
 
-	if (!directory || !path || strlen(directory) >= sizeof(root))
+	if (!path || !root_set(getenv("RESTFS_TRACE_ROOT")))
 		return;
-	strcpy(root, directory);
-	root_len = strlen(root);
 	trace_fd = NEXT(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (trace_fd < 0)
 		abort();
@@ -94,51 +79,6 @@ trace_path(enum trace_kind kind, uint64_t file, const char *path)
 
 /* --- which files
  * ------------------------------------------------------------------------------------------------------------- */
-
-static bool
-is_below(const char *path)
-{
-	return trace_fd >= 0 && strncmp(path, root, root_len) == 0 && (path[root_len] == '/' || path[root_len] == 0);
-}
-
-/* The absolute path of what a descriptor is open for; false: it is not below the root. */
-static bool
-descriptor_path(int fd, char out[PATH_BYTES])
-{
-	char link[64];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, out, PATH_BYTES - 1);
-	if (n < 0)
-		return false;
-	out[n] = 0;
-	return is_below(out);
-}
-
-/* The same for a name in a directory. */
-static bool
-name_path(int directory, const char *name, char out[PATH_BYTES])
-{
-	size_t len;
-
-	if (trace_fd < 0)
-		return false;
-	if (name[0] == '/') {
-		snprintf(out, PATH_BYTES, "%s", name);
-	} else if (directory == AT_FDCWD) {
-		if (!getcwd(out, PATH_BYTES))
-			return false;
-		len = strlen(out);
-		snprintf(out + len, PATH_BYTES - len, "/%s", name);
-	} else {
-		if (!descriptor_path(directory, out))
-			return false;
-		len = strlen(out);
-		snprintf(out + len, PATH_BYTES - len, "/%s", name);
-	}
-	return is_below(out);
-}
 
 static uint64_t
 descriptor_file(int fd)
@@ -183,15 +123,6 @@ open_traced(int directory, const char *name, int flags, mode_t mode)
 
 	return opened(NEXT(openat)(directory, name, flags, mode), flags, existed);
 }
-
-#define OPEN_MODE(flags, mode)               \
-	mode_t mode = 0;                     \
-	if ((flags)&O_CREAT) {               \
-		va_list args;                \
-		va_start(args, flags);       \
-		mode = va_arg(args, mode_t); \
-		va_end(args);                \
-	}
 
 int
 open(const char *name, int flags, ...)

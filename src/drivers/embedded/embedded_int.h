@@ -301,6 +301,7 @@ struct index {
 	rocksdb_cache_t *cache;
 	rocksdb_readoptions_t *read, *read_nowait;
 	rocksdb_writeoptions_t *write;
+	atomic_bool refused; /* a write, since the open */
 };
 
 #define ROW_TAG_ROW 'r'     /* value, serial (u64) */

@@ -17,7 +17,7 @@
 #define READ_TIER_CACHE 1 /* kBlockCacheTier */
 
 /* C API constants without a name there. */
-#define INFO_LOG_WARN 2
+#define INFO_LOG_HEADER 5
 #define LZ4 4
 
 void
@@ -84,7 +84,8 @@ set_options(struct index *ix, size_t cache_bytes)
 	rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
-	rocksdb_options_set_info_log_level(o, INFO_LOG_WARN);
+	/* Its LOG is written at the open only: RocksDB 7.8 aborts at the line after one that a full disk refused. */
+	rocksdb_options_set_info_log_level(o, INFO_LOG_HEADER);
 	rocksdb_options_set_keep_log_file_num(o, 2);
 	rocksdb_options_set_max_log_file_size(o, 1024 * 1024);
 	rocksdb_options_set_max_total_wal_size(o, 4 * WRITE_BUFFER_BYTES);
@@ -318,7 +319,10 @@ index_write(struct index *ix, rocksdb_writebatch_t *wb)
 	char *message = NULL;
 
 	rocksdb_write(ix->db, ix->write, wb, &message);
-	return message ? index_error(message, "write the index") : RFS_OK;
+	if (message == NULL)
+		return RFS_OK;
+	atomic_store(&ix->refused, true);
+	return index_error(message, "write the index");
 }
 
 enum rfs_err
@@ -326,6 +330,8 @@ index_flush_wal(struct index *ix)
 {
 	char *message = NULL;
 
+	if (atomic_load(&ix->refused))
+		return RFS_ERR_IO; /* RocksDB 7.8 aborts at the sync of a log that it could not write */
 	rocksdb_flush_wal(ix->db, 1, &message);
 	return message ? index_error(message, "sync the index's log") : RFS_OK;
 }
