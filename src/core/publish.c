@@ -25,8 +25,10 @@ attempt_begin(struct core *core, struct request *rq, publish_build *build, void 
 	if ((err = build(core, rq, verb, batch)))
 		return err;
 	*nothing = batch->op_count == 0;
-	if (*nothing || rq->may_block)
-		return *nothing ? RFS_OK : metadata_commit(core->metadata, rq, batch);
+	if (rq->may_block)
+		return *nothing ? metadata_writable(core->metadata) : metadata_commit(core->metadata, rq, batch);
+	if (*nothing)
+		return RFS_ERR_WOULD_BLOCK; /* to ask whether the store is writable may take a wait */
 	rq->pending = batch;
 	metadata_commit_begin(core->metadata, rq, batch);
 	return RFS_ERR_PENDING;

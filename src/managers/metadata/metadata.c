@@ -193,6 +193,15 @@ metadata_commit_end(struct metadata *m, struct batch *batch)
 	return batch->error;
 }
 
+enum rfs_err
+metadata_writable(struct metadata *m)
+{
+	struct metadata_info info;
+
+	m->driver->ops->info(m->driver, &info);
+	return info.poisoned ? RFS_ERR_POISONED : RFS_OK;
+}
+
 /* --- numbers ------------------------------------------------------------------------------------------------------------------- */
 
 /* The first number that nobody has leased. */

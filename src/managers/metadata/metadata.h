@@ -137,6 +137,10 @@ void purge_add(struct batch *b, const struct bucket_row *bucket, const struct co
 void purge_upload(struct batch *b, uint64_t bucket, uint64_t number, const uint8_t id[UPLOAD_ID_BYTES], const uint32_t *live, size_t live_count);
 /* BUCKET, under a number of its own, in the batch that removes the bucket. */
 void purge_bucket(struct batch *b, uint64_t bucket, uint64_t number);
+/*
+ * Before somebody is told that there is nothing to change. POISONED: a commit that failed may be found after the next open, so that nobody knows. [worker]
+ */
+enum rfs_err metadata_writable(struct metadata *m) RFS_MUST_CHECK;
 /* Takes a bucket in which something was purged since it was last given; false: none. */
 bool metadata_purged(struct metadata *m, uint64_t *bucket);
 /* To be given again: commits do it by themselves. */
