@@ -223,9 +223,14 @@ void
 bulk_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count)
 {
 	struct embedded *e = embedded_of_storage(d);
+	size_t first = 0;
 
+	while (first < count && tickets[first].sequence == 0)
+		first++;
+	if (first == count)
+		return; /* a small object's */
 	pthread_mutex_lock(&e->bulk.lock);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = first; i < count; i++) {
 		struct bulk_volume *v = tickets[i].sequence ? find_locked(e, load_u32(tickets[i].location.bytes)) : NULL;
 
 		if (v) {
