@@ -12,15 +12,15 @@ from botocore.exceptions import ClientError
 
 from daemon import BUILD, Daemon
 from power_cut import CREATE, DROP, KEEP, MKDIR, PAGES, REMOVE, RENAME, SIZE, SYNC_BEGIN, SYNC_END, TORN, Disk, Trace
-from workload import BUCKET, KINDS, Change, Client, content, judge, possible, run
+from workload import BUCKET, KINDS, SMALL_VOLUMES, Change, Client, content, judge, possible, run
 
 ROUNDS = int(os.environ.get("RESTFS_POWER_ROUNDS", "1"))
 SEED = int(os.environ.get("RESTFS_SEED", "1"))
 DISKS = 6  # made of each trace
 CLIENTS = 4
 LIBRARY = os.path.join(BUILD, "tests", "crash", "io_trace.so")
-# Small volumes, so that new ones are begun while the clients work.
-OPTIONS = ("--set", "journal.volume_bytes=4000000")
+# Small volumes, so that new ones are begun while the clients work, and others emptied and removed below checkpoints.
+OPTIONS = SMALL_VOLUMES
 
 
 class Machine:

@@ -12,6 +12,11 @@ from daemon import BUILD, wait_until
 
 BUCKET = "crash"
 
+RESTFS = os.path.join(BUILD, "restfs")
+
+# So that blocks are moved, checkpoints made and volumes removed while the clients work.
+SMALL_VOLUMES = ("--set", "journal.volume_bytes=1M", "--set", "compaction.garbage_percent=5")
+
 # What clients do, and how often.
 KINDS = {"put": 20, "overwrite": 15, "delete": 20, "delete_some": 5, "create": 15, "replace": 7, "copy": 10, "multipart": 8}
 
@@ -71,7 +76,7 @@ class Client(threading.Thread):
     def step(self):
         """Each kind once, beginning with the `first`, then as it comes."""
         key = f"{self.number}/{self.chance.choice('abc')}/{self.chance.randrange(12)}"
-        body = self.chance.randbytes(self.chance.choice([0, 10, 5000, 300_000, 1_500_000]))
+        body = self.chance.randbytes(self.chance.choice([0, 10, 5000, 150_000, 300_000, 1_500_000]))
         kind = self.first.pop(0) if self.first else self.chance.choices(list(KINDS), KINDS.values())[0]
         getattr(self, kind)(key, body)
         return kind
@@ -173,8 +178,7 @@ def content(s3, key):
 
 def usage(daemon):
     """The bucket's counters, as administration tells them."""
-    restfs = os.path.join(BUILD, "restfs")
-    text = subprocess.run([restfs, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=60).stdout
+    text = subprocess.run([RESTFS, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=60).stdout
     info = json.loads(text)
     return info["objects"], info["bytes"]
 
@@ -193,8 +197,26 @@ def judge(daemon, states):
     return found
 
 
+class Compactor(threading.Thread):
+    """Has the store compacted until the daemon has gone."""
+
+    def __init__(self, daemon):
+        super().__init__()
+        self.daemon_used = daemon
+        self.done = 0
+
+    def run(self):
+        while subprocess.run([RESTFS, "--data", self.daemon_used.data, "compact"], capture_output=True, timeout=120).returncode == 0:
+            self.done += 1
+
+
 def run(clients, daemon, seconds=None):
-    """Until each has done something and the daemon is killed after that time; without one, until they are done and it is stopped. What they changed."""
+    """
+    Until each has done something and the daemon is killed after that time; without one, until they are done and it is stopped. What they changed. The
+    store is compacted all the while.
+    """
+    compactor = Compactor(daemon)
+    compactor.start()
     for client in clients:
         client.start()
     if seconds is not None:
@@ -208,4 +230,5 @@ def run(clients, daemon, seconds=None):
             raise client.failure
     if seconds is None:
         assert daemon.stop() == 0, daemon.log()
+    compactor.join()
     return [change for client in clients for change in client.changes]
