@@ -1,7 +1,6 @@
 """What was deleted leaves the disk: at once with `restfs compact`, else by itself; what was not is served all the while."""
 import json
 import os
-import pathlib
 import random
 import subprocess
 import threading
@@ -9,9 +8,9 @@ import urllib.request
 
 import pytest
 
-from daemon import BINARY, Daemon, wait_until
+from daemon import BUILD, Daemon, wait_until
 
-RESTFS = pathlib.Path(BINARY).parent / "restfs"
+RESTFS = os.path.join(BUILD, "restfs")
 BUCKET = "space"
 VOLUMES = ("--set", "journal.volume_bytes=4M")
 SMALL, LARGE = 20_000, 1_500_000  # in the journal; in bulk volumes
