@@ -4,6 +4,7 @@
  * that has tickets, whose batches are not yet visible, or whose batches an open would need. [worker]
  */
 #include "base/log.h"
+#include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 #include <dirent.h>
 #include <errno.h>
@@ -64,7 +65,7 @@ describe(struct embedded *e, uint64_t number, const struct bounds *bounds, struc
 		close(fd);
 	if (good && out->has_batches) {
 		out->sealed &= number < bounds->visible.volume;
-		out->covered = number < bounds->floor;
+		out->covered = number < bounds->floor || MUTANT("batches-not-covered");
 		if (number == bounds->visible.volume)
 			out->bytes = bounds->visible.offset; /* zeros follow */
 	} else if (good) {
@@ -207,7 +208,7 @@ remove_volume(struct storage_driver *d, struct request *rq, uint64_t number, uin
 	ASSERT_MAY_BLOCK();
 	*freed = 0;
 	err = removable(e, rq, number, &v);
-	if (!err && number + 1 == atomic_load(&e->next_volume))
+	if (!err && number + 1 == atomic_load(&e->next_volume) && !MUTANT("volume-number-used-twice"))
 		err = journal_rotate(e);
 	if (!err)
 		err = index_flush_wal(&e->index);

@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "base/thread.h"
 #include "managers/storage/storage_int.h"
 #include <stdlib.h>
@@ -265,7 +266,7 @@ remove_empty(struct compaction *c)
 		const struct volume_state *s = &c->volumes[i];
 		uint64_t freed;
 
-		if (!is_settled(s) || s->live_blocks || (s->v.has_batches && !s->v.covered))
+		if (!is_settled(s) || (s->live_blocks && !MUTANT("live-blocks-removed")) || (s->v.has_batches && !s->v.covered))
 			continue;
 		arena_reset(c->rq.arena);
 		request_clear_error(&c->rq);

@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "managers/storage/storage_int.h"
 #include <stdlib.h>
 
@@ -123,7 +124,10 @@ run_add_moved(struct mover *m, const struct row *row, const struct run_row *run)
 	if (!err) {
 		struct bytes value = bytes_of(row->value.data, (size_t)(run->locations - row->value.data));
 
-		batch_checked(batch_blocks(m->batch, row->key, value, blocks, run->count), row->serial);
+		struct batch_op *op = batch_blocks(m->batch, row->key, value, blocks, run->count);
+
+		if (!MUTANT("move-not-checked"))
+			batch_checked(op, row->serial);
 	}
 	for (uint32_t i = 0; i < run->count; i++)
 		slice_unref(&payloads[i]);

@@ -3,6 +3,7 @@
  *
  * Each step either moves the reader and gives bytes, or fails and leaves it where it was, so that a WOULD_BLOCK is answered by calling again on a worker.
  */
+#include "base/mutant.h"
 #include "managers/storage/storage_int.h"
 
 #define PIECE_BYTES (2 * FRAME_BYTES) /* given at once: what a client that does not read can hold */
@@ -94,7 +95,7 @@ payload_get(struct content_reader *r, uint32_t index, uint64_t offset, size_t le
 	do {
 		memcpy(location.bytes, r->run.locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
 		err = d->ops->get(d, r->rq, r->run.first + index, &location, offset, len, out);
-	} while (err == RFS_ERR_NOT_FOUND && !(err = run_read_again(r, index, &location)));
+	} while (err == RFS_ERR_NOT_FOUND && !MUTANT("moved-block-not-found") && !(err = run_read_again(r, index, &location)));
 	return err;
 }
 
