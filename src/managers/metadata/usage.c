@@ -5,6 +5,7 @@
  * cannot both succeed. What takes away, or only rewrites, is never refused. The bucket's row says whether it has quotas
  * at all; so a bucket without one costs nothing but the counting.
  */
+#include "base/mutant.h"
 #include "managers/metadata/metadata_int.h"
 
 /* Of a move, which gains before it loses, too. */
@@ -43,7 +44,7 @@ usage_add_to(struct batch *b, uint64_t bucket, uint64_t user, int64_t objects, i
 
 	if (objects)
 		batch_add(b, keys.objects, objects);
-	if (bytes)
+	if (bytes && !MUTANT("bytes-not-counted"))
 		batch_add(b, keys.bytes, bytes);
 }
 
