@@ -137,18 +137,17 @@ block_size_find(struct repair *r, uint32_t *out)
 	return rows_close(&rows);
 }
 
-/* No row but the driver's own. */
+/* Has the bucket in hand a row in a table from `from` on, before `to`? */
 static enum rfs_err
-nothing_is_left(struct repair *r, bool *nothing)
+has_rows(struct repair *r, unsigned from, unsigned to, bool *has)
 {
 	struct check *c = &r->check;
 	const struct bytes none = bytes_of(NULL, 0);
 	struct row_page page;
-	enum rfs_err err;
+	enum rfs_err err = c->metadata->ops->scan(c->metadata, &c->rq, key_table(c->rq.arena, c->bucket.id, from, none),
+		key_table(c->rq.arena, c->bucket.id, to, none), 1, false, &page);
 
-	err = c->metadata->ops->scan(c->metadata, &c->rq, key_table(c->rq.arena, c->bucket.id, TABLE_BUCKET, none),
-		key_table(c->rq.arena, c->bucket.id + 1, TABLE_DRIVER, none), 1, false, &page);
-	*nothing = !err && page.count == 0;
+	*has = !err && page.count;
 	return err;
 }
 
@@ -160,13 +159,16 @@ bucket_make(struct repair *r, uint64_t id)
 	struct check *c = &r->check;
 	struct buf value;
 	struct batch *b;
+	bool has_any;
 	enum rfs_err err;
 
 	check_arena(c);
 	c->bucket = made;
 	if ((err = name_find(r, id, c->bucket_name)) || (err = block_size_find(r, &made.block_size)) ||
-		(err = nothing_is_left(r, &made.removed)))
+		(err = has_rows(r, TABLE_BUCKET, UINT8_MAX, &has_any)) ||
+		(err = has_rows(r, TABLE_QUOTA, TABLE_QUOTA + 1, &made.quotas)))
 		return err;
+	made.removed = !has_any; /* but the driver's own */
 	made.name = bytes_str(c->bucket_name);
 	c->bucket = made;
 	if ((b = repair_batch(r, id, &err)) == NULL)

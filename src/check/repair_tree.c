@@ -197,18 +197,26 @@ repair_objects(struct repair *r)
 
 struct counted {
 	struct tally directories;
+	struct tally owners; /* mark: bytes */
 	int64_t objects, bytes;
 };
 
 static enum rfs_err
 entry_count(struct check *c, const struct check_entry *item, void *data)
 {
+	const struct version *v = item->version;
 	struct counted *counted = data;
+	struct tally_item *owner;
 
-	if ((item->version->flags & VERSION_DIRECTORY) && !(item->version->flags & VERSION_MARKER))
+	if ((v->flags & VERSION_DIRECTORY) && !(v->flags & VERSION_MARKER))
 		return RFS_OK;
 	counted->objects++;
-	counted->bytes += (int64_t)item->version->content.size;
+	counted->bytes += (int64_t)v->content.size;
+	if (v->owner == IDENTITY_NOBODY)
+		return RFS_OK;
+	owner = tally_at(&counted->owners, tally_number(v->owner));
+	owner->count++;
+	owner->mark += v->content.size;
 	return RFS_OK;
 }
 
@@ -224,37 +232,80 @@ directory_count(struct check *c, const struct check_entry *item, void *data)
 		(int64_t)item->children);
 }
 
+/* Counters of one kind for what is not there. */
 static enum rfs_err
-stray_counters(struct repair *r, const struct tally *directories)
+stray_counters(struct repair *r, enum counter kind, const struct tally *there)
 {
 	struct check *c = &r->check;
-	struct bytes from = key_counter(check_arena(c), c->bucket.id, COUNTER_LIVE, bytes_of(NULL, 0));
+	struct bytes from = key_counter(check_arena(c), c->bucket.id, kind, bytes_of(NULL, 0));
 	const struct row *row;
 	struct check_rows rows;
 	enum rfs_err err = RFS_OK;
 
 	rows_open(&rows, c, from, key_after_prefix(c->rq.arena, from));
-	while (!err && (row = rows_next(&rows)))
-		if (row->key.len == 10 + OBJECT_ID_BYTES && !tally_find(directories, tally_id(row->key.data + 10)))
+	while (!err && (row = rows_next(&rows))) {
+		bool is_id = row->key.len == 10 + OBJECT_ID_BYTES;
+
+		if (row->key.len < 10 + 8 || !tally_find(there, is_id ? tally_id(row->key.data + 10)
+								      : tally_number(load_be64(row->key.data + 10))))
 			err = repair_counter(r, row->key, 0);
+	}
 	return rows_close(&rows) ? rows.err : err;
+}
+
+static enum rfs_err
+owner_counters(struct repair *r, const struct tally *owners)
+{
+	struct check *c = &r->check;
+	enum rfs_err err = RFS_OK;
+
+	for (size_t i = 0; !err && i < owners->slot_count; i++) {
+		const struct tally_item *item = &owners->slots[i];
+		uint8_t number[8];
+
+		if (!item->used)
+			continue;
+		store_be64(number, item->key.low);
+		check_arena(c);
+		err = repair_counter(r,
+			key_counter(c->rq.arena, c->bucket.id, COUNTER_USER_OBJECTS, bytes_of(number, 8)), item->count);
+		if (!err)
+			err = repair_counter(r,
+				key_counter(c->rq.arena, c->bucket.id, COUNTER_USER_BYTES, bytes_of(number, 8)),
+				(int64_t)item->mark);
+	}
+	return err;
+}
+
+/* What the bucket has, and each owner in it. */
+static enum rfs_err
+usage_counters(struct repair *r, const struct counted *counted)
+{
+	const struct bytes none = bytes_of(NULL, 0);
+	struct check *c = &r->check;
+	uint64_t id = c->bucket.id;
+	enum rfs_err err;
+
+	if ((err = repair_counter(r, key_counter(check_arena(c), id, COUNTER_OBJECTS, none), counted->objects)) ||
+		(err = repair_counter(r, key_counter(check_arena(c), id, COUNTER_BYTES, none), counted->bytes)) ||
+		(err = owner_counters(r, &counted->owners)) ||
+		(err = stray_counters(r, COUNTER_USER_OBJECTS, &counted->owners)))
+		return err;
+	return stray_counters(r, COUNTER_USER_BYTES, &counted->owners);
 }
 
 enum rfs_err
 repair_counters(struct repair *r)
 {
-	struct check *c = &r->check;
-	const struct bytes none = bytes_of(NULL, 0);
 	struct counted counted = {0};
+	const struct entry_visit visit = {.entry = entry_count, .left = directory_count, .data = &counted};
 	enum rfs_err err;
 
-	tally_init(&counted.directories, c->options->numbers);
-	if (!(err = entries_visit(
-		      c, &(struct entry_visit){.entry = entry_count, .left = directory_count, .data = &counted})) &&
-		!(err = stray_counters(r, &counted.directories)) &&
-		!(err = repair_counter(
-			  r, key_counter(check_arena(c), c->bucket.id, COUNTER_OBJECTS, none), counted.objects)))
-		err = repair_counter(r, key_counter(check_arena(c), c->bucket.id, COUNTER_BYTES, none), counted.bytes);
+	tally_init(&counted.directories, r->check.options->numbers);
+	tally_init(&counted.owners, r->check.options->numbers);
+	if (!(err = entries_visit(&r->check, &visit)) && !(err = stray_counters(r, COUNTER_LIVE, &counted.directories)))
+		err = usage_counters(r, &counted);
+	tally_fini(&counted.owners);
 	tally_fini(&counted.directories);
 	return err ? err : repair_commit(r);
 }

@@ -131,8 +131,8 @@ def served(store):
     return found
 
 
-def verify(store, written, report):
-    """What is served is what was once written there; what was neither damaged nor lost is what it was at the end."""
+def verify(store, written, report, all_told=True):
+    """What is served is what was once written there; what was neither damaged nor lost is what it was at the end, unless the end itself may be lost."""
     store.start()
     found = served(store)
     named = {(f["bucket"], f["key"]): f["kind"] for f in report["findings"] if f["kind"] in ("object-lost", "object-damaged")}
@@ -141,7 +141,7 @@ def verify(store, written, report):
             continue
         assert digest is None or digest in written.bodies[place], place
         assert (digest is None) == (named.get(place) == "object-damaged"), place
-    if not any(f["kind"] in JOURNAL_LOST for f in report["findings"]):
+    if all_told and not any(f["kind"] in JOURNAL_LOST for f in report["findings"]):
         expected = {place: None if place in named else digest for place, digest in written.current().items()
                     if named.get(place) != "object-lost"}
         assert found == expected
@@ -252,10 +252,10 @@ def test_random_damage(store, tmp_path, rng):
     copy(d.data, tmp_path / "whole")
     for number in range(ROUNDS):
         copy(tmp_path / "whole", d.data)
-        if number % 2:
+        if number % 2:  # it knows where the journal ended
             shutil.rmtree(d.data / "index")
         print(number, [damage(d, rng) for _ in range(rng.randint(1, 3))])
-        verify(d, written, salvage(d))
+        verify(d, written, salvage(d), all_told=number % 2 == 0)
 
 
 def test_what_is_no_store_is_left_alone(tmp_path):

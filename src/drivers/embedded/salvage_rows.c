@@ -152,6 +152,21 @@ behind_damage(struct rows *r, uint64_t offset, uint64_t *damaged)
 	return offset + SEARCH_STEP;
 }
 
+/* A journal volume is sealed only when it has a successor. */
+static void
+note_missing_successor(struct rows *r, const struct volume_info *v)
+{
+	uint64_t seal;
+	uint32_t length;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].super.kind == VOLUME_JOURNAL && r->list[i].super.number > v->super.number)
+			return;
+	if (seal_find(r->scan.fd, v->size, v->super.generation, &seal, &length))
+		salvage_note(r->salvage, "batches-lost", "the volume of the journal that followed %016llx is lost",
+			(unsigned long long)v->super.number);
+}
+
 static enum rfs_err
 take_volume(struct rows *r, struct volume_info *v)
 {
@@ -179,6 +194,7 @@ take_volume(struct rows *r, struct volume_info *v)
 	if (damaged)
 		salvage_note(r->salvage, "volume-damaged", "about %llu bytes of journal volume %016llx are no records",
 			(unsigned long long)damaged * SEARCH_STEP, (unsigned long long)v->super.number);
+	note_missing_successor(r, v);
 	return scan_apply(s);
 }
 
@@ -269,7 +285,13 @@ begin_journal(struct rows *r)
 static enum rfs_err
 rows_take(struct rows *r)
 {
+	bool has_rows = false;
 	enum rfs_err err;
+
+	for (size_t i = 0; i < r->count; i++)
+		has_rows |= r->list[i].super.kind != VOLUME_BULK;
+	if (!has_rows)
+		salvage_note(r->salvage, "rows-lost", "no volume of the journal is left, and no checkpoint");
 
 	if ((err = take_checkpoint(r)))
 		return err;
