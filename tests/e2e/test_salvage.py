@@ -2,7 +2,6 @@
 import hashlib
 import json
 import os
-import pathlib
 import random
 import shutil
 import subprocess
@@ -10,12 +9,13 @@ import subprocess
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BINARY, Daemon, flip
+from daemon import BUILD, Daemon, flip
 
 ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "4"))
 EACH = 1 if "RESTFS_ROUNDS" in os.environ else 4
 OBJECTS = 30
 MIB = 1024 * 1024
+RESTFS = os.path.join(BUILD, "restfs")
 # What is lost without a name: rows that were in it may be older, or not there.
 JOURNAL_LOST = {"batches-lost", "rows-lost", "bucket-lost", "bucket-name-lost", "directory-lost", "entry-stale", "identity-lost"}
 # What fsck may say then: of objects that were named, or that changes are not told.
@@ -48,7 +48,7 @@ def write_all(daemon, written):
     for bucket in ("plain", "packed", "shared"):
         s3.create_bucket(Bucket=bucket)
     for bucket, option in (("packed", "--compress=on"), ("shared", "--deduplicate=on")):
-        subprocess.run([pathlib.Path(BINARY).parent / "restfs", "--data", daemon.data, "bucket", "set", bucket, option], check=True,
+        subprocess.run([RESTFS, "--data", daemon.data, "bucket", "set", bucket, option], check=True,
                        stdout=subprocess.DEVNULL)
     for i in range(OBJECTS):
         written.put(s3, "plain", f"dir{i % 7}/sub{i % 3}/object{i:03}", noise(i, 1000 + 3000 * i))
@@ -106,7 +106,7 @@ def objects(report):
 
 
 def salvage(store, *options, status=None):
-    done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "salvage", store.data, "--json", *options], capture_output=True, text=True)
+    done = subprocess.run([RESTFS, "salvage", store.data, "--json", *options], capture_output=True, text=True)
     assert done.returncode in ((0, 1) if status is None else (status,)), (done.returncode, done.stdout[-2000:], done.stderr[-4000:])
     return json.loads(done.stdout)
 
@@ -150,7 +150,7 @@ def verify(store, written, report, all_told=True):
     s3.put_object(Bucket="new", Key="new", Body=noise(1, 2 * MIB))
     assert s3.get_object(Bucket="new", Key="new")["Body"].read() == noise(1, 2 * MIB)
     assert store.stop() == 0
-    told = json.loads(subprocess.run([pathlib.Path(BINARY).parent / "restfs", "fsck", store.data, "--json"], capture_output=True, text=True).stdout)["findings"]
+    told = json.loads(subprocess.run([RESTFS, "fsck", store.data, "--json"], capture_output=True, text=True).stdout)["findings"]
     assert {f["kind"] for f in told} <= LEFT, told
     assert all((f["bucket"], f["key"]) in named for f in told if f["kind"] != "feed-broken"), told
     return found
@@ -259,11 +259,11 @@ def test_random_damage(store, tmp_path, rng):
 
 
 def test_what_is_no_store_is_left_alone(tmp_path):
-    done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "salvage", tmp_path], capture_output=True, text=True)
+    done = subprocess.run([RESTFS, "salvage", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2 and "not a store" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_in_use_is_left_alone(own_daemon):
-    done = subprocess.run([pathlib.Path(BINARY).parent / "restfs", "salvage", own_daemon.data], capture_output=True, text=True)
+    done = subprocess.run([RESTFS, "salvage", own_daemon.data], capture_output=True, text=True)
     assert done.returncode == 2 and "in use" in done.stderr

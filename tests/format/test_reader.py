@@ -1,16 +1,16 @@
 """What an independent reader finds in the volumes is what the daemon serves: docs/format/ says all that is needed."""
-import pathlib
+import os
 import random
 import shutil
 import subprocess
 
 import pytest
 
-from daemon import BINARY, Daemon, wait_until
+from daemon import BUILD, Daemon, wait_until
 from reader import Damaged, Store
 
 MIB = 1024 * 1024
-RESTFS = pathlib.Path(BINARY).parent / "restfs"
+RESTFS = os.path.join(BUILD, "restfs")
 
 
 def noise(seed, size):
@@ -103,7 +103,7 @@ def test_a_store_with_a_checkpoint_in_place_of_its_journal(own_store):
     expected = served(d)
     assert d.stop() == 0
     store = check(d, expected)
-    assert store.from_checkpoint > 100 and 0 < store.batches < 50
+    assert store.from_checkpoint > 100 and 0 < store.batches < 300  # of more than 500
     assert all(volume.seal() is not None for volume in store.volumes.values() if volume.path.stat().st_mode & 0o777 == 0o400)
     d.start()
     assert served(d) == expected
