@@ -59,17 +59,6 @@ node_of_locked(int fd)
 	return node_find_locked(st.st_ino, path);
 }
 
-/* Zeros are what the zeroer writes ahead: nobody was told of them. */
-static bool
-is_zero(const struct iovec *iov, int count)
-{
-	for (int i = 0; i < count; i++)
-		for (size_t k = 0; k < iov[i].iov_len; k++)
-			if (((const uint8_t *)iov[i].iov_base)[k])
-				return false;
-	return true;
-}
-
 static ssize_t
 written(int fd, const struct iovec *iov, int count, off_t offset)
 {
@@ -78,7 +67,8 @@ written(int fd, const struct iovec *iov, int count, off_t offset)
 
 	pthread_mutex_lock(&lock);
 	node = node_of_locked(fd);
-	if (n > 0 && node && !is_zero(iov, count))
+	/* What is written in the background, zeros ahead and seals, nobody is told of. */
+	if (n > 0 && node && thread_role_get() != THREAD_BACKGROUND)
 		node->written++;
 	pthread_mutex_unlock(&lock);
 	return n;
