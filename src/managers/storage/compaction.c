@@ -29,7 +29,7 @@
 #define LOOK_AGAIN_NS (INT64_C(10) * 1000000000) /* the shortest time between looks that deletes bring about */
 #define LOOK_TICK_NS INT64_C(500000000)
 #define FIRST_LOOK_NS (INT64_C(60) * 1000000000) /* after the start: for what was deleted before it */
-#define REST_FACTOR 9 /* of ten parts of the time it takes at most one, unless asked */
+#define REST_FACTOR 19 /* of twenty parts of the time it takes at most one, unless asked */
 #define FAILED_WAIT_NS (INT64_C(60) * 1000000000)
 
 struct volume_state {
@@ -496,6 +496,12 @@ round_ended(struct compaction *c, uint64_t asked, enum rfs_err err)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /*
  * Many deletes are looked at soon, and any when the disk is full, few after a while; much that was written, too, for names and properties that are replaced leave garbage in the log. Most of
  * the time it rests, however large the store.
@@ -508,16 +514,16 @@ look_at_ns(struct compaction *c, bool first)
 
 	if (!c->enabled)
 		return INT64_MAX;
-	if (dropped >= c->volume_bytes / 8 || (dropped && is_full()))
+	if (dropped >= larger(c->volume_bytes / 8, c->stored_bytes / 32) || (dropped && is_full()))
 		soon = LOOK_AGAIN_NS;
 	else if (first)
 		soon = FIRST_LOOK_NS;
-	else if (disk_bytes(c) >= c->stored_bytes + c->volume_bytes / 2)
+	else if (disk_bytes(c) >= c->stored_bytes + larger(c->volume_bytes / 2, c->stored_bytes / 4))
 		soon = LOOK_AGAIN_NS;
 	else if (!dropped)
 		return INT64_MAX;
 	wait = soon < wait ? soon : wait;
-	return c->last_ns + (wait > c->took_ns * REST_FACTOR ? wait : c->took_ns * REST_FACTOR);
+	return c->last_ns + (int64_t)larger((uint64_t)wait, (uint64_t)c->took_ns * REST_FACTOR);
 }
 
 /* False: it is over. Deletes do not wake it: it looks at their number now and then. */
