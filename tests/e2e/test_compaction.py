@@ -31,8 +31,8 @@ def start():
 
 
 def disk_bytes(daemon):
-    """As `du` counts."""
-    return sum(os.stat(os.path.join(root, name)).st_blocks * 512 for root, _, names in os.walk(daemon.data / "volumes") for name in names)
+    """As `du` counts: volumes may go meanwhile."""
+    return int(subprocess.run(["du", "-s", "-B1", daemon.data / "volumes"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split()[0])
 
 
 def compact(daemon, *options):
