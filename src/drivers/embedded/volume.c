@@ -154,14 +154,13 @@ volume_open(struct embedded *e, uint64_t number, const char *suffix, int *fd, st
 {
 	uint8_t bytes[SUPERBLOCK_BYTES];
 	char path[4096];
-	ssize_t n;
 
 	*fd = open(volume_path(e, number, suffix, path), O_RDONLY | O_CLOEXEC);
 	if (*fd < 0)
 		return errno == ENOENT ? RFS_ERR_NOT_FOUND : error_from_errno(errno);
-	n = pread(*fd, bytes, sizeof(bytes), 0);
-	if (n != (ssize_t)sizeof(bytes))
-		return n < 0 ? error_from_errno(errno) : RFS_ERR_DAMAGED;
+	errno = 0; /* stays so at the file's end */
+	if (!read_exactly(*fd, bytes, sizeof(bytes), 0))
+		return errno ? error_from_errno(errno) : RFS_ERR_DAMAGED;
 	return superblock_decode(bytes, s);
 }
 

@@ -1,6 +1,7 @@
 /*
- * test_durability.c: what the embedded driver tells its callers, held against what it has told the kernel: at each acknowledgement, every byte
- * that matters is synced, and every name too. The calls are seen by functions of this program in front of those of the C library.
+ * test_durability.c: what the embedded driver tells its callers, held against what it has told the kernel: at each
+ * acknowledgement, every byte that matters is synced, and every name too. The calls are seen by functions of this
+ * program in front of those of the C library, which also may do less than they were asked to.
  */
 #include "driver_help.h"
 #include "drivers/embedded/embedded_int.h"
@@ -12,7 +13,8 @@
 #define BUCKET 5
 #define NODES_MAX 64
 
-/* A file or directory below volumes/. What was written, or renamed in it, counts; so does what was when the last good sync began. */
+/* A file or directory below volumes/. What was written, or renamed in it, counts; so does what was when the last good
+ * sync began. */
 struct node {
 	ino_t inode;
 	unsigned written, safe;
@@ -24,7 +26,9 @@ static struct node nodes[NODES_MAX];
 static size_t node_count;
 static unsigned unsafe_names; /* renamed before their bytes were synced */
 static bool is_watching;
-static bool sync_stops;       /* a sync of a journal waits until it may go on */
+static _Atomic bool calls_stumble; /* reads and writes do half of what they are asked to, or are interrupted */
+static _Atomic unsigned stumbles;
+static bool sync_stops; /* a sync of a journal waits until it may go on */
 static unsigned syncs_stopped;
 
 /* Looked up at each call, as in io_trace.c. */
@@ -59,12 +63,37 @@ node_of_locked(int fd)
 	return node_find_locked(st.st_ino, path);
 }
 
+/*
+ * Every second call is interrupted. False: it goes on, with the first piece only, and half of that. Past the page cache
+ * only whole pages go.
+ */
+static bool
+is_interrupted(int fd, const struct iovec *iov, int *count, struct iovec *half)
+{
+	if (!atomic_load(&calls_stumble) || *count == 0 || (fcntl(fd, F_GETFL) & O_DIRECT))
+		return false;
+	if (atomic_fetch_add(&stumbles, 1) % 2) {
+		errno = EINTR;
+		return true;
+	}
+	*half = *iov;
+	*count = 1;
+	if (half->iov_len > 1)
+		half->iov_len /= 2;
+	return false;
+}
+
 static ssize_t
 written(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	ssize_t n = NEXT(pwritev)(fd, iov, count, offset);
+	struct iovec half;
 	struct node *node;
+	ssize_t n;
 
+	half.iov_len = 0;
+	if (is_interrupted(fd, iov, &count, &half))
+		return -1;
+	n = NEXT(pwritev)(fd, half.iov_len ? &half : iov, count, offset);
 	pthread_mutex_lock(&lock);
 	node = node_of_locked(fd);
 	/* What is written in the background, zeros ahead and seals, nobody is told of. */
@@ -115,6 +144,43 @@ ssize_t
 pwritev64(int fd, const struct iovec *iov, int count, off64_t offset)
 {
 	return written(fd, iov, count, offset);
+}
+
+static ssize_t
+stumbled_read(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	struct iovec half;
+
+	half.iov_len = 0;
+	return is_interrupted(fd, iov, &count, &half)
+		       ? -1
+		       : NEXT(preadv2)(fd, half.iov_len ? &half : iov, count, offset, flags);
+}
+
+ssize_t
+preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	return stumbled_read(fd, iov, count, offset, flags);
+}
+
+ssize_t
+preadv64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
+{
+	return stumbled_read(fd, iov, count, offset, flags);
+}
+
+ssize_t
+pread(int fd, void *data, size_t len, off_t offset)
+{
+	struct iovec all = {data, len};
+
+	return stumbled_read(fd, &all, 1, offset, 0);
+}
+
+ssize_t
+pread64(int fd, void *data, size_t len, off64_t offset)
+{
+	return pread(fd, data, len, offset);
 }
 
 int
@@ -351,6 +417,40 @@ what_recovery_builds_on_is_synced_first(void **state)
 	store_fini(&copy);
 }
 
+/* The rest is asked for again, wherever that happens. */
+static void
+calls_that_do_half_of_their_work_go_on(void **state)
+{
+	struct store *s = *state, copy;
+	struct storage_driver *d;
+	struct slice payload = slice_new(100000), read_back;
+	struct block_ticket ticket;
+	struct told t = {.batch = creation("a", "v")};
+
+	memset(slice_writable(&payload), 7, payload.len);
+	atomic_store(&stumbles, 0);
+	atomic_store(&calls_stumble, true);
+	open_store(s);
+	commit_begin(s, &t);
+	assert_int_equal(commit_end(&t), RFS_OK);
+	d = s->drivers.storage;
+	assert_int_equal(d->ops->put(d, &s->rq, BUCKET, 1, &payload, 1, &ticket), RFS_OK);
+	assert_int_equal(d->ops->wait(d, &s->rq, &ticket, 1), RFS_OK);
+	copy_as_killed(s, &copy);
+	close_store(s);
+	open_store(&copy);
+	assert_true(test_get(&copy, BUCKET, TABLE_ROWS, "a").found);
+	d = copy.drivers.storage;
+	assert_int_equal(d->ops->get(d, &copy.rq, 1, &ticket.location, 0, payload.len, &read_back), RFS_OK);
+	assert_memory_equal(read_back.data, payload.data, payload.len);
+	assert_true(atomic_load(&stumbles) > 10);
+	slice_unref(&read_back);
+	slice_unref(&payload);
+	close_store(&copy);
+	atomic_store(&calls_stumble, false);
+	store_fini(&copy);
+}
+
 /* While the first is being synced, the second must not judge by what was before both. */
 static void
 of_two_creations_under_way_one_is_refused(void **state)
@@ -389,6 +489,7 @@ main(void)
 		TEST(a_checkpoint_is_synced_before_it_is_told),
 		TEST(what_recovery_builds_on_is_synced_first),
 		TEST(of_two_creations_under_way_one_is_refused),
+		TEST(calls_that_do_half_of_their_work_go_on),
 	};
 
 	log_init(LOG_ERROR, LOG_TEXT, 2);
