@@ -1,0 +1,89 @@
+"""Any call of the daemon may fail: each request then ends with a clear error or a right result, and what was acknowledged is there after a restart.
+
+By default a few numbers of each kind of call are chosen; with RESTFS_FAULTS=all it is each of them.
+"""
+import os
+import random
+
+import pytest
+
+from faults import KINDS, Asked, Plan, Round, Template, body_of, environment
+from workload import BUCKET, judge
+
+ALL = os.environ.get("RESTFS_FAULTS") == "all"
+SEED = int(os.environ.get("RESTFS_SEED", "1"))
+SANITIZED = "ASAN_OPTIONS" in os.environ
+# Of each kind of call: what it may fail with.
+FAILURES = [("read", "EIO"), ("read", "half"), ("read", "EINTR"), ("write", "EIO"), ("write", "ENOSPC"), ("write", "half"), ("sync", "EIO"),
+            ("sync", "ENOSPC"), ("open", "EIO"), ("open", "EMFILE"), ("rename", "EIO"), ("rename", "ENOSPC"), ("allocate", "EIO"),
+            ("allocate", "ENOSPC"), ("unlink", "EIO")]
+# The calls go on with the rest, or once more: nobody notices.
+HARMLESS = ("half", "EINTR")
+# Of allocations a start and the work have tens of thousands.
+ALLOCATIONS = 300 if ALL else 6
+
+
+@pytest.fixture(scope="module")
+def template():
+    made = Template()
+    yield made
+    made.daemon.remove()
+
+
+@pytest.fixture(scope="module")
+def counts(template):
+    """How many calls of each kind there are when none fails."""
+    found = {}
+    for kind in ("read", "memory"):
+        plain = Round(template, kind, 0, "EIO")
+        assert plain.run() is None
+        found.update({name: plain.plan.calls(name) for name in KINDS if name not in found or name == kind})
+    assert all(found[name] for name in KINDS)
+    return found
+
+
+def run(template, kind, number, error):
+    one = Round(template, kind, number, error)
+    try:
+        return one.run()
+    except BaseException as failure:
+        failure.add_note(f"{kind} {number}, {error}")
+        raise
+
+
+@pytest.mark.parametrize("kind,error", FAILURES)
+def test_a_call_that_fails_costs_a_clear_error_at_most(template, counts, kind, error):
+    chance = random.Random(f"{kind} {error} {SEED}")
+    numbers = range(1, counts[kind] + 3)
+    for number in numbers if ALL else chance.sample(numbers, 2):
+        became = run(template, kind, number, error)
+        assert error not in HARMLESS or not became, (number, became)
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer has an allocator of its own")
+def test_an_allocation_that_fails_costs_a_clear_error_or_an_abort(template, counts):
+    chance = random.Random(f"memory {SEED}")
+    for number in chance.sample(range(1, counts["memory"]), ALLOCATIONS):
+        run(template, "memory", number, "ENOMEM")
+
+
+def test_a_poisoned_store_does_not_say_that_something_is_not_there(own_daemon):
+    """What failed may be found after the next start: who removes it to be sure is not told that it is done."""
+    own_daemon.client().create_bucket(Bucket=BUCKET)
+    own_daemon.stop()
+    plan = Plan(os.path.join(own_daemon.directory, "plan"))
+    plan.arm("sync", 0, "EIO")
+    own_daemon.environment = environment("io_fault", plan, own_daemon)
+    own_daemon.start()
+    asked = Asked(own_daemon, {}, lambda: False)
+    asked.put("before", body_of(10, 1))
+    assert not asked.errors
+    plan.arm("sync", 1, "EIO")
+    asked.put("failed", body_of(10, 2))
+    asked.delete("failed")
+    asked.delete_some("failed")
+    assert asked.errors == ["ServiceUnavailable"] * 3
+    own_daemon.stop()
+    own_daemon.environment = {}
+    own_daemon.start()
+    judge(own_daemon, asked.states)
