@@ -41,7 +41,7 @@ struct endpoint {
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
 /* Methods that answer when they have done their work, however long that takes. */
-static const char *const patient_methods[] = {"store.compact", "bucket.verify"};
+static const char *const patient_methods[] = {"store.compact", "bucket.verify", "debug.digest"};
 
 static bool
 is_patient(const struct cli *cli)

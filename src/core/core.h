@@ -304,4 +304,14 @@ struct upload_list {
 };
 enum rfs_err upload_list(struct core *core, struct request *rq, const struct upload_list_args *args, struct upload_list *out) RFS_MUST_CHECK;
 
+/* --- the store as a whole, for tests -------------------------------------------------------------------------------------------- */
+
+/* What it means to clients, and its rows, but for where blocks lie: see store_digest.c. Reads everything. [worker] */
+struct store_digest {
+	struct digest_value meaning, rows; /* SHA-256 */
+	uint64_t bucket_count, object_count, bytes, row_count;
+	uint64_t purge_count; /* of the rows: left for the reaper */
+};
+enum rfs_err store_digest(struct core *core, struct request *rq, struct store_digest *out) RFS_MUST_CHECK;
+
 #endif

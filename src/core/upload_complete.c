@@ -10,6 +10,7 @@
  * Completing again what was completed, as a client does whose answer was lost, answers as the first time while the object stands.
  */
 #include "core/core_int.h"
+#include "base/crash_point.h"
 
 #define PARTS_PAGE 1000
 
@@ -298,6 +299,7 @@ complete_once(struct completion *c, struct version *out)
 		return completed_before(c, out);
 	if (err || (c->at.upload.state == UPLOAD_OPEN && (err = state_set(c, UPLOAD_COMPLETING))))
 		return err;
+	crash_point(CRASH_UPLOAD_FROZEN);
 	*out = c->at.upload.version;
 	if ((err = list_verify(c)) || (err = checksum_make(c, out)))
 		goto reopen;

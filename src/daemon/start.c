@@ -148,7 +148,7 @@ doors_start(struct daemon *d)
 {
 	d->core.region = d->config.s3_region;
 	d->s3 = s3_door_new(&d->core, &d->config);
-	d->admin = admin_door_new(&d->core, RESTFS_VERSION);
+	d->admin = admin_door_new(&d->core, RESTFS_VERSION, d->config.debug);
 	return true;
 }
 

@@ -18,8 +18,8 @@
 
 struct admin_door;
 
-/* `version` is static. [init] */
-struct admin_door *admin_door_new(struct core *core, const char *version);
+/* `version` is static; `debug`: the methods for tests are answered. [init] */
+struct admin_door *admin_door_new(struct core *core, const char *version, bool debug);
 /* After http_server_stop. [init] */
 void admin_door_free(struct admin_door *d);
 const struct http_door *admin_door_network(struct admin_door *d);

@@ -17,6 +17,7 @@ struct rpc {
 	struct core *core;
 	const char *version;
 	int64_t started_ns; /* clock_monotonic_ns() */
+	bool debug;         /* debug.* is answered */
 };
 
 /* False: there is no answer to give (only notifications). */

@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "drivers/embedded/embedded_int.h"
+#include "base/crash_point.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -283,6 +284,7 @@ apply_group(struct embedded *e, struct group *g)
 		err = RFS_ERR_POISONED;
 	else if (g->journalled)
 		embedded_applied(e, g->bytes);
+	crash_point(CRASH_GROUP_APPLIED);
 	group_done(e, g, err);
 }
 

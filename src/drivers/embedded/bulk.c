@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
+#include "base/crash_point.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -154,6 +155,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	}
 	pthread_mutex_unlock(&e->bulk.lock);
 	if (!err) {
+		crash_point(CRASH_BLOCK_PUT);
 		atomic_fetch_add(&e->disk_bytes, record_bytes(len));
 		return RFS_OK;
 	}
@@ -175,6 +177,7 @@ sync_locked(struct embedded *e, struct bulk_volume *v)
 	v->syncing = true;
 	pthread_mutex_unlock(&e->bulk.lock);
 	failed = !MUTANT("bulk-not-synced") && fdatasync(v->fd) != 0 ? errno : 0;
+	crash_point(CRASH_BLOCKS_SYNCED);
 	if (failed) {
 		log_error(0, "sync bulk volume %08x: %s", v->number, strerror(failed));
 		embedded_poison(e, "a bulk volume");

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
+#include "base/crash_point.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -233,6 +234,7 @@ make_locked(struct embedded *e, bool (*go_on)(void *data, uint64_t bytes), void 
 	/* The index on the disk must not be older: the journal that it would need may be removed. */
 	if (!err && !(err = index_flush_wal(&e->index)))
 		err = volume_publish(e, w.super.number, CHECKPOINT_SUFFIX);
+	crash_point(CRASH_CHECKPOINT_NAMED);
 	if (err && w.fd >= 0)
 		unlink(volume_path(e, w.super.number, VOLUME_MAKING_SUFFIX, path));
 	if (w.fd >= 0) {

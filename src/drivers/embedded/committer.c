@@ -4,6 +4,7 @@
  * gathers. It reads nothing. [committer]
  */
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
@@ -173,9 +174,12 @@ write_group(struct embedded *e, size_t parts, uint64_t offset)
 	int64_t start = clock_monotonic_ns();
 	enum rfs_err err;
 
+	crash_point(CRASH_GROUP_BUILT);
 	err = write_all(j->fd, j->iov, parts, offset);
+	crash_point(CRASH_GROUP_WRITTEN);
 	if (!err && !MUTANT("journal-not-synced") && !MUTANT("acknowledged-before-sync") && fdatasync(j->fd) != 0)
 		err = error_from_errno(errno);
+	crash_point(CRASH_GROUP_SYNCED);
 	metric_observe_ns(METRIC_JOURNAL_SYNC, clock_monotonic_ns() - start);
 	if (err) {
 		log_error(0, "write group %llu to volume %08x at %llu: %s", (unsigned long long)j->group, j->volume,

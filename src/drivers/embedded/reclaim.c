@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
+#include "base/crash_point.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -189,6 +190,7 @@ remove_file(struct embedded *e, uint64_t number)
 
 	if (unlink(volume_path(e, number, VOLUME_SUFFIX, path)) != 0)
 		return error_from_errno(errno);
+	crash_point(CRASH_VOLUME_REMOVED);
 	volume_drop(e, number);
 	snprintf(path, sizeof(path), "%s/volumes", e->data);
 	return sync_directory(path);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
+#include "base/crash_point.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -155,6 +156,7 @@ write_seal(struct sealing *s, uint64_t offset)
 	iov[1].iov_base = s->entries;
 	if ((err = write_all(s->fd, iov, 2, offset)))
 		return err;
+	crash_point(CRASH_SEAL_WRITTEN);
 	if (fdatasync(s->fd) != 0 || fchmod(s->fd, 0400) != 0)
 		return error_from_errno(errno);
 	return RFS_OK;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
+#include "base/crash_point.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -110,8 +111,10 @@ volume_publish(struct embedded *e, uint64_t number, const char *suffix)
 	snprintf(directory, sizeof(directory), "%s/volumes", e->data);
 	if (rename(making, path) != 0)
 		return error_from_errno(errno);
-	if (!sync_directory(directory))
+	if (!sync_directory(directory)) {
+		crash_point(CRASH_VOLUME_NAMED);
 		return RFS_OK;
+	}
 	unlink(path);
 	return RFS_ERR_IO; /* never NO_SPACE: nobody knows whether the name is there */
 }

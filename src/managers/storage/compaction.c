@@ -15,6 +15,7 @@
  */
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
@@ -384,6 +385,8 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 		err = d->volumes->seal(d, &c->rq, s->v.number);
 	if (!err && s->live_blocks)
 		err = volume_move(c->storage, &c->rq, s->v.number, pace, c, &moved);
+	if (moved.blocks)
+		crash_point(CRASH_BLOCKS_MOVED);
 	c->report.blocks_moved += moved.blocks;
 	c->report.bytes_moved += moved.bytes;
 	if (err == RFS_ERR_NOT_FOUND) /* it has writes under way, and so no seal yet */

@@ -4,6 +4,7 @@
  * A content that is being read waits until its readers are gone. Staged contents are left alone, but for those that a process before this one left behind.
  */
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
@@ -41,6 +42,7 @@ segments_drop(struct storage *s, struct request *rq, uint64_t bucket, uint64_t d
 		}
 		if (!err && page.count)
 			err = metadata_commit(s->metadata, rq, b);
+		crash_point(CRASH_SEGMENT_DROPPED);
 		batch_free(b);
 	}
 	return err;

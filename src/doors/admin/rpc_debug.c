@@ -1,0 +1,64 @@
+/*
+ * rpc_debug.c: debug.*: for tests, and only where the option `debug` is on. [worker]
+ */
+#include "base/crash_point.h"
+#include "doors/admin/rpc_int.h"
+
+static enum rfs_err
+debug_allowed(struct rpc *rpc, struct request *rq)
+{
+	return rpc->debug ? RFS_OK : request_fail(rq, RFS_ERR_ACCESS_DENIED, "the option `debug` is off");
+}
+
+static json_t *
+digest_json(const struct digest_value *value)
+{
+	char hex[65];
+
+	hex_encode(bytes_of(value->bytes, 32), hex);
+	return json_string(hex);
+}
+
+enum rfs_err
+rpc_debug_digest(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	struct store_digest digest;
+	enum rfs_err err;
+
+	if ((err = debug_allowed(rpc, rq)) || (err = store_digest(rpc->core, rq, &digest)))
+		return err;
+	*result = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "meaning", digest_json(&digest.meaning), "rows",
+		digest_json(&digest.rows), "buckets", (json_int_t)digest.bucket_count, "objects",
+		(json_int_t)digest.object_count, "bytes", (json_int_t)digest.bytes, "row_count",
+		(json_int_t)digest.row_count, "purge_count", (json_int_t)digest.purge_count);
+	return RFS_OK;
+}
+
+enum rfs_err
+rpc_debug_crash(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	struct bytes point = rpc_param_bytes(params, "point");
+	json_t *nth = json_object_get(params, "nth");
+	json_int_t count = json_is_integer(nth) ? json_integer_value(nth) : 1;
+	enum rfs_err err;
+
+	if ((err = debug_allowed(rpc, rq)))
+		return err;
+	if (count < 1)
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "nth is 1 or more");
+	if (!crash_point_arm(point, (uint64_t)count))
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "there is no such point; debug.points lists them");
+	return RFS_OK;
+}
+
+enum rfs_err
+rpc_debug_points(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < CRASH_POINT_COUNT; i++)
+		json_array_append_new(
+			list, json_pack("{s:s, s:s}", "point", crash_point_name(i), "where", crash_point_text(i)));
+	*result = json_pack("{s:o}", "points", list);
+	return RFS_OK;
+}

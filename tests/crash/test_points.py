@@ -1,0 +1,59 @@
+"""The daemon ends at each named point of a commit, of a volume's life and of background work: what was acknowledged is there, and the store is whole."""
+import os
+import pathlib
+import random
+import re
+import subprocess
+
+import pytest
+
+from daemon import BINARY, ROOT, Daemon, wait_until
+from workload import BUCKET, Client, judge, possible
+
+POINTS = re.findall(r'^CRASH_POINT\(\w+, "([a-z-]+)"', (ROOT / "src/base/crash_points.def").read_text(), re.M)
+# Those that take part in most; all of them in `make soak`.
+FEW = ["group-synced", "segment-dropped", "blocks-moved", "volume-removed", "checkpoint-named"]
+# Small volumes and large blocks in the journal, so that there is something to give back soon.
+OPTIONS = ("--set", "debug=true", "--set", "journal.volume_bytes=1048576", "--set", "journal.small_block_bytes=1048576")
+CLIENTS = 3
+
+
+def restfs(daemon, *arguments):
+    """Its answer may not come: the daemon ends."""
+    return subprocess.run([pathlib.Path(BINARY).parent / "restfs", "--data", daemon.data, *arguments], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("point", POINTS if int(os.environ.get("RESTFS_ROUNDS", "10")) > 10 else FEW)
+def test_a_crash_at_a_named_point_loses_nothing(point):
+    chance = random.Random(point)
+    daemon = Daemon(*OPTIONS).start()
+    try:
+        daemon.client().create_bucket(Bucket=BUCKET)
+        clients = [Client(daemon, number, chance.random(), {}, first=3 * number) for number in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: all(sum(client.done.values()) > 4 or not client.is_alive() for client in clients))
+        armed = restfs(daemon, "debug", "crash", point)
+        assert armed.returncode == 0 or not daemon.is_running(), armed.stderr
+        for _ in range(300):
+            if daemon.is_running():
+                restfs(daemon, "compact")
+        assert not daemon.is_running(), f"the daemon did not come to {point}"
+        daemon.kill()
+        for client in clients:
+            client.join()
+            if client.failure:
+                raise client.failure
+        daemon.start()
+        judge(daemon, possible({}, [change for client in clients for change in client.changes]))
+        daemon.kill()
+        daemon.fsck()
+    finally:
+        daemon.finish()
+
+
+def test_what_is_for_tests_is_off_unless_asked_for(own_daemon):
+    for arguments in (("digest",), ("crash", "group-built")):
+        done = restfs(own_daemon, "debug", *arguments)
+        assert done.returncode == 1 and "the option `debug` is off" in done.stderr
+    assert own_daemon.is_running()
