@@ -14,6 +14,7 @@
 #include "one_thread.h"
 #include "scratch.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -354,6 +355,7 @@ start_server(void)
 	char error[HTTP_ERROR_BYTES];
 
 	log_init(LOG_ERROR, LOG_TEXT, open("/dev/null", O_WRONLY));
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	loops = loops_new(1);
 	workers = workers_new(1);
 	server = http_server_new(loops, workers, &options);
