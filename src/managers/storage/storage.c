@@ -1,6 +1,7 @@
 /* storage.c: the storage manager's life, and the pins of contents that are being read. */
 #include "managers/storage/storage_int.h"
 #include "base/config.h"
+#include "base/log.h"
 #include "base/mutant.h"
 #include <stdlib.h>
 
@@ -22,16 +23,18 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 	pthread_cond_init(&s->reaper_wake, NULL);
 	err = metadata_numbers_before(metadata, &rq, &s->numbers_before);
 	arena_free(rq.arena);
-	if (!err && pthread_create(&s->reaper, NULL, reaper_run, s) != 0)
-		err = RFS_ERR_INTERNAL;
 	if (err) {
 		free(s);
 		return err;
 	}
+	s->damages = damages_new(); /* before the threads that find some */
 	if (driver->volumes)
 		s->compaction = compaction_start(s, config);
-	s->damages = damages_new();
 	s->scrub = scrub_new(s, config);
+	if (pthread_create(&s->reaper, NULL, reaper_run, s) != 0) {
+		log_error(0, "start the reaper's thread");
+		abort();
+	}
 	*out = s;
 	return RFS_OK;
 }
