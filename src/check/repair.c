@@ -335,6 +335,7 @@ domain_repair(struct repair *r)
 	enum rfs_err err = RFS_OK;
 
 	r->check.bucket = (struct bucket_row){.id = DOMAIN_BUCKET};
+	r->check.bucket_name[0] = 0;
 	for (size_t i = 0; !err && i < sizeof(tables) / sizeof(tables[0]); i++)
 		err = domain_table_repair(r, tables[i]);
 	return err ? err : repair_commit(r);
@@ -402,11 +403,10 @@ repair_store(const struct store_drivers *drivers, repair_told *told, void *data,
 	r->check.numbers = UINT64_MAX;
 	r->check.rq = (struct request){
 		.arena = arena_new(65536), .door = "salvage", .may_block = true, .now_ns = clock_wall_ns()};
-	if (!(err = domain_repair(r)))
-		err = bucket_behind(r, 1, &bucket);
+	err = bucket_behind(r, 1, &bucket);
 	for (; !err && bucket; err = err ? err : bucket_behind(r, bucket + 1, &bucket))
 		err = bucket_repair(r, bucket);
-	if (!err)
+	if (!err && !(err = domain_repair(r))) /* names of buckets that have no row are known until here */
 		err = numbers_repair(r);
 	if (r->batch)
 		batch_free(r->batch);

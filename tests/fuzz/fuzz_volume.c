@@ -4,7 +4,7 @@
  * It opens, or is refused with an error and a text. What opens can be read and written to; it opens again after a clean
  * close with every row it had, and once more, with the same rows, when the index is lost; so it does with a checkpoint
  * in place of the journal before it. With neither, one changed byte anywhere before the journal's last group is refused
- * as damage.
+ * as damage. Whatever the directory is, salvage makes a store of it, or says that there is nothing.
  *
  * Input: items of a kind (1), a length (2, little-endian) and that many bytes. A volume's are the first 88 of its
  * superblock, a record's its header and payload, others lie in the file as they are. Lengths, checksums, and what makes
@@ -449,6 +449,39 @@ check_damage(uint64_t choice)
 	change_byte(volume, choice, by);
 }
 
+static void
+told(void *data, const char *name, const char *text)
+{
+	must(name[0] && text[0]);
+}
+
+/* What is left opens, and has rows that can be read. */
+static void
+check_salvage(void)
+{
+	char error[ERROR_BYTES] = "", why[512], kept[4096];
+	struct salvage *salvage;
+	struct config config;
+	struct store s;
+	struct buf seen;
+
+	config_init(&config);
+	must(config_set(&config, "data", data_path(), why) && config_set(&config, "journal.volume_bytes", "1M", why));
+	memory_rocksdb_forget();
+	if (salvage_begin(&config, told, NULL, &salvage, &s.drivers, error) == RFS_OK) {
+		s.rq = (struct request){.arena = arena_new(4096), .may_block = true};
+		buf_init(&seen, NULL);
+		read_rows(&s, &seen);
+		write_row(&s);
+		buf_fini(&seen);
+		arena_free(s.rq.arena);
+		must(salvage_end(salvage, false, kept, error) == RFS_OK);
+	} else {
+		must(error[0] != '\0');
+	}
+	config_fini(&config);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -462,8 +495,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	started = true;
 	memory_rocksdb_forget();
 	make_directory(bytes_of(data, size));
-	if (store_open(&s))
+	if (store_open(&s)) {
+		check_salvage();
 		return 0;
+	}
 	buf_init(&seen, NULL);
 	write_row(&s);
 	if (size % 2)
@@ -475,6 +510,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memory_rocksdb_forget();
 	check_reopen(&seen);
 	buf_fini(&seen);
+	check_salvage();
 	return 0;
 }
 
