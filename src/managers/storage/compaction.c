@@ -20,6 +20,7 @@
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "base/thread.h"
+#include "managers/storage/scrub.h"
 #include "managers/storage/storage_int.h"
 #include <stdlib.h>
 
@@ -364,9 +365,14 @@ checkpoint_make(struct compaction *c)
 	return err;
 }
 
+/* Whose blocks cannot be read the scrub finds out, and names. */
 static void
 keep(struct compaction *c, uint64_t number)
 {
+	for (size_t i = 0; i < c->kept_count; i++)
+		if (c->kept[i] == number)
+			return;
+	scrub_start(c->storage);
 	c->kept = xrealloc(c->kept, (c->kept_count + 1) * sizeof(*c->kept));
 	c->kept[c->kept_count++] = number;
 }
@@ -391,7 +397,7 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 	c->report.bytes_moved += moved.bytes;
 	if (err == RFS_ERR_NOT_FOUND) /* it has writes under way, and so no seal yet */
 		err = RFS_OK;
-	if (err == RFS_ERR_DAMAGED || (!err && moved.damaged && !c->by_hand)) {
+	if (err == RFS_ERR_DAMAGED || (!err && moved.damaged)) {
 		log_warn(0, "compaction: volume %016llx stays%s%s", (unsigned long long)s->v.number, c->rq.detail ? ": " : "",
 			c->rq.detail ? c->rq.detail : "");
 		keep(c, s->v.number);

@@ -28,9 +28,9 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 		return err;
 	}
 	s->damages = damages_new(); /* before the threads that find some */
+	s->scrub = scrub_new(s, config);
 	if (driver->volumes)
 		s->compaction = compaction_start(s, config);
-	s->scrub = scrub_new(s, config);
 	if (pthread_create(&s->reaper, NULL, reaper_run, s) != 0) {
 		log_error(0, "start the reaper's thread");
 		abort();
@@ -44,9 +44,9 @@ storage_free(struct storage *s)
 {
 	if (!s)
 		return;
+	compaction_free(s->compaction); /* it asks for a scrub */
 	scrub_free(s->scrub);
 	damages_free(s->damages);
-	compaction_free(s->compaction);
 	pthread_mutex_lock(&s->reaper_lock);
 	s->stopping = true;
 	pthread_cond_signal(&s->reaper_wake);
