@@ -115,7 +115,7 @@ bucket_check(struct check *c, uint64_t id)
 	/* Rows of TABLE_PAST are kept by snapshots, which own nothing yet. */
 	static const enum table known[] = {TABLE_BUCKET, TABLE_ENTRY, TABLE_SEGMENT, TABLE_BLOCK, TABLE_HASH,
 		TABLE_COUNTER, TABLE_UPLOAD, TABLE_PURGE, TABLE_PAST, TABLE_FEED, TABLE_PARTS, TABLE_UPLOAD_PART,
-		TABLE_QUOTA, 0};
+		TABLE_QUOTA, TABLE_FEED_STATE, TABLE_CURSOR, 0};
 	enum rfs_err err;
 
 	c->totals->buckets++;

@@ -99,8 +99,8 @@ struct check {
 	struct bucket_row bucket;
 	bool unread; /* its row is not there, or cannot be read: nobody knows how large blocks and segments are */
 	char bucket_name[64];
-	uint64_t entries;               /* rows of its entries */
-	uint64_t feed_first, feed_last; /* serials of its first and last change; 0: none */
+	uint64_t entries;                /* rows of its entries */
+	uint64_t feed_pruned, feed_last; /* serials of the last change that was removed, and of the last; 0: none */
 
 	struct suspect suspects[SUSPECTS_MOST];
 	size_t suspect_count;

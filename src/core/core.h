@@ -68,6 +68,47 @@ struct quota_state {
 enum rfs_err quota_set(struct core *core, struct request *rq, struct bytes bucket, uint64_t user, const struct quota_changes *changes) RFS_MUST_CHECK;
 enum rfs_err quota_list(struct core *core, struct request *rq, struct bytes bucket, struct quota_state **out, size_t *count) RFS_MUST_CHECK;
 
+/* --- the feed --------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * What was changed in a bucket, in the order of serials, without gaps. With a prefix: only what happened to keys that begin with it, and to directories
+ * above them. A rename that leads out of the prefix or into it has only the name of the two that the prefix covers; the other is empty.
+ */
+struct feed_read_args {
+	struct bytes bucket;
+	struct bytes prefix;
+	struct bytes cursor; /* not empty: behind its position, in the place of `after` */
+	uint64_t after;      /* a serial; 0: from the first change on */
+	size_t limit;
+};
+struct feed {
+	struct change_row *changes;
+	size_t count;
+	bool more;     /* read on, after `next`, at once; there may be none that the prefix covers */
+	uint64_t next; /* everything up to this serial was looked at */
+};
+/*
+ * For who may list what begins with the prefix, as its owner or as administrator: a bucket that everybody may list does not tell everybody. GONE: changes
+ * behind that serial were pruned. NOT_FOUND: no such cursor. INVALID_ARGUMENT: the feed has not come to that serial, or `limit` is 0. WOULD_BLOCK
+ */
+enum rfs_err feed_read(struct core *core, struct request *rq, const struct feed_read_args *args, struct feed *out) RFS_MUST_CHECK;
+
+/*
+ * Cursors: what a reader has not seen stays in the feed, until its cursor was not set for long (feed.cursor_time). Sets one, and makes it if need be, for
+ * who may configure the bucket. GONE: changes behind that position were pruned. INVALID_ARGUMENT: a name that is none, a position that has not been yet.
+ * LIMIT: there are too many. [worker]
+ */
+enum rfs_err feed_cursor_set(struct core *core, struct request *rq, struct bytes bucket, struct bytes name, uint64_t position) RFS_MUST_CHECK;
+/* NOT_FOUND. [worker] */
+enum rfs_err feed_cursor_remove(struct core *core, struct request *rq, struct bytes bucket, struct bytes name) RFS_MUST_CHECK;
+/* All of them, and the feed's ends, for who may read the whole feed. */
+struct feed_ends {
+	uint64_t pruned; /* serial of the newest change that is no longer there: 0, or where reading begins */
+	uint64_t last;   /* of the newest change */
+};
+enum rfs_err feed_cursor_list(struct core *core, struct request *rq, struct bytes bucket, struct feed_ends *ends, struct feed_cursor **out,
+	size_t *count) RFS_MUST_CHECK;
+
 /* --- conditions ----------------------------------------------------------------------------------------------------------------- */
 
 /* RFC 9110, section 13. Empty bytes and 0: not given. Lists of ETags as they came, with quotes, or "*". */

@@ -210,6 +210,31 @@ change(struct arena *a, struct bytes v)
 	must_equal(buf_bytes(&b), v);
 }
 
+static void
+feed_state(struct arena *a, struct bytes v)
+{
+	struct feed_state row;
+	struct buf b = buf_in(a);
+
+	if (!decoded(feed_state_decode(v, &row)))
+		return;
+	must(row.pruned <= row.counted);
+	feed_state_encode(&b, &row);
+	must_equal(buf_bytes(&b), v);
+}
+
+static void
+cursor(struct arena *a, struct bytes v)
+{
+	struct cursor_row row;
+	struct buf b = buf_in(a);
+
+	if (!decoded(cursor_decode(v, &row)))
+		return;
+	cursor_encode(&b, &row);
+	must_equal(buf_bytes(&b), v);
+}
+
 /* Bytes that follow are a later version's: what was understood comes first. */
 static void
 identity(struct arena *a, struct bytes v)
@@ -313,7 +338,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const kinds[])(struct arena * a, struct bytes v) = {bucket, version, run, segment, parts, upload,
-		part, change, identity, token, upload_key, names, frames, hash};
+		part, change, identity, token, upload_key, names, frames, hash, feed_state, cursor};
 	struct arena *a;
 
 	if (size == 0)

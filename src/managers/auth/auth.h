@@ -29,7 +29,8 @@ enum operation {
 	OP_BUCKET_DELETE,
 	OP_BUCKET_READ,      /* HeadBucket, location */
 	OP_BUCKET_LIST,      /* list keys, uploads, versions: with the prefix asked for as the target's name */
-	OP_BUCKET_CONFIGURE, /* ACL, CORS: read or change */
+	OP_BUCKET_CONFIGURE, /* ACL, CORS, cursors of the feed: read or change */
+	OP_FEED_READ,        /* what was changed, and by whom: with the prefix asked for as the target's name */
 	OP_OBJECT_READ,
 	OP_OBJECT_WRITE, /* put, copy to, multipart */
 	OP_OBJECT_DELETE,

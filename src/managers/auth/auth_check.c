@@ -7,7 +7,8 @@
  *   2. administrators may do everything
  *   3. who is known may list his buckets and create some
  *   4. a bucket's owner may do everything in it; where that is a group, each of its members
- *   5. a public-read bucket may be listed, and a public-read object read, by everybody
+ *   5. a public-read bucket may be listed, and a public-read object read, by everybody; its feed is not public: it tells
+ *      what was there before, and who did it
  *   6. everything else is denied
  *
  * Rights come from the bucket. Who wrote an object is remembered with it and gives him nothing: an administrator, or a
@@ -38,6 +39,7 @@ op_changes(enum operation op)
 	case OP_BUCKET_LIST_ALL:
 	case OP_BUCKET_READ:
 	case OP_BUCKET_LIST:
+	case OP_FEED_READ:
 	case OP_OBJECT_READ:
 	case OP_OBJECT_READ_ACL:
 		return false;
@@ -58,6 +60,7 @@ prefix_allows(const char *prefix, struct bytes name, enum operation op)
 	case OP_BUCKET_CONFIGURE:
 		return false;
 	case OP_BUCKET_LIST:
+	case OP_FEED_READ:
 	case OP_OBJECT_READ:
 	case OP_OBJECT_WRITE:
 	case OP_OBJECT_DELETE:
@@ -98,6 +101,7 @@ others_may(const struct access_target *target, enum operation op)
 	case OP_BUCKET_CREATE:
 	case OP_BUCKET_DELETE:
 	case OP_BUCKET_CONFIGURE:
+	case OP_FEED_READ:
 	case OP_OBJECT_WRITE:
 	case OP_OBJECT_DELETE:
 	case OP_OBJECT_READ_ACL:

@@ -204,6 +204,30 @@ key_feed(struct arena *a, uint64_t bucket)
 }
 
 struct bytes
+key_change(struct arena *a, uint64_t bucket, uint64_t serial)
+{
+	return key_numbers(a, bucket, TABLE_FEED, serial, NULL);
+}
+
+uint64_t
+key_change_serial(struct bytes key)
+{
+	return key.len == KEY_HEAD + 8 && key.data[8] == TABLE_FEED ? load_be64(key.data + KEY_HEAD) : 0;
+}
+
+struct bytes
+key_feed_state(struct arena *a, uint64_t bucket)
+{
+	return key_table(a, bucket, TABLE_FEED_STATE, bytes_of(NULL, 0));
+}
+
+struct bytes
+key_cursor(struct arena *a, uint64_t bucket, struct bytes name)
+{
+	return key_table(a, bucket, TABLE_CURSOR, name);
+}
+
+struct bytes
 key_after_prefix(struct arena *a, struct bytes prefix)
 {
 	uint8_t *p = arena_alloc(a, prefix.len);

@@ -31,6 +31,8 @@ enum table {
 	TABLE_NAME = 19,   /* bucket 0: a bucket's name -> its id */
 	TABLE_UPLOAD_PART = 20, /* upload id (16), part number (4) */
 	TABLE_QUOTA = 21,  /* identity number (8); QUOTA_OF_BUCKET: the bucket's own */
+	TABLE_FEED_STATE = 22, /* no rest */
+	TABLE_CURSOR = 23, /* a cursor's name */
 };
 
 enum counter {
@@ -64,6 +66,11 @@ struct bytes key_upload_part(struct arena *a, uint64_t bucket, const uint8_t id[
 bool key_upload_split(struct arena *a, struct bytes key, struct bytes *name, uint8_t id[UPLOAD_ID_BYTES]);
 struct bytes key_past(struct arena *a, struct bytes key, uint64_t serial);
 struct bytes key_feed(struct arena *a, uint64_t bucket); /* without the slot */
+struct bytes key_change(struct arena *a, uint64_t bucket, uint64_t serial);
+/* The serial in a change's key; 0: it is none. */
+uint64_t key_change_serial(struct bytes key);
+struct bytes key_feed_state(struct arena *a, uint64_t bucket);
+struct bytes key_cursor(struct arena *a, uint64_t bucket, struct bytes name);
 struct bytes key_table(struct arena *a, uint64_t bucket, enum table table, struct bytes rest);
 /* The first key after every key that begins with `prefix`. */
 struct bytes key_after_prefix(struct arena *a, struct bytes prefix);

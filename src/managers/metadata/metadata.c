@@ -325,41 +325,7 @@ metadata_get_at(struct metadata *m, struct request *rq, struct bytes key, uint64
 	return RFS_OK;
 }
 
-/* --- feed and purge ------------------------------------------------------------------------------------------------------------ */
-
-static void
-change_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name, struct bytes new_name,
-	const struct version *version)
-{
-	struct change_row change = {
-		.kind = kind, .name = name, .new_name = new_name, .time_ns = rq->now_ns, .door = bytes_str(rq->door),
-		.who = rq->who ? rq->who->id : IDENTITY_NOBODY,
-	};
-	struct buf value;
-
-	if (MUTANT("feed-row-dropped") && kind == CHANGE_DELETE)
-		return;
-	if (version) {
-		memcpy(change.object_id, version->object_id, OBJECT_ID_BYTES);
-		change.size = version->content.size;
-	}
-	buf_init(&value, b->arena);
-	change_encode(&value, &change);
-	batch_append(b, key_feed(b->arena, bucket->id), buf_bytes(&value));
-}
-
-void
-feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,
-	const struct version *version)
-{
-	change_append(b, rq, bucket, kind, name, bytes_of(NULL, 0), version);
-}
-
-void
-feed_append_rename(struct batch *b, struct request *rq, const struct bucket_row *bucket, struct bytes name, struct bytes new_name, const struct version *version)
-{
-	change_append(b, rq, bucket, CHANGE_RENAME, name, new_name, version);
-}
+/* --- purge ------------------------------------------------------------------------------------------------------------ */
 
 void
 purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_state state, const struct content *content)

@@ -121,6 +121,41 @@ void feed_append(struct batch *b, struct request *rq, const struct bucket_row *b
 void feed_append_rename(struct batch *b, struct request *rq, const struct bucket_row *bucket, struct bytes name, struct bytes new_name, const struct version *version);
 
 /*
+ * Reading it. At most `limit` changes behind serial `after`, each with its own serial, in the request's arena; `more`: there are others. GONE: changes
+ * behind `after` were pruned; behind `state.pruned` none was. INVALID_ARGUMENT: `after` has not been yet. DAMAGED: a change is missing. WOULD_BLOCK.
+ */
+struct feed_page {
+	struct change_row *changes;
+	size_t count;
+	bool more;
+	struct feed_state state;
+};
+enum rfs_err feed_page_read(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t after, size_t limit, struct feed_page *out) RFS_MUST_CHECK;
+enum rfs_err feed_state_get(struct metadata *m, struct request *rq, uint64_t bucket, struct feed_state *out) RFS_MUST_CHECK;
+/* Of the last change, also when it was pruned; 0: there was none. */
+enum rfs_err feed_last(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t *serial) RFS_MUST_CHECK;
+/* CHECKs the state as it was read, and puts it. */
+void feed_state_put(struct batch *b, uint64_t bucket, const struct feed_state *state);
+/*
+ * Cursors, by name. Who puts one also puts the state in that batch, so that a pruning that has not seen it is a CONFLICT: it keeps what is behind the
+ * cursor, from then on.
+ */
+#define FEED_CURSORS_MAX 1000 /* of a bucket, about: creations at the same time do not count each other */
+struct feed_cursor {
+	struct bytes name;
+	struct cursor_row row;
+};
+enum rfs_err feed_cursors(struct metadata *m, struct request *rq, uint64_t bucket, struct feed_cursor **out, size_t *count) RFS_MUST_CHECK;
+/* Pruning. 0: no limit. */
+struct feed_limits {
+	uint64_t rows;     /* more than so many go, */
+	int64_t age_ns;    /* and what is older than this, */
+	int64_t cursor_ns; /* but for what is behind a cursor that was set within this time */
+};
+/* A bounded step of it, or of counting; `more`: call again. [background] */
+enum rfs_err feed_prune(struct metadata *m, struct request *rq, uint64_t bucket, const struct feed_limits *limits, bool *more) RFS_MUST_CHECK;
+
+/*
  * Content that no row names any more: a purge row, which the reaper empties in bounded batches. Its value begins with the state; DEAD and STAGED are followed by
  * the content, UPLOAD by the upload's id and the numbers of the parts whose contents live on (varint count, varints), BUCKET by nothing.
  */

@@ -183,6 +183,20 @@ struct change_row {
 	struct bytes door;
 };
 
+/* What is no longer in a bucket's feed, and how much of it was counted. No row: nothing. */
+struct feed_state {
+	uint64_t serial;  /* of the row, 0: there is none; not encoded */
+	uint64_t pruned;  /* serial of the newest change that was removed: the first that is left tells it as the one before */
+	uint64_t counted; /* up to this serial there are `rows` changes; not below `pruned` */
+	uint64_t rows;
+};
+
+/* How far a reader of the feed has come: what is behind that is kept for it. */
+struct cursor_row {
+	uint64_t position; /* serial of the last change that it needs no more */
+	int64_t moved_ns;  /* when it was set */
+};
+
 void bucket_row_encode(struct buf *b, const struct bucket_row *row);
 enum rfs_err bucket_row_decode(struct bytes v, struct bucket_row *row) RFS_MUST_CHECK;
 void quota_encode(struct buf *b, const struct quota *row);
@@ -208,5 +222,9 @@ void part_encode(struct buf *b, const struct part_row *row);
 enum rfs_err part_decode(struct bytes v, struct part_row *out) RFS_MUST_CHECK;
 void change_encode(struct buf *b, const struct change_row *row);
 enum rfs_err change_decode(struct bytes v, struct change_row *out) RFS_MUST_CHECK;
+void feed_state_encode(struct buf *b, const struct feed_state *row);
+enum rfs_err feed_state_decode(struct bytes v, struct feed_state *out) RFS_MUST_CHECK;
+void cursor_encode(struct buf *b, const struct cursor_row *row);
+enum rfs_err cursor_decode(struct bytes v, struct cursor_row *out) RFS_MUST_CHECK;
 
 #endif

@@ -220,7 +220,7 @@ out:
 	return err == RFS_ERR_DAMAGED ? request_fail(rq, err, "reading a purge row") : err;
 }
 
-static bool
+bool
 reaper_stopping(struct storage *s)
 {
 	bool stopping;
@@ -315,12 +315,13 @@ reaper_wait(struct storage *s, unsigned seconds)
 	pthread_mutex_unlock(&s->reaper_lock);
 }
 
-/* [background] One round over everything at the start, then one over each bucket that had something purged. */
+/* [background] One round over everything at the start, then one over each bucket that had something purged; and the feeds, now and then. */
 void *
 reaper_run(void *data)
 {
 	struct storage *s = data;
 	struct request rq = { .arena = arena_new(65536), .door = "reaper", .may_block = true, .need = SPACE_FREES };
+	struct feeds_round feeds = { 0 };
 	uint64_t bucket, start = 1;
 	unsigned seconds = 1;
 	bool started = false;
@@ -334,6 +335,7 @@ reaper_run(void *data)
 		arena_reset(rq.arena);
 		if (!started)
 			round.failed = !(started = store_reap(s, &rq, &start));
+		feeds_reap(s, &rq, &feeds);
 		if (metadata_purged(s->metadata, &bucket)) {
 			bucket_reap(s, &rq, bucket, &round);
 			if (!round.left && !round.failed)

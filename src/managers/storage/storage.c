@@ -18,6 +18,9 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 	s->driver = driver;
 	s->fused = info.fused;
 	s->small_bytes = (size_t)config->journal_small_block_bytes + FRAME_TABLE_BYTES(config->journal_small_block_bytes);
+	s->feed_limits = (struct feed_limits){ .rows = (uint64_t)config->feed_rows, .age_ns = config->feed_time * 1000000,
+		.cursor_ns = config->feed_cursor_time * 1000000 };
+	s->feed_interval_ns = config->feed_interval * 1000000;
 	pthread_mutex_init(&s->pins_lock, NULL);
 	pthread_mutex_init(&s->reaper_lock, NULL);
 	pthread_cond_init(&s->reaper_wake, NULL);

@@ -30,6 +30,9 @@ struct storage {
 	struct damages *damages;
 	struct scrub *scrub;
 
+	struct feed_limits feed_limits; /* [init] */
+	int64_t feed_interval_ns;
+
 	pthread_t reaper;
 	pthread_mutex_t reaper_lock; /* stopping */
 	pthread_cond_t reaper_wake;
@@ -38,6 +41,15 @@ struct storage {
 
 /* The reaper's thread. */
 void *reaper_run(void *data);
+/* Is it to end? */
+bool reaper_stopping(struct storage *s);
+
+/* feeds_reap.c: which feed is looked at next, and when. Only the reaper's. */
+struct feeds_round {
+	int64_t next_ns; /* of the monotonic clock: when the next round begins */
+	uint64_t bucket; /* where it goes on; 0: it has not begun */
+};
+void feeds_reap(struct storage *s, struct request *rq, struct feeds_round *round);
 
 /* The first bucket with a number >= `*bucket` that has rows, also one that was removed. */
 enum rfs_err storage_bucket_from(struct storage *s, struct request *rq, uint64_t *bucket, bool *found) RFS_MUST_CHECK;

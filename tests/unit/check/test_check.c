@@ -837,6 +837,74 @@ change_cannot_be_read(struct victim *v)
 }
 
 static void
+feed_state_set(struct victim *v, const struct feed_state *state)
+{
+	struct buf value;
+
+	buf_init(&value, v->rq.arena);
+	feed_state_encode(&value, state);
+	row_set(v, key_feed_state(v->rq.arena, v->bucket), buf_bytes(&value));
+}
+
+/* As a pruning leaves it: not all was counted. */
+static void
+changes_pruned(struct victim *v)
+{
+	struct row_page page = rows_of(v, v->bucket, TABLE_FEED);
+	struct feed_state state = {
+		.pruned = key_change_serial(page.rows[1].key), .counted = key_change_serial(page.rows[2].key), .rows = 1};
+
+	for (size_t i = 0; i < 2; i++)
+		row_remove(v, page.rows[i].key);
+	feed_state_set(v, &state);
+}
+
+static void
+change_removed_behind_those_pruned(struct victim *v)
+{
+	changes_pruned(v);
+	row_remove(v, rows_of(v, v->bucket, TABLE_FEED).rows[2].key);
+}
+
+static void
+change_removed_next_to_those_pruned(struct victim *v)
+{
+	changes_pruned(v);
+	row_remove(v, rows_of(v, v->bucket, TABLE_FEED).rows[0].key);
+}
+
+static void
+change_told_to_be_pruned(struct victim *v)
+{
+	uint64_t second = key_change_serial(rows_of(v, v->bucket, TABLE_FEED).rows[1].key);
+
+	feed_state_set(v, &(struct feed_state){.pruned = second, .counted = second});
+}
+
+static void
+feed_state_cannot_be_read(struct victim *v)
+{
+	row_set(v, key_feed_state(v->rq.arena, v->bucket), BYTES_LITERAL("x"));
+}
+
+static void
+cursor_ahead_of_its_feed(struct victim *v)
+{
+	struct cursor_row cursor = {.position = UINT64_MAX};
+	struct buf value;
+
+	buf_init(&value, v->rq.arena);
+	cursor_encode(&value, &cursor);
+	row_set(v, key_cursor(v->rq.arena, v->bucket, BYTES_LITERAL("early")), buf_bytes(&value));
+}
+
+static void
+cursor_cannot_be_read(struct victim *v)
+{
+	row_set(v, key_cursor(v->rq.arena, v->bucket, BYTES_LITERAL("early")), BYTES_LITERAL("x"));
+}
+
+static void
 bucket_row_removed(struct victim *v)
 {
 	row_remove(v, key_bucket(v->rq.arena, v->dedup));
@@ -933,6 +1001,13 @@ static const struct damage {
 	DAMAGE(last_change_removed, "feed-broken ddd/large"),
 	DAMAGE(change_never_told, "feed-broken bbb/dir/one"),
 	DAMAGE(change_cannot_be_read, "feed-broken bbb/", "row-damaged bbb/"),
+	DAMAGE(changes_pruned, NULL),
+	DAMAGE(change_removed_behind_those_pruned, "feed-broken bbb/"),
+	DAMAGE(change_removed_next_to_those_pruned, "counter-wrong bbb/", "feed-broken bbb/"),
+	DAMAGE(change_told_to_be_pruned, "counter-wrong bbb/", "feed-broken bbb/", "feed-broken bbb/"),
+	DAMAGE(feed_state_cannot_be_read, "row-damaged bbb/"),
+	DAMAGE(cursor_ahead_of_its_feed, "feed-broken bbb/"),
+	DAMAGE(cursor_cannot_be_read, "row-damaged bbb/"),
 	DAMAGE(bucket_row_removed, "bucket-wrong /", "bucket-wrong /"),
 	DAMAGE(bucket_name_removed, "bucket-wrong bbb/"),
 	DAMAGE(bucket_name_of_nothing, "bucket-wrong /"),
