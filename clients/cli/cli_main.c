@@ -22,13 +22,13 @@ cli_fail(struct cli *cli, const char *format, ...)
 	return false;
 }
 
-/* A list may come in pages: the next one begins behind the last name. */
+/* The list of buckets may come in pages: the next one begins behind the last name. A feed is as long as it is: a page. */
 static json_t *
 call_all_pages(struct cli *cli)
 {
 	json_t *all = cli_call(cli, cli->command->method, cli->params), *page = all;
 
-	while (page && json_is_true(json_object_get(page, "more"))) {
+	while (page && json_is_true(json_object_get(page, "more")) && json_object_get(page, "buckets")) {
 		json_t *list = json_object_get(all, "buckets"), *last = json_array_get(list, json_array_size(list) - 1);
 
 		json_object_set(cli->params, "after", json_object_get(last, "name"));
