@@ -29,8 +29,9 @@ test: deps-test
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests $(BUILD)
 
-# The crash tests, long: 1,000 kills, 100,000 races, 200 rounds of power cuts (2,400 disks), 200,000 operations whose order is looked for,
-# every call that may fail; the end-to-end tests with files of 5 GiB (25 GiB of disk must be free); each fuzzer for ten minutes.
+# The crash tests, long: 1,000 kills, 1,000 stores damaged and salvaged, 100,000 races, 200 rounds of power cuts (2,400 disks), 200,000
+# operations whose order is looked for, every call that may fail; the end-to-end tests with files of 5 GiB (25 GiB of disk must be free);
+# each fuzzer for ten minutes.
 soak: deps-test
 	@$(MAKE) --no-print-directory build
 	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} \

@@ -241,7 +241,9 @@ def damage(d, rng):
     elif kind == "cut":
         os.truncate(path, rng.randrange(size))
     elif kind == "copied":
-        shutil.copyfile(path, path.with_name("%016x.vol" % rng.randrange(1, 20)) if rng.randrange(2) else path.with_suffix(".old"))
+        to = path.with_name("%016x.vol" % rng.randrange(1, 20)) if rng.randrange(2) else path.with_suffix(".old")
+        if to != path:
+            shutil.copyfile(path, to)
     elif kind == "renamed":
         path.rename(path.with_name("%016x.vol" % rng.randrange(30, 90)))
     else:

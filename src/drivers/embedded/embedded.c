@@ -334,7 +334,11 @@ lock_store(struct embedded *e, char *error)
 	char path[4096];
 
 	if (is_foreign(e->data)) {
-		snprintf(error, ERROR_BYTES, "%.400s is not a store, and not empty: it holds other files", e->data);
+		snprintf(path, sizeof(path), "%s/salvage/volumes", e->data);
+		snprintf(error, ERROR_BYTES,
+			access(path, F_OK) == 0 ? "%.400s: `restfs salvage` was interrupted, and has to be run again"
+						: "%.400s is not a store, and not empty: it holds other files",
+			e->data);
 		return RFS_ERR_UNSUPPORTED_FORMAT;
 	}
 	snprintf(path, sizeof(path), "%s/volumes", e->data);

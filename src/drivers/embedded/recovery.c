@@ -336,6 +336,9 @@ seal_left(struct embedded *e, struct volume_info *list, size_t count)
 			sealer_add(e, s->number, 0);
 		else if (s->kind == VOLUME_JOURNAL && find_volume(list, count, s->predecessor, false))
 			sealer_add(e, s->predecessor, s->predecessor_end);
+		/* The last one before a salvage has only blocks for us: whatever is in it. */
+		if (s->kind == VOLUME_JOURNAL && !list[i].is_scanned && !find_volume(list, count, s->number, true))
+			sealer_add(e, s->number, 0);
 	}
 }
 

@@ -146,8 +146,11 @@ behind_damage(struct rows *r, uint64_t offset, uint64_t *damaged)
 	enum rfs_err err = RFS_OK;
 	const uint8_t *at = scan_bytes(&r->scan, offset, SEARCH_STEP, &err);
 
-	if (at == NULL) /* it cannot be read */
+	if (at == NULL) { /* it cannot be read */
+		r->salvage->error[0] = 0;
+		*damaged += PAGE_BYTES / SEARCH_STEP;
 		return offset + PAGE_BYTES;
+	}
 	*damaged += load_u64(at) != 0;
 	return offset + SEARCH_STEP;
 }

@@ -91,6 +91,8 @@ scan_bytes(struct scan *s, uint64_t offset, uint64_t len, enum rfs_err *err)
 		n = pread(s->fd, s->buffer + s->len, want - s->len, (off_t)(offset + s->len));
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n <= 0 && s->len >= len)
+			break; /* what was asked for is there: the rest is for who comes to it */
 		if (n <= 0) {
 			*err = scan_fail(s, n < 0 ? error_from_errno(errno) : RFS_ERR_IO, "read at %llu",
 				(unsigned long long)offset);
