@@ -3,6 +3,7 @@
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 /* What the SAX callbacks build. */
 struct tree {
@@ -122,6 +123,14 @@ on_error(void *context, xmlErrorPtr error)
 
 static pthread_once_t parser_once = PTHREAD_ONCE_INIT;
 
+/* The daemon aborts on a failed small allocation; libxml2 would call the document malformed. */
+static void
+parser_prepare(void)
+{
+	xmlMemSetup(free, xmalloc, xrealloc, xstrdup);
+	xmlInitParser();
+}
+
 static bool
 tree_parse(struct tree *t, struct bytes document)
 {
@@ -138,7 +147,7 @@ tree_parse(struct tree *t, struct bytes document)
 	};
 	bool is_ok;
 
-	pthread_once(&parser_once, xmlInitParser);
+	pthread_once(&parser_once, parser_prepare);
 	t->parser = xmlCreateMemoryParserCtxt((const char *)document.data, (int)document.len);
 	if (!t->parser)
 		return false;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <libxml/xmlmemory.h>
 
 static int
 setup(void **state)
@@ -217,6 +218,21 @@ malformed_cors_is_refused(void **state)
 		assert_int_equal(s3_xml_read_cors(*state, bytes_str(bad[i].text), &c), bad[i].err);
 }
 
+/* Memory that ends is not the client's fault. */
+static void
+the_parser_allocates_as_we_do(void **state)
+{
+	xmlFreeFunc free_function;
+	xmlMallocFunc malloc_function;
+	xmlReallocFunc realloc_function;
+	xmlStrdupFunc strdup_function;
+	struct s3_delete d;
+
+	assert_int_equal(s3_xml_read_delete(*state, BYTES_LITERAL("<Delete>"), &d), RFS_ERR_MALFORMED_XML);
+	assert_int_equal(xmlMemGet(&free_function, &malloc_function, &realloc_function, &strdup_function), 0);
+	assert_true(malloc_function == xmalloc && realloc_function == xrealloc && strdup_function == xstrdup);
+}
+
 int
 main(void)
 {
@@ -230,6 +246,7 @@ main(void)
 		T(create_bucket_is_read),
 		T(cors_is_read),
 		T(malformed_cors_is_refused),
+		T(the_parser_allocates_as_we_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
