@@ -181,7 +181,7 @@ def has_ended(daemon):
 
 
 class Round:
-    """A daemon of which the call of this kind and number fails, from its start to its end; and another one afterwards."""
+    """A daemon of which the call of this kind and number fails, from its start to its end; an allocation, once it has started. And another one afterwards."""
 
     def __init__(self, template, kind, number, error):
         self.template = template
@@ -190,7 +190,8 @@ class Round:
         self.daemon.access_key, self.daemon.secret_key = template.daemon.access_key, template.daemon.secret_key
         shutil.copytree(template.daemon.data, self.daemon.data, ignore=shutil.ignore_patterns("*.sock"))
         self.plan = Plan(os.path.join(self.daemon.directory, "plan"))
-        self.plan.arm(kind, number, error)
+        self.failure = (kind, number, error)
+        self.plan.arm(kind, 0 if kind == "memory" else number, error)
         self.errors = []
 
     def run(self):
@@ -201,6 +202,7 @@ class Round:
         try:
             self.daemon.spawn()
             if self.daemon.wait_ready():
+                self.plan.arm(*self.failure) if aborts else None
                 asked = Asked(self.daemon, self.template.states, lambda: aborts and has_ended(self.daemon))
                 asked.everything()
             status = self.daemon.process.poll()

@@ -1,6 +1,7 @@
 /*
  * memory_fault.c: a library to be preloaded: one allocation of the process fails, by its number (fault_plan.h).
- * RocksDB's are not counted: an exception that it does not expect ends the process, in an abort or on the way to it.
+ * RocksDB's are not counted, nor LZ4's for it: an exception that it does not expect, or no memory for a compression,
+ * ends the process, in an abort or on the way to it.
  * [any]
  */
 #include "fault_plan.h"
@@ -22,7 +23,8 @@ static size_t range_count;
 static int
 range_add(struct dl_phdr_info *info, size_t size, void *data)
 {
-	if (!strstr(info->dlpi_name, "libstdc++") && !strstr(info->dlpi_name, "librocksdb"))
+	if (!strstr(info->dlpi_name, "libstdc++") && !strstr(info->dlpi_name, "librocksdb") &&
+		!strstr(info->dlpi_name, "liblz4"))
 		return 0;
 	for (size_t i = 0; i < info->dlpi_phnum && range_count < RANGES_MAX; i++) {
 		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
