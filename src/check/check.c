@@ -182,6 +182,8 @@ check_store(const struct store_drivers *drivers, const struct check_options *opt
 	if (!(err = domain_check(c)) && !(err = bucket_behind(c, 1, &bucket)))
 		for (; !err && bucket; err = err ? err : bucket_behind(c, bucket + 1, &bucket))
 			err = bucket_check(c, bucket);
+	if (!err)
+		err = check_volumes(c);
 	while (c->suspect_count) /* an error came between */
 		free(c->suspects[--c->suspect_count].text);
 	arena_free(c->rq.arena);

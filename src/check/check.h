@@ -4,7 +4,7 @@
  * Called by `restfs fsck`, by tests, and by salvage, on a store that nobody changes meanwhile. It works through the
  * driver interface, changes nothing, and takes nothing for granted but the driver: whatever rows say, it ends and
  * reports. Memory is bounded whatever the number of objects; only the depth of directories counts. What does not fit
- * into CHECK_MEMORY is looked at in several rounds. [worker]
+ * into `numbers` is looked at in several rounds. [worker]
  */
 #ifndef CHECK_CHECK_H
 #define CHECK_CHECK_H

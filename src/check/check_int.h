@@ -9,6 +9,7 @@
  *   check_owners.c   each content has one owner, each segment and index of parts a content
  *   check_blocks.c   runs: who names them, how often, their hash rows; and their bytes
  *   check_feed.c     the chain of changes
+ *   check_volumes.c  the log, seals and checkpoints, which no row names
  *   check_suspects.c which object is it that a wrong row or a damaged block belongs to?
  *   check_rows.c     findings, and pages of rows
  *   check_tally.c    counting by number, in bounded memory
@@ -191,6 +192,9 @@ enum rfs_err blocks_named(struct check *c, struct tally *names) RFS_MUST_CHECK;
 enum rfs_err check_feed(struct check *c) RFS_MUST_CHECK;
 /* Was a row of this serial told by a change? */
 enum rfs_err check_fed(struct check *c, struct bytes key, uint64_t serial) RFS_MUST_CHECK;
+
+/* Of the whole store. */
+enum rfs_err check_volumes(struct check *c) RFS_MUST_CHECK;
 
 /* --- check_suspects.c
  * ---------------------------------------------------------------------------------------------------------- */

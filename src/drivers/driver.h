@@ -148,6 +148,11 @@ struct volume_ops {
 	 * LOCKED: it is not sealed, has tickets or batches that are still needed. POISONED
 	 */
 	enum rfs_err (*remove)(struct storage_driver *d, struct request *rq, uint64_t number, uint64_t *freed);
+	/*
+	 * Reads the log of batches, seals and checkpoints whole, for damage, while nobody writes; `found` hears of each. Blocks beside the log are not
+	 * read: rows say which of them matter.
+	 */
+	enum rfs_err (*verify)(struct storage_driver *d, struct request *rq, void (*found)(void *data, uint64_t volume, const char *text), void *data);
 };
 
 /* First member of each storage driver. */

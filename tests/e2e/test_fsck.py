@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from daemon import BINARY, Daemon, flip
+from daemon import BINARY, Daemon, flip, wait_until
 
 BUCKET = "checked"
 BODY = bytes(range(7, 256)) * 40  # found on the disk as it is, for it does not go through zstd
@@ -56,9 +56,38 @@ def test_damaged_bytes_are_told_by_bucket_and_key(store):
     assert json.loads(store.fsck("--json", "--fast"))["findings"] == []
     found = json.loads(store.fsck("--json", status=1))["findings"]
     assert sorted((f["kind"], f["bucket"], f["key"]) for f in found) == [
-        ("block-damaged", BUCKET, "copy"), ("block-damaged", BUCKET, "dir/dam\naged")]
+        ("block-damaged", BUCKET, "copy"), ("block-damaged", BUCKET, "dir/dam\naged"), ("volume-damaged", "", "")]
     lines = store.fsck(status=1).splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert any(line.startswith(f"block-damaged {BUCKET}/copy: ") for line in lines)
     assert any(line.startswith(f"block-damaged {BUCKET}/dir/dam%0Aaged: ") for line in lines)
-    assert lines[2].endswith("2 findings")
+    assert lines[3].endswith("3 findings")
+
+
+def test_a_damaged_checkpoint_is_found_before_it_is_needed():
+    d = Daemon("--set", "journal.volume_bytes=1048576", "--set", "journal.small_block_bytes=1048576").start()
+    try:
+        s3 = d.client()
+        s3.create_bucket(Bucket=BUCKET)
+        for number in range(12):
+            s3.put_object(Bucket=BUCKET, Key=str(number % 2), Body=bytes([number]) * 500_000)
+
+        def compacted():
+            subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", d.data, "compact"], check=True, timeout=60, stdout=subprocess.DEVNULL)
+            return list((d.data / "volumes").glob("*.checkpoint"))
+
+        wait_until(compacted)  # the reaper comes first
+        d.stop()
+        assert json.loads(d.fsck("--json"))["findings"] == []
+        checkpoint, = (d.data / "volumes").glob("*.checkpoint")
+        data = bytearray(checkpoint.read_bytes())
+        data[len(data) // 2] ^= 1
+        checkpoint.chmod(0o600)
+        checkpoint.write_bytes(data)
+        found = json.loads(d.fsck("--json", status=1))["findings"]
+        assert {f["kind"] for f in found} == {"volume-damaged"}
+        assert any(f["text"] == f"volume {checkpoint.stem}: the checkpoint is damaged" for f in found)
+        assert any("it is not there" in f["text"] for f in found)  # what only the checkpoint still has
+        d.damaged = True
+    finally:
+        d.finish()

@@ -541,6 +541,12 @@ bool scan_is_full(const struct scan *s);
 /* All that was queued; the position becomes s->offset. */
 enum rfs_err scan_apply(struct scan *s) RFS_MUST_CHECK;
 
+/* ---- volume_verify.c ---- */
+
+/* struct volume_ops. */
+enum rfs_err volumes_verify(struct storage_driver *d, struct request *rq,
+	void (*found)(void *data, uint64_t volume, const char *text), void *data);
+
 /* ---- recovery (recovery.c) ---- */
 
 enum rfs_err recover(struct embedded *e, char *error) RFS_MUST_CHECK;

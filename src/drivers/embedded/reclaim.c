@@ -229,4 +229,5 @@ const struct volume_ops embedded_volume_ops = {
 	.blocks = blocks,
 	.seal = seal,
 	.remove = remove_volume,
+	.verify = volumes_verify,
 };

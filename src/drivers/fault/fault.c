@@ -236,6 +236,15 @@ fault_volume_remove(struct storage_driver *d, struct request *rq, uint64_t numbe
 		   : f->inner.storage->volumes->remove(f->inner.storage, rq, number, freed);
 }
 
+static enum rfs_err
+fault_volumes_verify(struct storage_driver *d, struct request *rq,
+	void (*found)(void *data, uint64_t volume, const char *text), void *data)
+{
+	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
+
+	return inner->volumes->verify(inner, rq, found, data);
+}
+
 void
 fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_drivers *out)
 {
@@ -251,7 +260,8 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 			.list = fault_list,
 			.blocks = fault_blocks,
 			.seal = fault_seal,
-			.remove = fault_volume_remove};
+			.remove = fault_volume_remove,
+			.verify = inner.storage->volumes->verify ? fault_volumes_verify : NULL};
 		f->storage.volumes = &f->volumes;
 	}
 	f->inner = inner;

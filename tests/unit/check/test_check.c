@@ -729,6 +729,22 @@ large_bytes_damaged(struct victim *v)
 		}
 }
 
+/* Of the batch that has the block: what is not a block is in no row. */
+static void
+batch_damaged(struct victim *v)
+{
+	struct version two = entry_version(v, v->bucket, "two");
+	struct bytes key = key_block(v->rq.arena, v->bucket, two.content.block);
+	struct run_row run;
+	struct row row;
+	uint32_t len;
+
+	assert_int_equal(metadata_get(v->metadata, &v->rq, key, &row), RFS_OK);
+	assert_int_equal(run_decode(row.value, &run), RFS_OK);
+	len = load_u32(run.locations + 4);
+	volume_damage(v, v->bucket, two.content.block, (len + 7) / 8 * 8 + 8 + 64 + 20);
+}
+
 static void
 volume_gone(struct victim *v)
 {
@@ -986,9 +1002,10 @@ static const struct damage {
 	DAMAGE(block_without_a_name, "block-stray bbb/"),
 	DAMAGE(block_with_another_hash, "block-damaged bbb/dir/one"),
 	DAMAGE(block_of_a_number_never_given, "number-wrong ddd/"),
-	DISK_DAMAGE(bytes_damaged, "block-damaged bbb/dir/two"),
-	DISK_DAMAGE(record_damaged, "block-damaged bbb/dir/two"),
-	DISK_DAMAGE(shared_bytes_damaged, "block-damaged ddd/x", "block-damaged ddd/y"),
+	DISK_DAMAGE(bytes_damaged, "block-damaged bbb/dir/two", "volume-damaged /"),
+	DISK_DAMAGE(batch_damaged, "volume-damaged /"),
+	DISK_DAMAGE(record_damaged, "block-damaged bbb/dir/two", "volume-damaged /"),
+	DISK_DAMAGE(shared_bytes_damaged, "block-damaged ddd/x", "block-damaged ddd/y", "volume-damaged /"),
 	DISK_DAMAGE(large_bytes_damaged, "block-damaged bbb/large"),
 	DISK_DAMAGE(volume_gone, "block-damaged bbb/dir/one"),
 	DAMAGE(hash_removed, "hash-wrong ddd/x"),
