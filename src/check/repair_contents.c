@@ -169,6 +169,60 @@ uploads_note(struct repair *r, struct tally *uploads)
 	return rows_close(&rows);
 }
 
+/* The key that an upload is for; empty: it is not there. Only for what is told: uploads are gone through. */
+static enum rfs_err
+upload_key(struct repair *r, const uint8_t id[UPLOAD_ID_BYTES], struct buf *out)
+{
+	uint8_t found[UPLOAD_ID_BYTES];
+	struct bytes name;
+	const struct row *row;
+	struct check_rows rows;
+
+	check_arena(&r->check);
+	rows_open_table(&rows, &r->check, TABLE_UPLOAD);
+	while (out->len == 0 && (row = rows_next(&rows)))
+		if (key_upload_split(check_arena(&r->check), row->key, &name, found) &&
+			memcmp(found, id, UPLOAD_ID_BYTES) == 0)
+			buf_put_bytes(out, name);
+	return rows_close(&rows);
+}
+
+/* Of an upload that is not complete: what cannot be read whole is to be sent again. */
+static enum rfs_err
+part_repair(struct repair *r, const struct row *row)
+{
+	struct part_row part;
+	uint64_t readable;
+	struct buf key;
+	enum rfs_err err;
+
+	if (row->key.len != 9 + UPLOAD_ID_BYTES + 4 || part_decode(row->value, &part))
+		return repair_delete(r, row->key);
+	if ((err = repair_readable(r, &part.content, &readable)) || readable == part.content.size)
+		return err;
+	buf_init(&key, NULL);
+	if (!(err = upload_key(r, row->key.data + 9, &key)) && key.len)
+		repair_tell(r, "part-lost", buf_bytes(&key), "part %u of an upload cannot be read whole", part.number);
+	buf_fini(&key);
+	return err ? err : repair_delete(r, row->key);
+}
+
+static enum rfs_err
+parts_repair(struct repair *r)
+{
+	const struct row *row;
+	struct check_rows rows;
+	enum rfs_err err = RFS_OK;
+
+	check_arena(&r->check);
+	rows_open_table(&rows, &r->check, TABLE_UPLOAD_PART);
+	while (!err && (row = rows_next(&rows)))
+		err = part_repair(r, row);
+	if (rows_close(&rows))
+		err = rows.err;
+	return err ? err : repair_commit(r);
+}
+
 /* Rows of a table whose key begins with what is not in `there`, or as another kind of content. */
 static enum rfs_err
 strays_delete(struct repair *r, enum table table, const struct tally *there, uint64_t kind, bool *again)
@@ -220,7 +274,7 @@ repair_strays(struct repair *r)
 	enum rfs_err err;
 
 	tally_init(&uploads, r->check.options->numbers);
-	if (!(err = uploads_note(r, &uploads)))
+	if (!(err = parts_repair(r)) && !(err = uploads_note(r, &uploads)))
 		err = strays_delete(r, TABLE_UPLOAD_PART, &uploads, 0, &again);
 	tally_fini(&uploads);
 	do {
