@@ -375,6 +375,26 @@ def test_an_object_that_lost_a_part_of_its_rows_is_damaged(broken):
     assert verify(broken, written, report)["first", "large"] is None
 
 
+def test_what_an_object_is_made_of_is_not_purged(broken):
+    """The batch that took a part off the list of what was being written is lost; the object that has the part is not."""
+    parts = [noise(1, 5 * MIB), noise(2, 6 * MIB), noise(3, 5 * MIB)]
+
+    def upload(s3, written):
+        place = {"Bucket": "first", "Key": "parts"}
+        place["UploadId"] = s3.create_multipart_upload(**place)["UploadId"]
+        tags = [s3.upload_part(PartNumber=n + 1, Body=part, **place)["ETag"] for n, part in enumerate(parts)]
+        s3.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": n + 1, "ETag": tag} for n, tag in enumerate(tags)]}, **place)
+        written.note("first", "parts", b"".join(parts))
+
+    written = written_by(broken, upload)
+    lose(broken, (0, b"", 20), (1, b"", 20))
+    report = salvage(broken, status=1)
+    assert objects(report) == []
+    assert verify(broken, written, report) == written.current()
+    broken.start()  # the reaper of this start, too, leaves it
+    assert served(broken).items() >= written.current().items()
+
+
 def test_a_user_whose_creation_is_lost_is_as_his_key_was_made(broken):
     broken.start()
     for name in ("alice", "bob"):
