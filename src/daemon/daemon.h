@@ -24,6 +24,7 @@ struct daemon {
 	struct config config;
 	/* Parts, NULL until they are started. */
 	struct store_drivers drivers;
+	struct fault_rules faults; /* with the option `debug`: what debug.fault has armed */
 	struct core core;
 	struct loops *loops;
 	struct workers *workers;

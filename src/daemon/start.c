@@ -47,7 +47,14 @@ process_start(struct daemon *d)
 static bool
 drivers_start(struct daemon *d)
 {
-	return fail(d, embedded_open(&d->config, &d->drivers, d->error), "opening the store");
+	struct store_drivers opened;
+
+	if (!fail(d, embedded_open(&d->config, &opened, d->error), "opening the store"))
+		return false;
+	d->drivers = opened;
+	if (d->config.debug)
+		fault_open(opened, &d->faults, &d->drivers);
+	return true;
 }
 
 static void
@@ -148,7 +155,7 @@ doors_start(struct daemon *d)
 {
 	d->core.region = d->config.s3_region;
 	d->s3 = s3_door_new(&d->core, &d->config);
-	d->admin = admin_door_new(&d->core, RESTFS_VERSION, d->config.debug);
+	d->admin = admin_door_new(&d->core, RESTFS_VERSION, &d->drivers, d->config.debug ? &d->faults : NULL);
 	return true;
 }
 

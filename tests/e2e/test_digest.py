@@ -1,9 +1,10 @@
-"""`restfs debug digest`: the same before and after what must not change what a store holds, another after what does."""
+"""`restfs debug`. The digest: the same before and after what must not change what a store holds, another after what does."""
 import json
 import shutil
 import subprocess
 
 import pytest
+from botocore.exceptions import ClientError
 
 from daemon import BINARY, Daemon, wait_until
 
@@ -117,3 +118,20 @@ def test_what_changes_the_store_changes_both(store):
         for kind in seen:
             assert now[kind] not in seen[kind], (what, kind)
             seen[kind].add(now[kind])
+
+
+def test_an_armed_fault_strikes_once_and_changes_nothing(store):
+    s3 = store.client(retries={"max_attempts": 0})
+    s3.create_bucket(Bucket="one")
+    s3.put_object(Bucket="one", Key="key", Body=body(1))
+    before = digest(store)
+    for operation, call in (("commit", lambda: s3.put_object(Bucket="one", Key="key", Body=body(2))),
+                            ("put", lambda: s3.put_object(Bucket="one", Key="key", Body=body(16))),
+                            ("wait", lambda: s3.put_object(Bucket="one", Key="key", Body=body(17))),
+                            ("read", lambda: s3.get_object(Bucket="one", Key="key"))):
+        restfs(store, "debug", "fault", operation)
+        with pytest.raises(ClientError) as error:
+            call()
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500, operation
+        assert digest(store) == before, operation
+    assert s3.get_object(Bucket="one", Key="key")["Body"].read() == body(1)

@@ -225,11 +225,12 @@ admin_refuse(struct http_exchange *x, enum rfs_err err)
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
 struct admin_door *
-admin_door_new(struct core *core, const char *version, bool debug)
+admin_door_new(
+	struct core *core, const char *version, const struct store_drivers *drivers, struct fault_rules *faults)
 {
 	struct admin_door *d = xcalloc(1, sizeof(*d));
 
-	d->rpc = (struct rpc){.core = core, .version = version, .started_ns = clock_monotonic_ns(), .debug = debug};
+	d->rpc = (struct rpc){.core = core, .version = version, .started_ns = clock_monotonic_ns(), .drivers = drivers, .faults = faults};
 	d->network = (struct http_door){.name = "admin", .request = admin_request, .refuse = admin_refuse, .data = d};
 	d->socket =
 		(struct http_door){.name = "admin-socket", .request = admin_request, .refuse = admin_refuse, .data = d};

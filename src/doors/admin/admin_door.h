@@ -18,8 +18,12 @@
 
 struct admin_door;
 
-/* `version` is static; `debug`: the methods for tests are answered. [init] */
-struct admin_door *admin_door_new(struct core *core, const char *version, bool debug);
+/*
+ * `version` is static. `faults`: the methods for tests are answered, and `drivers` obey these rules; NULL: they are not.
+ * [init]
+ */
+struct admin_door *admin_door_new(
+	struct core *core, const char *version, const struct store_drivers *drivers, struct fault_rules *faults);
 /* After http_server_stop. [init] */
 void admin_door_free(struct admin_door *d);
 const struct http_door *admin_door_network(struct admin_door *d);

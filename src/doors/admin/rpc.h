@@ -17,7 +17,8 @@ struct rpc {
 	struct core *core;
 	const char *version;
 	int64_t started_ns; /* clock_monotonic_ns() */
-	bool debug;         /* debug.* is answered */
+	const struct store_drivers *drivers;
+	struct fault_rules *faults; /* that the drivers obey; NULL: debug.* is refused */
 };
 
 /* False: there is no answer to give (only notifications). */

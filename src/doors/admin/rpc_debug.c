@@ -7,7 +7,7 @@
 static enum rfs_err
 debug_allowed(struct rpc *rpc, struct request *rq)
 {
-	return rpc->debug ? RFS_OK : request_fail(rq, RFS_ERR_ACCESS_DENIED, "the option `debug` is off");
+	return rpc->faults ? RFS_OK : request_fail(rq, RFS_ERR_ACCESS_DENIED, "the option `debug` is off");
 }
 
 static json_t *
@@ -61,4 +61,34 @@ rpc_debug_points(struct rpc *rpc, struct request *rq, json_t *params, json_t **r
 			list, json_pack("{s:s, s:s}", "point", crash_point_name(i), "where", crash_point_text(i)));
 	*result = json_pack("{s:o}", "points", list);
 	return RFS_OK;
+}
+
+enum rfs_err
+rpc_debug_fault(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	static const char *const operations[FAULT_OP_COUNT] = {[FAULT_GET] = "get",
+		[FAULT_MULTI_GET] = "multi-get",
+		[FAULT_SCAN] = "scan",
+		[FAULT_COMMIT] = "commit",
+		[FAULT_PUT] = "put",
+		[FAULT_WAIT] = "wait",
+		[FAULT_READ] = "read",
+		[FAULT_REMOVE] = "remove",
+		[FAULT_CHECKPOINT] = "checkpoint"};
+	struct bytes operation = rpc_param_bytes(params, "operation");
+	json_t *nth = json_object_get(params, "nth");
+	json_int_t count = json_is_integer(nth) ? json_integer_value(nth) : 1;
+	enum rfs_err err;
+
+	if ((err = debug_allowed(rpc, rq)))
+		return err;
+	if (count < 1)
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "nth is 1 or more");
+	for (unsigned op = 0; op < FAULT_OP_COUNT; op++)
+		if (operations[op] && bytes_equal_str(operation, operations[op])) {
+			rpc->faults->op[op].fail_at = fault_calls(rpc->drivers, op) + (uint64_t)count;
+			return RFS_OK;
+		}
+	return request_fail(rq, RFS_ERR_INVALID_PARAMS,
+		"operation is get, multi-get, scan, commit, put, wait, read, remove or checkpoint");
 }
