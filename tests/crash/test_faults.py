@@ -32,11 +32,11 @@ def template():
 def counts(template):
     """How many calls of each kind there are when none fails."""
     found = {}
-    for kind in ("read", "memory"):
+    for kind in ["read"] if SANITIZED else ["read", "memory"]:
         plain = Round(template, kind, 0, "EIO")
         assert plain.run() is None
         found.update({name: plain.plan.calls(name) for name in KINDS if name not in found or name == kind})
-    assert all(found[name] for name in KINDS)
+    assert all(found[name] for name in KINDS if name != "memory" or not SANITIZED)
     return found
 
 
