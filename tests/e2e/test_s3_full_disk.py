@@ -121,20 +121,22 @@ def test_writes_stop_before_the_disk_is_full_and_everything_else_goes_on(disk):
         daemon.finish()
 
 
-def test_what_was_deleted_makes_room_by_itself(disk):
+@pytest.mark.parametrize("size", [MIB, 100_000])
+def test_what_was_deleted_makes_room_by_itself(disk, size):
+    """From bulk volumes; and from the journal, which takes a checkpoint."""
     store = disk(disk.path / "disk", 96)
     daemon, s3 = start(store, "--set", "compaction.interval=500")
     try:
         s3.create_bucket(Bucket="full")
-        count = put_until_full(s3)
+        count = put_until_full(s3, size)
         for number in range(count):
             if number % 4:
-                s3.delete_object(Bucket="full", Key=f"{MIB}/{number}")
-        wait_until(lambda: works(s3.put_object, Bucket="full", Key="large", Body=b"x" * (4 * MIB)), 60)
-        assert metric(daemon, "restfs_store_full") == 0
+                s3.delete_object(Bucket="full", Key=f"{size}/{number}")
+        for number in range(8):
+            wait_until(lambda: works(s3.put_object, Bucket="full", Key=f"large/{number}", Body=body(number, 4 * MIB)), 60)
         assert metric(daemon, "restfs_store_poisoned") == 0
         for number in range(0, count, 4):
-            assert s3.get_object(Bucket="full", Key=f"{MIB}/{number}")["Body"].read() == body(number)
+            assert s3.get_object(Bucket="full", Key=f"{size}/{number}")["Body"].read() == body(number, size)
     finally:
         daemon.finish()
 

@@ -31,12 +31,13 @@
 #define LOOK_AGAIN_NS (INT64_C(10) * 1000000000) /* the shortest time between looks that deletes bring about */
 #define LOOK_TICK_NS INT64_C(500000000)
 #define FIRST_LOOK_NS (INT64_C(60) * 1000000000) /* after the start: for what was deleted before it */
-#define REST_FACTOR 19 /* of twenty parts of the time it takes at most one, unless asked */
+#define REST_FACTOR 19 /* of twenty parts of the time it looks for at most one, unless asked, or the disk is full */
 #define FAILED_WAIT_NS (INT64_C(60) * 1000000000)
 
 struct volume_state {
 	struct storage_volume v;
 	uint64_t live_bytes, live_blocks;
+	bool removed;
 	bool kept; /* blocks of it cannot be read: not tried again before the next start, but by hand */
 };
 
@@ -66,7 +67,7 @@ struct compaction {
 	uint64_t *kept;
 	size_t kept_count;
 	uint64_t checkpoint_done; /* bytes of the one being made that were paced */
-	int64_t last_ns, took_ns; /* the last round's end, and its duration */
+	int64_t last_ns, looked_ns; /* the last round's end, and how long its surveys took */
 	uint64_t stored_bytes;    /* what the store took at its beginning */
 };
 
@@ -223,6 +224,7 @@ survey_tell(struct compaction *c)
 static enum rfs_err
 survey(struct compaction *c)
 {
+	int64_t start = clock_monotonic_ns();
 	uint64_t bucket = 1;
 	bool found = true;
 	enum rfs_err err;
@@ -235,6 +237,7 @@ survey(struct compaction *c)
 		err = bucket_survey(c, bucket++);
 	if (!err)
 		survey_tell(c);
+	c->looked_ns += clock_monotonic_ns() - start;
 	return err;
 }
 
@@ -265,7 +268,7 @@ remove_empty(struct compaction *c)
 	enum rfs_err err = RFS_OK;
 
 	for (size_t i = 0; !err && i < c->count; i++) {
-		const struct volume_state *s = &c->volumes[i];
+		struct volume_state *s = &c->volumes[i];
 		uint64_t freed;
 
 		if (!is_settled(s) || (s->live_blocks && !MUTANT("live-blocks-removed")) || (s->v.has_batches && !s->v.covered))
@@ -280,6 +283,7 @@ remove_empty(struct compaction *c)
 		if (err)
 			break;
 		log_info(0, "compaction: removed volume %016llx, %llu bytes", (unsigned long long)s->v.number, (unsigned long long)freed);
+		s->removed = true;
 		c->report.volumes_removed++;
 		c->report.bytes_freed += freed;
 		metric_add(METRIC_COMPACTION_VOLUMES, 1);
@@ -306,7 +310,7 @@ least_gain(const struct compaction *c)
 static bool
 is_worth_it(const struct compaction *c, const struct volume_state *s)
 {
-	return !s->kept && !s->v.tickets && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
+	return !s->removed && !s->kept && !s->v.tickets && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
 }
 
 /* Do the journal's volumes that are worth it give back more than the checkpoint takes that lets them go? */
@@ -469,17 +473,16 @@ static enum rfs_err
 round_run(struct compaction *c)
 {
 	uint64_t dropped = atomic_exchange(&c->storage->dropped_bytes, 0), stored = disk_bytes(c);
-	int64_t start = clock_monotonic_ns();
 	enum rfs_err err;
 
 	c->report = (struct compaction_report){ 0 };
+	c->looked_ns = 0;
 	c->rq.now_ns = clock_wall_ns();
 	err = round_steps(c);
 	if (err)
 		atomic_fetch_add(&c->storage->dropped_bytes, dropped);
 	else
 		c->stored_bytes = disk_bytes(c) < stored ? disk_bytes(c) : stored;
-	c->took_ns = clock_monotonic_ns() - start;
 	return err;
 }
 
@@ -532,7 +535,7 @@ look_at_ns(struct compaction *c, bool first)
 	else if (!dropped)
 		return INT64_MAX;
 	wait = soon < wait ? soon : wait;
-	return c->last_ns + (int64_t)larger((uint64_t)wait, (uint64_t)c->took_ns * REST_FACTOR);
+	return c->last_ns + (is_full() ? wait : (int64_t)larger((uint64_t)wait, (uint64_t)c->looked_ns * REST_FACTOR));
 }
 
 /* False: it is over. Deletes do not wake it: it looks at their number now and then. */
