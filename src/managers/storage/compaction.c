@@ -8,7 +8,7 @@
  *   seal volumes that are being written and are worth it; move the live blocks out of those with the most garbage; make a checkpoint, if journal volumes go
  *   survey again, and remove
  *
- * and again, until nothing is gained. Nothing of it is kept on the disk: after a crash the next survey finds what was moved. A volume is removed only after a
+ * and again, until each that is worth it was tried. Nothing of it is kept on the disk: after a crash the next survey finds what was moved. A volume is removed only after a
  * survey that began when it was sealed and had no tickets (driver.h, struct volume_ops), so no writer has to know of this.
  *
  * Journal volumes also hold the log of batches: they go when a checkpoint covers them, which is made when it weighs less than what it lets go.
@@ -38,6 +38,7 @@ struct volume_state {
 	struct storage_volume v;
 	uint64_t live_bytes, live_blocks;
 	bool removed;
+	bool tried; /* in this round: it is empty, or stays until the next */
 	bool kept; /* blocks of it cannot be read: not tried again before the next start, but by hand */
 };
 
@@ -64,8 +65,8 @@ struct compaction {
 	struct compaction_report report;
 	struct volume_state *volumes;
 	size_t count;
-	uint64_t *kept;
-	size_t kept_count;
+	uint64_t *kept, *tried;
+	size_t kept_count, tried_count;
 	uint64_t checkpoint_done; /* bytes of the one being made that were paced */
 	int64_t last_ns, looked_ns; /* the last round's end, and how long its surveys took */
 	uint64_t stored_bytes;    /* what the store took at its beginning */
@@ -131,6 +132,24 @@ volume_find(struct compaction *c, uint64_t number)
 	return low < c->count && c->volumes[low].v.number == number ? &c->volumes[low] : NULL;
 }
 
+static bool
+is_listed(const uint64_t *list, size_t count, uint64_t number)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == number)
+			return true;
+	return false;
+}
+
+static void
+list_add(uint64_t **list, size_t *count, uint64_t number)
+{
+	if (is_listed(*list, *count, number))
+		return;
+	*list = xrealloc(*list, (*count + 1) * sizeof(**list));
+	(*list)[(*count)++] = number;
+}
+
 static enum rfs_err
 volumes_list(struct compaction *c)
 {
@@ -146,8 +165,8 @@ volumes_list(struct compaction *c)
 	c->volumes = xcalloc(c->count + 1, sizeof(*c->volumes));
 	for (size_t i = 0; i < c->count; i++) {
 		c->volumes[i].v = list[i];
-		for (size_t k = 0; k < c->kept_count && !c->by_hand; k++)
-			c->volumes[i].kept |= c->kept[k] == list[i].number;
+		c->volumes[i].kept = !c->by_hand && is_listed(c->kept, c->kept_count, list[i].number);
+		c->volumes[i].tried = is_listed(c->tried, c->tried_count, list[i].number);
 	}
 	free(list);
 	return RFS_OK;
@@ -210,6 +229,8 @@ survey_tell(struct compaction *c)
 	for (size_t i = 0; i < c->count; i++) {
 		const struct volume_state *s = &c->volumes[i];
 
+		if (s->removed)
+			continue;
 		live[s->v.has_batches] += s->live_bytes;
 		garbage[s->v.has_batches] += s->v.bytes > s->live_bytes ? s->v.bytes - s->live_bytes : 0;
 	}
@@ -235,8 +256,6 @@ survey(struct compaction *c)
 		return err;
 	while (!err && !(err = storage_bucket_from(c->storage, &c->rq, &bucket, &found)) && found)
 		err = bucket_survey(c, bucket++);
-	if (!err)
-		survey_tell(c);
 	c->looked_ns += clock_monotonic_ns() - start;
 	return err;
 }
@@ -310,7 +329,7 @@ least_gain(const struct compaction *c)
 static bool
 is_worth_it(const struct compaction *c, const struct volume_state *s)
 {
-	return !s->removed && !s->kept && !s->v.tickets && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
+	return !s->removed && !s->tried && !s->kept && !s->v.tickets && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
 }
 
 /* Do the journal's volumes that are worth it give back more than the checkpoint takes that lets them go? */
@@ -373,12 +392,9 @@ checkpoint_make(struct compaction *c)
 static void
 keep(struct compaction *c, uint64_t number)
 {
-	for (size_t i = 0; i < c->kept_count; i++)
-		if (c->kept[i] == number)
-			return;
-	scrub_start(c->storage);
-	c->kept = xrealloc(c->kept, (c->kept_count + 1) * sizeof(*c->kept));
-	c->kept[c->kept_count++] = number;
+	if (!is_listed(c->kept, c->kept_count, number))
+		scrub_start(c->storage);
+	list_add(&c->kept, &c->kept_count, number);
 }
 
 /* Seals it if it is being written, and moves what is live in it. */
@@ -439,6 +455,7 @@ empty_worst(struct compaction *c, bool *any)
 			err = RFS_OK;
 			break;
 		}
+		list_add(&c->tried, &c->tried_count, list[i]->v.number);
 	}
 	if (!err && uncovered)
 		err = checkpoint_make(c);
@@ -447,7 +464,7 @@ empty_worst(struct compaction *c, bool *any)
 	return err;
 }
 
-/* Steps, until one gives nothing back. */
+/* Steps, until all that are worth it have been tried. */
 static enum rfs_err
 round_steps(struct compaction *c)
 {
@@ -457,14 +474,10 @@ round_steps(struct compaction *c)
 	if ((err = survey(c)) || (err = remove_empty(c)))
 		return err;
 	while (any) {
-		uint64_t before;
-
 		if ((err = empty_worst(c, &any)) || !any)
 			return err;
-		before = c->report.volumes_removed;
 		if ((err = survey(c)) || (err = remove_empty(c)))
 			return err;
-		any = c->report.volumes_removed > before;
 	}
 	return RFS_OK;
 }
@@ -477,8 +490,11 @@ round_run(struct compaction *c)
 
 	c->report = (struct compaction_report){ 0 };
 	c->looked_ns = 0;
+	c->tried_count = 0;
 	c->rq.now_ns = clock_wall_ns();
 	err = round_steps(c);
+	if (!err)
+		survey_tell(c);
 	if (err)
 		atomic_fetch_add(&c->storage->dropped_bytes, dropped);
 	else
@@ -652,5 +668,6 @@ compaction_free(struct compaction *c)
 	arena_free(c->rq.arena);
 	free(c->volumes);
 	free(c->kept);
+	free(c->tried);
 	free(c);
 }
