@@ -99,7 +99,8 @@ cli_salvage(struct cli *cli)
 		printf("{\n  \"findings\": [");
 	done = config_set(&config, "data", data, error) ? salvage(&run, &config, &totals, kept)
 							: cli_fail(cli, "%s", error);
-	totals_show(cli, &totals, kept);
+	if (done || cli->json)
+		totals_show(cli, &totals, kept);
 	if (!done)
 		fprintf(stderr, "restfs: %s\n", cli->error);
 	config_fini(&config);
