@@ -236,7 +236,7 @@ bucket_repair(struct repair *r, uint64_t id)
 	if ((err = bucket_open(r, id)))
 		return err;
 	c->entries = UINT64_MAX;
-	if ((err = repair_places(r)) || (err = repair_owners(r)) || (err = repair_objects(r)) ||
+	if ((err = repair_feed(r)) || (err = repair_places(r)) || (err = repair_owners(r)) || (err = repair_objects(r)) ||
 		(err = repair_strays(r)) || (err = repair_blocks(r)) || (err = repair_counters(r)) ||
 		(err = bucket_name_repair(r)))
 		return err;

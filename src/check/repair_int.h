@@ -3,6 +3,7 @@
  *
  *   repair.c          buckets, names, numbers, and the order of what is done
  *   repair_tree.c     entries: twice, without a directory, without bytes; counters
+ *   repair_feed.c     the feed: told where changes are lost
  *   repair_contents.c contents and blocks: what can be read; owners and references
  */
 #ifndef CHECK_REPAIR_INT_H
@@ -38,6 +39,7 @@ enum rfs_err repair_counter(struct repair *r, struct bytes key, int64_t wanted) 
 /* A number is in use. */
 void repair_number(struct repair *r, uint64_t number);
 
+enum rfs_err repair_feed(struct repair *r) RFS_MUST_CHECK;     /* no change is missing without being told */
 enum rfs_err repair_places(struct repair *r) RFS_MUST_CHECK;   /* every entry has one place, in the tree */
 enum rfs_err repair_owners(struct repair *r) RFS_MUST_CHECK;   /* every content one owner */
 enum rfs_err repair_objects(struct repair *r) RFS_MUST_CHECK;  /* of which nothing can be read go */

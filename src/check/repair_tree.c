@@ -128,7 +128,7 @@ object_delete(struct repair *r, const struct check_entry *item)
 	check_arena(&r->check);
 	batch_delete(b, entry_key(r, item));
 	feed_append(b, &r->check.rq, &r->check.bucket, CHANGE_DELETE, item->path, item->version);
-	return RFS_OK;
+	return repair_commit(r); /* a batch tells one change */
 }
 
 static enum rfs_err

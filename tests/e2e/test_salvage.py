@@ -23,8 +23,8 @@ MIB = 1024 * 1024
 RESTFS = os.path.join(BUILD, "restfs")
 # What is lost without a name: rows that were in it may be older, or not there.
 JOURNAL_LOST = {"batches-lost", "rows-lost", "bucket-lost", "bucket-name-lost", "directory-lost", "entry-stale", "identity-lost"}
-# What fsck may say then: of objects that were named, or that changes are not told.
-LEFT = {"block-damaged", "content-missing", "content-wrong", "feed-broken"}
+# What fsck may say then, of objects that were named.
+LEFT = {"block-damaged", "content-missing", "content-wrong"}
 
 
 def noise(seed, size):
@@ -156,7 +156,7 @@ def verify(store, written, report, all_told=True):
     assert s3.get_object(Bucket="new", Key="new")["Body"].read() == noise(1, 2 * MIB)
     assert store.stop() == 0
     told = json.loads(subprocess.run([RESTFS, "fsck", store.data, "--json"], capture_output=True, text=True).stdout)["findings"]
-    told = [f for f in told if f["kind"] not in LEFT or f["kind"] != "feed-broken" and (f["bucket"], f["key"]) not in named]
+    told = [f for f in told if f["kind"] not in LEFT or (f["bucket"], f["key"]) not in named]
     assert told == []
     return found
 
@@ -365,6 +365,75 @@ def test_an_object_whose_removal_is_lost_is_there_again_or_is_lost(broken):
     report = salvage(broken, status=1)
     found = verify(broken, written, report)
     assert {key for _, key in found} <= {"one", "two", *(f"last{i}" for i in range(5))} and len(found) >= 5
+
+
+# --- readers of feeds ---------------------------------------------------------------------------------------------------------------
+
+
+def restfs(d, *arguments):
+    """What it answers, or the text of its error."""
+    done = subprocess.run([RESTFS, "--data", d.data, *arguments, "--json"], capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+
+def test_readers_before_a_lost_change_are_told_that_it_is_gone(broken):
+    written = written_by(broken, *(put(f"key{i}", noise(i, 2000)) for i in range(6)))
+    broken.start()
+    feed = restfs(broken, "feed", "first")
+    restfs(broken, "cursor", "set", "first", "reader", f"--position={feed['changes'][3]['serial']}")
+    assert broken.stop() == 0
+    lose(broken, (0, b"key4", None))
+    report = salvage(broken, status=1)
+    verify(broken, written, report)
+    broken.start()
+    for change in feed["changes"]:
+        assert "GONE" in restfs(broken, "feed", "first", f"--after={change['serial']}")
+    assert "GONE" in restfs(broken, "feed", "first", "--cursor=reader")
+    cursors = restfs(broken, "cursor", "ls", "first")
+    assert cursors["pruned"] > feed["next"] and [c["gone"] for c in cursors["cursors"]] == [True]
+    broken.client().put_object(Bucket="first", Key="behind", Body=b"1")
+    changes = restfs(broken, "feed", "first", f"--after={cursors['pruned']}")["changes"]
+    assert (changes[0]["kind"], changes[0]["door"]) == ("bucket", "salvage")
+    assert [c["name"] for c in changes[1:]] == ["behind"]
+
+
+def test_who_has_read_changes_that_are_lost_is_told_so(broken):
+    """The end of the journal is cut off: nothing else is left that knows of it."""
+    written_by(broken, *(put(f"key{i}", noise(i, 2000)) for i in range(3)))
+    broken.start()
+    feed = restfs(broken, "feed", "first")
+    broken.kill()
+    shutil.rmtree(broken.data / "index")
+    path, at, _, _ = [commit for commit in commits(broken) if b"last3" in commit[2]][0]
+    path.chmod(0o600)
+    os.truncate(path, at)
+    for newer in [other for other in volumes(broken) if other > path]:
+        newer.unlink()
+    salvage(broken)
+    broken.start()
+    for i in range(4):
+        assert "GONE" in restfs(broken, "feed", "first", f"--after={feed['next']}")
+        broken.client().put_object(Bucket="first", Key=f"new{i}", Body=b"1")
+    pruned = restfs(broken, "cursor", "ls", "first")["pruned"]
+    assert [c["name"] for c in restfs(broken, "feed", "first", f"--after={pruned}")["changes"][1:]] == [f"new{i}" for i in range(4)]
+
+
+def test_the_feed_of_a_store_that_lost_no_changes_goes_on(broken):
+    s3 = broken.start().client()
+    s3.create_bucket(Bucket="first")
+    for i in range(4):
+        s3.put_object(Bucket="first", Key=f"key{i}", Body=noise(i, 2 * MIB))
+    feed = restfs(broken, "feed", "first")
+    assert broken.stop() == 0
+    for i in (1, 2):
+        for block in range(2):
+            flip(broken, noise(i, 2 * MIB)[block * MIB:][:50000], at=10)
+    report = salvage(broken, status=1)
+    assert objects(report) == [("object-lost", "key1"), ("object-lost", "key2")]
+    broken.start()
+    after = restfs(broken, "feed", "first")["changes"]
+    assert after[:len(feed["changes"])] == feed["changes"]
+    assert [(c["kind"], c["name"]) for c in after[len(feed["changes"]):]] == [("bucket", "first"), ("delete", "key1"), ("delete", "key2")]
 
 
 def test_an_object_that_lost_a_part_of_its_rows_is_damaged(broken):

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define SEARCH_STEP 8
+#define SEQUENCES_SKIPPED ((uint64_t)1 << 32) /* more than may be lost unseen */
 
 struct rows {
 	struct salvage *salvage;
@@ -23,11 +24,13 @@ struct rows {
 	struct scan scan;
 	uint64_t sequence; /* of the last batch that is in the index, or known to be lost */
 	size_t overlay;    /* the next checkpoint that is not whole, in the list */
+	bool is_whole;     /* every batch is there that ever was */
 };
 
 static void
 note_gap(struct rows *r, uint64_t from, uint64_t to)
 {
+	r->is_whole = false;
 	for (size_t i = 0; i < r->count; i++) {
 		if (r->list[i].super.kind != VOLUME_CHECKPOINT || r->list[i].super.first_sequence < to)
 			continue;
@@ -229,18 +232,23 @@ take_checkpoint(struct rows *r)
 	return RFS_OK;
 }
 
-/* What the superblocks, and the index that was, say of the end, of which nothing else may be left. */
+/*
+ * What the superblocks, and the index that was, say of the end, of which nothing else may be left. Only of a store that
+ * was closed it is sure that nothing came behind.
+ */
 static void
 know_the_end(struct rows *r)
 {
 	struct salvage *s = r->salvage;
 	struct position applied;
 	char path[4096];
+	bool was_closed = false;
 
 	s->sequence = r->sequence;
 	snprintf(path, sizeof(path), "%s/index", s->data);
 	if (access(path, F_OK) == 0 && index_peek(path, &applied) && memcmp(applied.store, s->store, 16) == 0 &&
 		applied.sequence < INT64_MAX && applied.group < INT64_MAX) {
+		was_closed = applied.clean && applied.sequence == r->sequence;
 		s->sequence = applied.sequence > s->sequence ? applied.sequence : s->sequence;
 		s->group = applied.group > s->group ? applied.group : s->group;
 	}
@@ -255,6 +263,51 @@ know_the_end(struct rows *r)
 	}
 	if (s->sequence > r->sequence)
 		note_gap(r, r->sequence + 1, s->sequence);
+	r->is_whole = r->is_whole && was_closed;
+}
+
+/* A bucket's next serial, and next feed row, are behind all that are lost. */
+static enum rfs_err
+bucket_skip(struct rows *r, uint64_t bucket)
+{
+	uint8_t key[DRIVER_KEY_BYTES], value[17] = {ROW_TAG_STATE};
+	rocksdb_writebatch_t *wb = r->e->applier.wb;
+
+	key_state(bucket, key);
+	store_u64(value + 1, r->salvage->sequence);
+	store_u64(value + 9, r->salvage->sequence);
+	rocksdb_writebatch_clear(wb);
+	rocksdb_writebatch_put(wb, (const char *)key, sizeof(key), (const char *)value, sizeof(value));
+	return index_write(&r->e->index, wb);
+}
+
+/*
+ * Batches may be lost of which nothing tells how many there were, nor what they changed. What was given by them must
+ * not be given again: readers of a feed have seen those serials. No serial is above the sequence of the last batch. The
+ * gap that this leaves in every feed shows readers that changes may be lost.
+ */
+static enum rfs_err
+serials_skip(struct rows *r)
+{
+	struct request rq = {.arena = arena_new(4096), .may_block = true};
+	uint8_t from[8] = {0}, to[16];
+	struct row_page page;
+	enum rfs_err err;
+
+	r->salvage->sequence += SEQUENCES_SKIPPED;
+	memset(to, 0xff, sizeof(to));
+	while (!(err = index_scan(
+			 &r->e->index, &rq, bytes_of(from, sizeof(from)), bytes_of(to, sizeof(to)), 1, false, &page)) &&
+		page.count && page.rows[0].key.len >= sizeof(from)) {
+		uint64_t bucket = load_be64(page.rows[0].key.data);
+
+		if ((err = bucket_skip(r, bucket)) || bucket == UINT64_MAX)
+			break;
+		store_be64(from, bucket + 1);
+		arena_reset(rq.arena);
+	}
+	arena_free(rq.arena);
+	return err;
 }
 
 /* A journal volume to go on in; the ones before it are only kept for the blocks in them. */
@@ -304,13 +357,15 @@ rows_take(struct rows *r)
 	if ((err = overlays_before(r, UINT64_MAX)))
 		return err;
 	know_the_end(r);
+	if (!r->is_whole && (err = serials_skip(r)))
+		return err;
 	return begin_journal(r);
 }
 
 enum rfs_err
 salvage_rows(struct salvage *s)
 {
-	struct rows r = {.salvage = s, .e = embedded_new(&s->config)};
+	struct rows r = {.salvage = s, .e = embedded_new(&s->config), .is_whole = true};
 	char path[4096];
 	enum rfs_err err;
 
