@@ -20,8 +20,20 @@ list_cell(struct arena *arena, const json_t *list)
 }
 
 static const char *
+object_cell(struct arena *arena, const json_t *object)
+{
+	char *text = json_dumps(object, JSON_INDENT(2));
+	const char *copy = text ? arena_str(arena, bytes_str(text)) : "-";
+
+	free(text);
+	return copy;
+}
+
+static const char *
 cell(struct arena *arena, const json_t *value)
 {
+	if (json_is_object(value))
+		return object_cell(arena, value);
 	if (json_is_array(value))
 		return list_cell(arena, value);
 	if (json_is_string(value))

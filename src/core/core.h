@@ -354,5 +354,7 @@ struct store_digest {
 	uint64_t purge_count; /* of the rows: left for the reaper */
 };
 enum rfs_err store_digest(struct core *core, struct request *rq, struct store_digest *out) RFS_MUST_CHECK;
+/* What is on its way, and how far everything in the background is: members of an object that is open in `out`. [worker] */
+void store_describe(struct core *core, struct request *rq, struct dump *out);
 
 #endif

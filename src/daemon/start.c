@@ -220,6 +220,7 @@ server_start(struct daemon *d)
 	http_options_from(&options, &d->config);
 	options.connections_in_all = connections_most(d);
 	d->server = http_server_new(d->loops, d->workers, &options);
+	admin_door_set_server(d->admin, d->server);
 	listens = listen_at(d, d->config.s3_listen, "--s3", d->s3, &d->s3_port) &&
 		  listen_at(d, d->config.admin_listen, "--admin", admin_door_network(d->admin), &d->admin_port);
 	if (listens && http_server_listen_unix(d->server, d->config.data, ADMIN_SOCKET, socket, d->error) != RFS_OK)

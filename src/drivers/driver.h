@@ -14,6 +14,7 @@
 #include "drivers/batch.h"
 
 struct config;
+struct dump;
 
 /* A row as it was read: `found` false is no error. Memory is the request's arena. */
 struct row {
@@ -72,6 +73,8 @@ struct metadata_ops {
 	 */
 	enum rfs_err (*checkpoint)(struct metadata_driver *d, struct request *rq, bool (*go_on)(void *data, uint64_t bytes), void *data,
 		struct checkpoint_info *out);
+	/* May be NULL: nothing to tell. Members of an object that is open in `out`: the state of both tables, for developers. [worker] */
+	void (*describe)(struct metadata_driver *d, struct dump *out);
 	/* All commits are done before; durable and clean afterwards. */
 	void (*close)(struct metadata_driver *d);
 };

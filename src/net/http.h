@@ -25,6 +25,7 @@
 #include "net/workers.h"
 #include <stdatomic.h>
 
+struct dump;
 struct tls_context;
 
 struct http_header {
@@ -154,6 +155,8 @@ RFS_MUST_CHECK enum rfs_err http_server_listen(struct http_server *s, const char
 RFS_MUST_CHECK enum rfs_err http_server_listen_unix(
 	struct http_server *s, const char *directory, const char *name, const struct http_door *door,
 	char error[HTTP_ERROR_BYTES]);
+/* Members of an object that is open in `out`: its state, for developers. While it is not being stopped. [worker] */
+void http_server_describe(struct http_server *s, struct dump *out);
 /* Stops accepting, closes idle connections, lets exchanges finish for `grace_ms`, then cuts them; returns when all have ended. [init] */
 void http_server_stop(struct http_server *s, int64_t grace_ms);
 /* After http_server_stop. [init] */

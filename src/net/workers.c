@@ -1,6 +1,7 @@
 /* workers.c: one queue under one lock; a thread is started when more jobs wait than threads. */
 #include "net/workers.h"
 #include "base/arena.h"
+#include "base/dump.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include <signal.h>
@@ -116,6 +117,17 @@ workers_waiting(struct workers *w)
 	waiting = w->waiting;
 	pthread_mutex_unlock(&w->lock);
 	return waiting;
+}
+
+void
+workers_describe(struct workers *w, struct dump *out)
+{
+	pthread_mutex_lock(&w->lock);
+	dump_number(out, "threads", w->count);
+	dump_number(out, "idle", w->idle);
+	dump_number(out, "most", w->most);
+	dump_number(out, "jobs_waiting", w->waiting);
+	pthread_mutex_unlock(&w->lock);
 }
 
 void

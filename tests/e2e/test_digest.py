@@ -1,7 +1,9 @@
 """`restfs debug`. The digest: the same before and after what must not change what a store holds, another after what does."""
 import json
 import shutil
+import socket
 import subprocess
+import urllib.parse
 
 import pytest
 from botocore.exceptions import ClientError
@@ -135,3 +137,50 @@ def test_an_armed_fault_strikes_once_and_changes_nothing(store):
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500, operation
         assert digest(store) == before, operation
     assert s3.get_object(Bucket="one", Key="key")["Body"].read() == body(1)
+
+
+# --- the dump -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dump_tells_what_is_under_way(store):
+    s3 = store.client()
+    s3.create_bucket(Bucket="one")
+    for number in range(6):
+        s3.put_object(Bucket="one", Key=f"small{number}", Body=body(3))
+    s3.put_object(Bucket="one", Key="large", Body=bytes(3_000_000))
+    restfs(store, "compact")
+    # Somebody who reads slowly: an answer stays under way, and its content pinned.
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "one", "Key": "huge"})
+    s3.put_object(Bucket="one", Key="huge", Body=bytes(30_000_000))
+    place = urllib.parse.urlsplit(url)
+    with socket.create_connection((place.hostname, place.port)) as slow:
+        slow.sendall(f"GET {place.path}?{place.query} HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        dump = restfs(store, "debug", "dump")
+    (request,) = [r for r in dump["http"]["requests"] if r["door"] == "s3"]
+    assert (request["method"], request["path"]) == ("GET", "/one/huge") and request["age_ms"] >= 0
+    assert [pin["readers"] for pin in dump["storage"]["pinned_contents"]] == [1]
+    text = json.dumps(dump)
+    assert store.secret_key not in text and "Signature" not in text
+
+    def at_rest():
+        dump.update(restfs(store, "debug", "dump"))
+        driver = dump["driver"]
+        return not dump["storage"]["pinned_contents"] and not driver["batches_under_way"] and driver["journal"]["written"] == driver["index"]["applied"]
+
+    wait_until(at_rest)
+    assert dump["http"]["body_memory"]["used"] <= dump["http"]["body_memory"]["limit"]
+    driver, volumes = dump["driver"], dump["storage"]["volumes"]
+    assert driver["poisoned"] is False and driver["journal"]["queue"] == []
+    assert driver["journal"]["written"]["volume"] in [v["volume"] for v in volumes]
+    assert 0 < sum(v.get("live_bytes", 0) for v in volumes) <= sum(v["bytes"] for v in volumes)
+    assert driver["latches"] == {"held_shared": 0, "held_exclusive": 0, "batches_parked": 0, "batches_to_resume": 0}
+
+
+def test_a_dump_is_for_developers():
+    d = Daemon().start()
+    try:
+        done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", d.data, "debug", "dump"], capture_output=True, text=True)
+        assert done.returncode != 0 and "ACCESS_DENIED" in done.stderr
+    finally:
+        d.finish()

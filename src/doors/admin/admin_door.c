@@ -256,6 +256,12 @@ admin_door_socket(struct admin_door *d)
 }
 
 void
+admin_door_set_server(struct admin_door *d, struct http_server *server)
+{
+	d->rpc.server = server;
+}
+
+void
 admin_door_set_ready(struct admin_door *d, bool ready)
 {
 	atomic_store(&d->ready, ready);

@@ -28,6 +28,8 @@ struct admin_door *admin_door_new(
 void admin_door_free(struct admin_door *d);
 const struct http_door *admin_door_network(struct admin_door *d);
 const struct http_door *admin_door_socket(struct admin_door *d);
+/* That debug.dump tells of: before it listens. [init] */
+void admin_door_set_server(struct admin_door *d, struct http_server *server);
 /* What /health/ready says of a store that is well. [any] */
 void admin_door_set_ready(struct admin_door *d, bool ready);
 

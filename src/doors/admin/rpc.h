@@ -12,6 +12,8 @@
 
 #define RPC_BATCH_MAX 100
 
+struct http_server;
+
 /* What methods act on. Read-only once the daemon is up. */
 struct rpc {
 	struct core *core;
@@ -19,6 +21,7 @@ struct rpc {
 	int64_t started_ns; /* clock_monotonic_ns() */
 	const struct store_drivers *drivers;
 	struct fault_rules *faults; /* that the drivers obey; NULL: debug.* is refused */
+	struct http_server *server; /* NULL: none is known */
 };
 
 /* False: there is no answer to give (only notifications). */

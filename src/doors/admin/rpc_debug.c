@@ -2,7 +2,9 @@
  * rpc_debug.c: debug.*: for tests, and only where the option `debug` is on. [worker]
  */
 #include "base/crash_point.h"
+#include "base/dump.h"
 #include "doors/admin/rpc_int.h"
+#include "net/http.h"
 
 static enum rfs_err
 debug_allowed(struct rpc *rpc, struct request *rq)
@@ -32,6 +34,28 @@ rpc_debug_digest(struct rpc *rpc, struct request *rq, json_t *params, json_t **r
 		(json_int_t)digest.object_count, "bytes", (json_int_t)digest.bytes, "row_count",
 		(json_int_t)digest.row_count, "purge_count", (json_int_t)digest.purge_count);
 	return RFS_OK;
+}
+
+enum rfs_err
+rpc_debug_dump(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	struct dump dump;
+	struct buf text;
+	enum rfs_err err;
+
+	if ((err = debug_allowed(rpc, rq)))
+		return err;
+	buf_init(&text, rq->arena);
+	dump_init(&dump, &text);
+	if (rpc->server) {
+		dump_object(&dump, "http");
+		http_server_describe(rpc->server, &dump);
+		dump_end(&dump);
+	}
+	store_describe(rpc->core, rq, &dump);
+	dump_end(&dump);
+	*result = json_loadb((const char *)text.data, text.len, 0, NULL);
+	return *result ? RFS_OK : request_fail(rq, RFS_ERR_INTERNAL, "the dump is no JSON");
 }
 
 enum rfs_err

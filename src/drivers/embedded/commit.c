@@ -27,6 +27,7 @@ commit_finish(struct commit *c, enum rfs_err error, size_t failed_op)
 
 	latch_release(&e->latches, c);
 	cells_unpin(&e->cells, c);
+	atomic_fetch_sub_explicit(&e->commits, 1, memory_order_relaxed);
 	b->error = error;
 	b->failed_op = failed_op;
 	b->serial = error ? 0 : c->serial;
@@ -303,6 +304,7 @@ embedded_commit(struct metadata_driver *d, struct batch *batch)
 	c->driver = e;
 	c->time_ns = clock_wall_ns();
 	batch->driver = c;
+	atomic_fetch_add_explicit(&e->commits, 1, memory_order_relaxed);
 	if (!measure(batch, &records, &pieces)) {
 		commit_finish(c, RFS_ERR_LIMIT, 0);
 		return;

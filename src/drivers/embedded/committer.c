@@ -285,13 +285,15 @@ position_after(const struct embedded *e, struct position *out)
 	memcpy(out->store, e->store, 16);
 }
 
+/* The group is written; does nobody wait? */
 static bool
-is_idle(struct journal *j)
+group_ended(struct journal *j, const struct position *reached)
 {
 	bool idle;
 
 	pthread_mutex_lock(&j->queue_lock);
 	idle = j->queue == NULL;
+	j->reached = *reached;
 	pthread_mutex_unlock(&j->queue_lock);
 	return idle;
 }
@@ -327,7 +329,7 @@ commit_group(struct embedded *e, struct group *g)
 	}
 	position_after(e, &g->position);
 	g->journalled |= g->rotates && !err;
-	if (!is_idle(j) || !apply_at_once(e, g))
+	if (!group_ended(j, &g->position) || !apply_at_once(e, g))
 		apply_enqueue(e, g);
 	if (MUTANT("acknowledged-before-sync") && fdatasync(j->fd) != 0)
 		embedded_poison(e, "the journal");

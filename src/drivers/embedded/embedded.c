@@ -241,6 +241,7 @@ static const struct metadata_ops metadata_ops = {
 	.commit = embedded_commit,
 	.info = embedded_info,
 	.checkpoint = checkpoint_make,
+	.describe = embedded_describe,
 	.close = embedded_close,
 };
 

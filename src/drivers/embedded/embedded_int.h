@@ -26,6 +26,7 @@
 #ifndef DRIVERS_EMBEDDED_EMBEDDED_INT_H
 #define DRIVERS_EMBEDDED_EMBEDDED_INT_H
 
+#include "base/dump.h"
 #include "base/thread.h"
 #include "drivers/driver.h"
 #include <pthread.h>
@@ -194,6 +195,7 @@ void latch_defer(struct latch_table *t, struct commit *c);
 /* The next batch of the ready list; NULL when stopped. Blocks. */
 struct commit *latch_next_ready(struct latch_table *t);
 void latch_stop(struct latch_table *t);
+void latch_describe(struct latch_table *t, struct dump *out);
 
 /* ---- counters (counters.c): cells that are the truth while pinned ---- */
 
@@ -404,6 +406,7 @@ struct journal {
 	bool rotate;        /* queue lock: the next group goes to a new volume */
 	uint64_t rotations; /* queue lock: such groups that have been applied, or have failed */
 	pthread_cond_t rotated;
+	struct position reached; /* queue lock: behind the last group that was written; zeros: none was */
 	pthread_t thread;
 
 	/* Under zero_lock. */
@@ -459,6 +462,7 @@ void *sealer_main(void *embedded);
 void sealer_add(struct embedded *e, uint64_t number, uint64_t end);
 /* Returns when all that was added has been tried. */
 void sealer_wait(struct embedded *e);
+void sealer_describe(struct sealer *s, struct dump *out);
 /* Where a volume's SEAL record is, and the length of its payload; false: it has none. Reads the ends of it only. */
 bool seal_find(int fd, uint64_t size, uint64_t generation, uint64_t *offset, uint32_t *length);
 /* All entries of a seal (malloc'ed, SEAL_ENTRY_BYTES each). NOT_FOUND, DAMAGED. */
@@ -630,6 +634,7 @@ struct embedded {
 	uint8_t store[16];
 	bool has_store; /* the UUID is known: from a volume */
 	atomic_bool poisoned;
+	_Atomic uint64_t commits; /* batches that were not given back yet */
 	_Atomic uint64_t next_volume;
 	_Atomic uint64_t disk_bytes;
 	struct index index;
@@ -669,6 +674,8 @@ void embedded_free(struct embedded *e);
 enum rfs_err embedded_open_unsealed(const struct config *config, struct store_drivers *out, char *error);
 /* After this nothing is written until the store is opened again. */
 void embedded_poison(struct embedded *e, const char *what);
+/* struct metadata_ops. */
+void embedded_describe(struct metadata_driver *d, struct dump *out);
 /* Tells the flusher of applied bytes. */
 void embedded_applied(struct embedded *e, uint64_t bytes);
 

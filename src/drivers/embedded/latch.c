@@ -223,3 +223,27 @@ latch_stop(struct latch_table *t)
 	pthread_cond_broadcast(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 }
+
+void
+latch_describe(struct latch_table *t, struct dump *out)
+{
+	uint64_t shared = 0, exclusive = 0, parked = 0, ready = 0;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < LATCH_TABLE; i++)
+		for (struct latch *l = t->slots[i]; l; l = l->chain) {
+			shared += l->shared;
+			exclusive += l->exclusive;
+			for (struct commit *c = l->waiting; c; c = c->latch_next)
+				parked++;
+		}
+	for (struct commit *c = t->ready; c; c = c->latch_next)
+		ready++;
+	pthread_mutex_unlock(&t->lock);
+	dump_object(out, "latches");
+	dump_number(out, "held_shared", shared);
+	dump_number(out, "held_exclusive", exclusive);
+	dump_number(out, "batches_parked", parked);
+	dump_number(out, "batches_to_resume", ready);
+	dump_end(out);
+}

@@ -298,6 +298,21 @@ sealer_wait(struct embedded *e)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void
+sealer_describe(struct sealer *s, struct dump *out)
+{
+	uint64_t waiting = 0;
+
+	dump_object(out, "sealer");
+	pthread_mutex_lock(&s->lock);
+	for (struct seal_task *task = s->queue; task; task = task->next)
+		waiting++;
+	dump_bool(out, "busy", s->busy);
+	pthread_mutex_unlock(&s->lock);
+	dump_number(out, "volumes_waiting", waiting);
+	dump_end(out);
+}
+
 /* What has not been sealed is at the next open. */
 void
 sealer_fini(struct sealer *s)

@@ -114,6 +114,14 @@ fault_checkpoint(struct metadata_driver *d, struct request *rq, bool (*go_on)(vo
 }
 
 static void
+fault_describe(struct metadata_driver *d, struct dump *out)
+{
+	struct fault *f = fault_of(d);
+
+	f->inner.metadata->ops->describe(f->inner.metadata, out);
+}
+
+static void
 fault_close(struct metadata_driver *d)
 {
 	struct fault *f = fault_of(d);
@@ -188,6 +196,7 @@ static const struct metadata_ops metadata_ops = {
 	.commit = fault_commit,
 	.info = fault_info,
 	.checkpoint = fault_checkpoint,
+	.describe = fault_describe,
 	.close = fault_close,
 };
 
@@ -253,6 +262,8 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 	f->metadata_ops = metadata_ops;
 	if (inner.metadata->ops->checkpoint == NULL)
 		f->metadata_ops.checkpoint = NULL;
+	if (inner.metadata->ops->describe == NULL)
+		f->metadata_ops.describe = NULL;
 	f->metadata.ops = &f->metadata_ops;
 	f->storage.ops = &storage_ops;
 	if (inner.storage->volumes) {

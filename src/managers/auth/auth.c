@@ -3,6 +3,7 @@
  * cache stays exact.
  */
 #include "base/clock.h"
+#include "base/dump.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "managers/auth/auth_int.h"
@@ -169,6 +170,15 @@ auth_close(struct auth *a)
 	auth_cache_fini(a);
 	explicit_bzero(a, sizeof(*a));
 	free(a);
+}
+
+void
+auth_describe(struct auth *a, struct dump *out)
+{
+	pthread_rwlock_rdlock(&a->lock);
+	dump_number(out, "identities", a->member_count);
+	dump_number(out, "access_keys_cached", a->key_count);
+	pthread_rwlock_unlock(&a->lock);
 }
 
 /* --- identities --------------------------------------------------------------------------------------------------- */

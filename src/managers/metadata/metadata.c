@@ -1,5 +1,6 @@
 /* metadata.c: rows, commits, numbers, and the one function that replaces a row. */
 #include "managers/metadata/metadata_int.h"
+#include "base/dump.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "base/thread.h"
@@ -38,6 +39,21 @@ struct metadata_driver *
 metadata_driver(struct metadata *m)
 {
 	return m->driver;
+}
+
+void
+metadata_describe(struct metadata *m, struct dump *out)
+{
+	pthread_mutex_lock(&m->numbers_lock);
+	dump_number(out, "next_number", m->numbers_next);
+	dump_number(out, "numbers_leased", m->numbers_end - m->numbers_next);
+	pthread_mutex_unlock(&m->numbers_lock);
+	dump_list(out, "buckets_to_reap");
+	pthread_mutex_lock(&m->purged_lock);
+	for (size_t i = 0; i < m->purged_count && i < DUMP_LIST_MOST; i++)
+		dump_number(out, NULL, m->purged[i]);
+	pthread_mutex_unlock(&m->purged_lock);
+	dump_end(out);
 }
 
 enum rfs_err

@@ -23,6 +23,8 @@ enum batch_tag {
 struct metadata *metadata_new(struct metadata_driver *driver); /* [init] */
 void metadata_free(struct metadata *m);
 struct metadata_driver *metadata_driver(struct metadata *m);
+/* Members of an object that is open in `out`: its own state, for developers; the driver has its own. [worker] */
+void metadata_describe(struct metadata *m, struct dump *out);
 
 /* Rows. */
 enum rfs_err metadata_get(struct metadata *m, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;

@@ -42,6 +42,10 @@ struct volume_state {
 	bool kept; /* blocks of it cannot be read: not tried again before the next start, but by hand */
 };
 
+struct volume_live {
+	uint64_t number, bytes;
+};
+
 struct compaction {
 	struct storage *storage;
 	bool enabled;
@@ -58,6 +62,10 @@ struct compaction {
 	struct compaction_report last;
 	enum rfs_err last_error;
 	int64_t due_ns; /* when as much may have been read and written as was */
+	const char *step;         /* what it does, static */
+	uint64_t step_volume;     /* and with which one; 0: with none */
+	struct volume_live *seen; /* as of the last look that came to its end, by number */
+	size_t seen_count;
 
 	/* The thread's. */
 	struct request rq;
@@ -101,6 +109,15 @@ static bool
 is_full(void)
 {
 	return metric_get(METRIC_STORE_FULL) != 0;
+}
+
+static void
+step_begin(struct compaction *c, const char *step, uint64_t volume)
+{
+	pthread_mutex_lock(&c->lock);
+	c->step = step;
+	c->step_volume = volume;
+	pthread_mutex_unlock(&c->lock);
 }
 
 static bool
@@ -242,6 +259,21 @@ survey_tell(struct compaction *c)
 	c->report.garbage_bytes = garbage[0] + garbage[1];
 }
 
+/* For compaction_describe. */
+static void
+survey_keep(struct compaction *c)
+{
+	struct volume_live *seen = xcalloc(c->count + 1, sizeof(*seen));
+
+	for (size_t i = 0; i < c->count; i++)
+		seen[i] = (struct volume_live){c->volumes[i].v.number, c->volumes[i].live_bytes};
+	pthread_mutex_lock(&c->lock);
+	free(c->seen);
+	c->seen = seen;
+	c->seen_count = c->count;
+	pthread_mutex_unlock(&c->lock);
+}
+
 static enum rfs_err
 survey(struct compaction *c)
 {
@@ -250,6 +282,7 @@ survey(struct compaction *c)
 	bool found = true;
 	enum rfs_err err;
 
+	step_begin(c, "look", 0);
 	arena_reset(c->rq.arena);
 	request_clear_error(&c->rq);
 	if ((err = volumes_list(c)))
@@ -257,6 +290,8 @@ survey(struct compaction *c)
 	while (!err && !(err = storage_bucket_from(c->storage, &c->rq, &bucket, &found)) && found)
 		err = bucket_survey(c, bucket++);
 	c->looked_ns += clock_monotonic_ns() - start;
+	if (!err)
+		survey_keep(c);
 	return err;
 }
 
@@ -379,6 +414,7 @@ checkpoint_make(struct compaction *c)
 	struct checkpoint_info made;
 	enum rfs_err err;
 
+	step_begin(c, "checkpoint", 0);
 	c->checkpoint_done = 0;
 	arena_reset(c->rq.arena);
 	request_clear_error(&c->rq);
@@ -405,6 +441,7 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 	struct moved moved = { 0 };
 	enum rfs_err err = RFS_OK;
 
+	step_begin(c, "move", s->v.number);
 	arena_reset(c->rq.arena);
 	request_clear_error(&c->rq);
 	if (!s->v.sealed)
@@ -515,6 +552,8 @@ round_ended(struct compaction *c, uint64_t asked, enum rfs_err err)
 		log_info(0, "compaction: %llu volumes, %llu bytes given back; %llu bytes moved", (unsigned long long)r->volumes_removed,
 			(unsigned long long)r->bytes_freed, (unsigned long long)r->bytes_moved);
 	pthread_mutex_lock(&c->lock);
+	c->step = "wait";
+	c->step_volume = 0;
 	if (c->by_hand) {
 		c->answered = asked;
 		c->last = *r;
@@ -626,6 +665,7 @@ compaction_start(struct storage *s, const struct config *config)
 	pthread_condattr_t monotonic;
 
 	c->storage = s;
+	c->step = "wait";
 	c->enabled = config->compaction_enabled;
 	c->percent = (unsigned)config->compaction_garbage_percent;
 	c->rate = (uint64_t)config->compaction_rate;
@@ -667,7 +707,51 @@ compaction_free(struct compaction *c)
 	pthread_mutex_destroy(&c->lock);
 	arena_free(c->rq.arena);
 	free(c->volumes);
+	free(c->seen);
 	free(c->kept);
 	free(c->tried);
 	free(c);
+}
+
+/* --- for developers --------------------------------------------------------------------------------------------------------------- */
+
+static void
+volume_describe(const struct volume_live *seen, size_t seen_count, const struct storage_volume *v, struct dump *out)
+{
+	dump_object(out, NULL);
+	dump_volume(out, "volume", v->number);
+	dump_number(out, "bytes", v->bytes);
+	for (size_t i = 0; i < seen_count; i++)
+		if (seen[i].number == v->number)
+			dump_number(out, "live_bytes", seen[i].bytes);
+	dump_bool(out, "sealed", v->sealed);
+	dump_bool(out, "has_batches", v->has_batches);
+	dump_bool(out, "covered", v->covered);
+	dump_number(out, "tickets", v->tickets);
+	dump_end(out);
+}
+
+void
+compaction_describe(struct compaction *c, struct request *rq, struct dump *out)
+{
+	struct storage_driver *d = c->storage->driver;
+	struct storage_volume *list = NULL;
+	size_t count = 0;
+
+	if (d->volumes->list(d, rq, &list, &count))
+		count = 0;
+	dump_list(out, "volumes");
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < count && i < DUMP_LIST_MOST; i++)
+		volume_describe(c->seen, c->seen_count, &list[i], out);
+	dump_end(out);
+	dump_object(out, "compaction");
+	dump_text(out, "step", bytes_str(c->step));
+	if (c->step_volume)
+		dump_volume(out, "volume", c->step_volume);
+	dump_bool(out, "asked_by_hand", c->asked != c->answered);
+	pthread_mutex_unlock(&c->lock);
+	dump_number(out, "dropped_bytes", atomic_load(&c->storage->dropped_bytes));
+	dump_end(out);
+	free(list);
 }

@@ -249,9 +249,19 @@ reap_failed(struct request *rq, uint64_t bucket, enum rfs_err err, struct round 
 		round->left = true;
 }
 
+/* Which bucket it is at; 0: none. */
+static void
+reaper_at(struct storage *s, uint64_t bucket)
+{
+	pthread_mutex_lock(&s->reaper_lock);
+	s->reaped += bucket == 0;
+	s->reaping = bucket;
+	pthread_mutex_unlock(&s->reaper_lock);
+}
+
 /* All purge rows of a bucket, once. What is in the request's arena goes with each page. */
 static void
-bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, struct round *round)
+rows_reap(struct storage *s, struct request *rq, uint64_t bucket, struct round *round)
 {
 	struct row_page page = { .more = true };
 	uint64_t next = 0;
@@ -279,6 +289,14 @@ bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, struct round
 			return;
 		}
 	}
+}
+
+static void
+bucket_reap(struct storage *s, struct request *rq, uint64_t bucket, struct round *round)
+{
+	reaper_at(s, bucket);
+	rows_reap(s, rq, bucket, round);
+	reaper_at(s, 0);
 }
 
 /* Every bucket of the store from `*bucket` on, also one that was removed: from one bucket's first key to the next's. False: to be gone on with. */

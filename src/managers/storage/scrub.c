@@ -254,6 +254,24 @@ scrub_status(struct storage *s, struct scrub_status *out)
 	pthread_mutex_unlock(&s->scrub->lock);
 }
 
+void
+scrub_describe(struct scrub *scrub, struct dump *out)
+{
+	struct scrub_status status;
+
+	scrub_status(scrub->storage, &status);
+	dump_object(out, "scrub");
+	dump_bool(out, "running", status.running);
+	dump_text(out, "bucket", bytes_str(status.bucket));
+	dump_number(out, "objects", status.objects);
+	dump_number(out, "bytes", status.bytes);
+	dump_number(out, "damaged_objects", status.damaged);
+	pthread_mutex_lock(&scrub->lock);
+	dump_bool(out, "verifying", scrub->verifying);
+	pthread_mutex_unlock(&scrub->lock);
+	dump_end(out);
+}
+
 /* --- a bucket, for who asks -----------------------------------------------------------------------------------------
  */
 

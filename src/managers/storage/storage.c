@@ -134,3 +134,38 @@ storage_is_pinned(struct storage *s, uint64_t data_id)
 	pthread_mutex_unlock(&s->pins_lock);
 	return pinned;
 }
+
+/* --- for developers ------------------------------------------------------------------------------------------------------------- */
+
+static void
+pins_describe(struct storage *s, struct dump *out)
+{
+	size_t listed = 0;
+
+	dump_list(out, "pinned_contents");
+	pthread_mutex_lock(&s->pins_lock);
+	for (size_t i = 0; i < PIN_SLOTS; i++)
+		for (struct pin *p = s->pins[i]; p && listed < DUMP_LIST_MOST; p = p->next, listed++) {
+			dump_object(out, NULL);
+			dump_number(out, "data_id", p->data_id);
+			dump_number(out, "readers", p->count);
+			dump_end(out);
+		}
+	pthread_mutex_unlock(&s->pins_lock);
+	dump_end(out);
+}
+
+void
+storage_describe(struct storage *s, struct request *rq, struct dump *out)
+{
+	pins_describe(s, out);
+	dump_object(out, "reaper");
+	pthread_mutex_lock(&s->reaper_lock);
+	dump_number(out, "bucket", s->reaping);
+	dump_number(out, "buckets_gone_through", s->reaped);
+	pthread_mutex_unlock(&s->reaper_lock);
+	dump_end(out);
+	scrub_describe(s->scrub, out);
+	if (s->compaction)
+		compaction_describe(s->compaction, rq, out);
+}

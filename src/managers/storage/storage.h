@@ -16,6 +16,8 @@ struct config;
 /* [init] Starts the reaper. storage_free stops it; the drivers are closed afterwards, by who opened them. */
 enum rfs_err storage_new(struct metadata *metadata, struct storage_driver *driver, const struct config *config, struct storage **out);
 void storage_free(struct storage *s);
+/* Members of an object that is open in `out`: its own state, for developers; the driver has its own. [worker] */
+void storage_describe(struct storage *s, struct request *rq, struct dump *out);
 
 /*
  * Writing a body. Bytes of up to one block wait in memory for the commit; more are stored block by block under an unpublished data id, which a

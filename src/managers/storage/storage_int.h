@@ -2,6 +2,7 @@
 #ifndef MANAGERS_STORAGE_STORAGE_INT_H
 #define MANAGERS_STORAGE_STORAGE_INT_H
 
+#include "base/dump.h"
 #include "managers/storage/storage.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -34,9 +35,11 @@ struct storage {
 	int64_t feed_interval_ns;
 
 	pthread_t reaper;
-	pthread_mutex_t reaper_lock; /* stopping */
+	pthread_mutex_t reaper_lock; /* below */
 	pthread_cond_t reaper_wake;
 	bool stopping;
+	uint64_t reaping;      /* the bucket whose contents are being reaped; 0: none */
+	uint64_t reaped;       /* buckets that were gone through */
 };
 
 /* The reaper's thread. */
@@ -59,6 +62,8 @@ enum rfs_err storage_bucket_from(struct storage *s, struct request *rq, uint64_t
 struct compaction *compaction_start(struct storage *s, const struct config *config);
 void compaction_stop(struct compaction *c);
 void compaction_free(struct compaction *c);
+/* Its state, and all volumes with what of them was live at the last look. */
+void compaction_describe(struct compaction *c, struct request *rq, struct dump *out);
 
 struct moved {
 	uint64_t blocks, bytes;
@@ -88,6 +93,7 @@ enum rfs_err verify_run(struct storage *s, const struct bucket_row *bucket, cons
 struct scrub *scrub_new(struct storage *s, const struct config *config);
 void scrub_stop(struct scrub *scrub);
 void scrub_free(struct scrub *scrub);
+void scrub_describe(struct scrub *scrub, struct dump *out);
 
 /* A content with readers is not reaped. */
 void storage_pin(struct storage *s, uint64_t data_id);
