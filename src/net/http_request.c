@@ -190,7 +190,7 @@ fill_connection(struct http_turn *t)
 	 * it. */
 	expect = http_header_get(x, "expect");
 	if (x->minor == 1 && bytes_equal_str_nocase(expect, "100-continue"))
-		t->expects_continue = !t->body_done;
+		t->expects_continue = true;
 }
 
 enum rfs_err

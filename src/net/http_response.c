@@ -77,6 +77,11 @@ begin(struct http_turn *t, int status, int64_t length)
 {
 	struct buf *b = &t->first;
 
+	/* Who announces no body and wants to be asked for it all the same is asked: the aws of Debian 12, with an empty
+	 * file, else takes the next answer on the connection for a part of this one, and stands still until it is
+	 * closed. */
+	if (t->expects_continue && t->x.content_length <= 0 && !t->x.chunked)
+		reply_continue(t);
 	t->closes = must_close(t);
 	buf_printf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: restfs\r\n", status, http_reason(status),
 		http_loop_date(t->hl));

@@ -135,6 +135,10 @@ sends_continue_only_when_the_body_is_wanted(void **state)
 	expect(fd, "HTTP/1.1 100 Continue\r\n\r\n");
 	client_send(fd, "12345");
 	expect(fd, "\r\n\r\n12345");
+	client_send(fd, "PUT /ignore HTTP/1.1\r\n" HOST "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+	answer = client_expect(fd, "\r\n\r\nno");
+	assert_ptr_equal(strstr(answer, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n"), answer);
+	free(answer);
 	client_send(fd, "PUT /ignore HTTP/1.1\r\n" HOST "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
 	answer = client_rest(fd);
 	assert_null(strstr(answer, "100 Continue"));
