@@ -64,9 +64,12 @@ system_check(struct check *c, const struct row *row)
 {
 	const struct bytes user = BYTES_LITERAL("user/");
 	struct bytes name = check_rest(row);
+	struct scrub_row scrub;
 
 	if (bytes_starts_with(name, user))
 		return user_name_check(c, bytes_sub(name, user.len, name.len), row->value);
+	if (bytes_equal_str(name, "scrub") && !scrub_row_decode(row->value, &scrub))
+		return RFS_OK;
 	if (bytes_equal_str(name, "numbers") ? row->value.len == 8
 					     : bytes_equal_str(name, "master-key-check") && row->value.len == 32)
 		return RFS_OK;

@@ -124,6 +124,16 @@ def test_the_scrub_begins_by_itself_and_again(own_daemon):
     wait_until(lambda: metric(own_daemon, "restfs_scrub_rounds_total") >= 2)
 
 
+def test_the_last_round_is_told_after_a_restart(store):
+    restfs(store, "scrub", "start")
+    wait_until(lambda: not restfs(store, "scrub", "status")["running"])
+    status = restfs(store, "scrub", "status")
+    store.kill()
+    store.start()
+    assert restfs(store, "scrub", "status") == status
+    assert (status["objects"], status["damaged_objects"]) == (3, 0) and status["finished"]
+
+
 def test_a_slow_scrub_does_not_keep_the_daemon(store):
     """At 4 KiB a second it would take a quarter of an hour."""
     store.stop()

@@ -216,6 +216,12 @@ key_change_serial(struct bytes key)
 }
 
 struct bytes
+key_scrub(struct arena *a)
+{
+	return key_table(a, DOMAIN_BUCKET, TABLE_SYSTEM, BYTES_LITERAL("scrub"));
+}
+
+struct bytes
 key_feed_state(struct arena *a, uint64_t bucket)
 {
 	return key_table(a, bucket, TABLE_FEED_STATE, bytes_of(NULL, 0));

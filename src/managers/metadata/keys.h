@@ -69,6 +69,7 @@ struct bytes key_feed(struct arena *a, uint64_t bucket); /* without the slot */
 struct bytes key_change(struct arena *a, uint64_t bucket, uint64_t serial);
 /* The serial in a change's key; 0: it is none. */
 uint64_t key_change_serial(struct bytes key);
+struct bytes key_scrub(struct arena *a); /* of the domain */
 struct bytes key_feed_state(struct arena *a, uint64_t bucket);
 struct bytes key_cursor(struct arena *a, uint64_t bucket, struct bytes name);
 struct bytes key_table(struct arena *a, uint64_t bucket, enum table table, struct bytes rest);

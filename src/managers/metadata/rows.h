@@ -197,6 +197,21 @@ struct cursor_row {
 	int64_t moved_ns;  /* when it was set */
 };
 
+/* What a round of the scrub has read, or found. */
+struct scrub_round {
+	int64_t started_ns;
+	uint64_t objects, bytes, damaged;
+};
+
+/* What is known of the scrub's rounds. No row: there was none. */
+struct scrub_row {
+	int64_t finished_ns;     /* of the last whole round; 0: none */
+	struct scrub_round last; /* that one */
+	uint64_t bucket;         /* where a round was broken off, which is gone on with; 0: none was */
+	struct bytes key;        /* of that bucket: what is behind it was not read; empty: nothing was */
+	struct scrub_round broken_off;
+};
+
 void bucket_row_encode(struct buf *b, const struct bucket_row *row);
 enum rfs_err bucket_row_decode(struct bytes v, struct bucket_row *row) RFS_MUST_CHECK;
 void quota_encode(struct buf *b, const struct quota *row);
@@ -226,5 +241,8 @@ void feed_state_encode(struct buf *b, const struct feed_state *row);
 enum rfs_err feed_state_decode(struct bytes v, struct feed_state *out) RFS_MUST_CHECK;
 void cursor_encode(struct buf *b, const struct cursor_row *row);
 enum rfs_err cursor_decode(struct bytes v, struct cursor_row *out) RFS_MUST_CHECK;
+void scrub_row_encode(struct buf *b, const struct scrub_row *row);
+/* The key points into `v`. */
+enum rfs_err scrub_row_decode(struct bytes v, struct scrub_row *out) RFS_MUST_CHECK;
 
 #endif

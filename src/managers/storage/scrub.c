@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 #define MS_NS INT64_C(1000000)
-#define FIRST_NS (INT64_C(3600) * 1000 * MS_NS) /* a start has other things to do */
+#define START_NS (INT64_C(600) * 1000 * MS_NS) /* a start has other things to do */
+#define KEEP_NS (INT64_C(60) * 1000 * MS_NS)   /* how much of a round a kill may cost */
 
 struct scrub {
 	struct storage *storage;
@@ -24,6 +25,11 @@ struct scrub {
 	bool asked;     /* for a round */
 	bool verifying; /* a bucket, for somebody */
 	struct scrub_status status;
+
+	/* The thread's: what is kept over a restart. */
+	struct scrub_row kept; /* without the key, which is */
+	struct buf key;
+	int64_t kept_ns; /* of the monotonic clock: when it was written */
 };
 
 /* --- pace -----------------------------------------------------------------------------------------------------------
@@ -62,6 +68,72 @@ pacer_wait(struct pacer *p, uint64_t bytes)
 	return go_on;
 }
 
+/* --- what is kept ------------------------------------------------------------------------------------------------- */
+
+int64_t
+scrub_wait_ns(const struct scrub_row *kept, int64_t now_ns, int64_t interval_ns)
+{
+	int64_t least = interval_ns < START_NS ? interval_ns : START_NS,
+		wait = kept->finished_ns + interval_ns - now_ns;
+
+	if (!kept->finished_ns || kept->bucket || wait < least)
+		return least;
+	return wait < interval_ns ? wait : interval_ns;
+}
+
+/* At the start. What cannot be read is as if it were not there: the next round writes it anew. */
+static void
+kept_read(struct scrub *scrub)
+{
+	struct request rq = {.arena = arena_new(4096), .door = "scrub", .may_block = true};
+	struct scrub_status *status = &scrub->status;
+	struct row row;
+
+	buf_init(&scrub->key, NULL);
+	if (!metadata_get(scrub->storage->metadata, &rq, key_scrub(rq.arena), &row) && row.found) {
+		if (scrub_row_decode(row.value, &scrub->kept))
+			scrub->kept = (struct scrub_row){0};
+		buf_put_bytes(&scrub->key, scrub->kept.key);
+		status->finished_ns = scrub->kept.finished_ns;
+		status->started_ns = scrub->kept.last.started_ns;
+		status->objects = scrub->kept.last.objects;
+		status->bytes = scrub->kept.last.bytes;
+		status->damaged = scrub->kept.last.damaged;
+	}
+	arena_free(rq.arena);
+}
+
+static void
+kept_write(struct scrub *scrub)
+{
+	struct request rq = {.arena = arena_new(4096), .door = "scrub", .may_block = true, .need = SPACE_FREES};
+	struct batch *b = batch_new(DOMAIN_BUCKET);
+	struct buf value;
+	enum rfs_err err;
+
+	scrub->kept.key = buf_bytes(&scrub->key);
+	buf_init(&value, b->arena);
+	scrub_row_encode(&value, &scrub->kept);
+	batch_put(b, key_scrub(b->arena), buf_bytes(&value));
+	if ((err = metadata_commit(scrub->storage->metadata, &rq, b)))
+		log_warn(0, "keep how far the scrub is: %s", error_face(err)->text);
+	scrub->kept_ns = clock_monotonic_ns();
+	batch_free(b);
+	arena_free(rq.arena);
+}
+
+static struct scrub_round
+round_of(struct scrub *scrub)
+{
+	struct scrub_round round;
+
+	pthread_mutex_lock(&scrub->lock);
+	round = (struct scrub_round){
+		scrub->status.started_ns, scrub->status.objects, scrub->status.bytes, scrub->status.damaged};
+	pthread_mutex_unlock(&scrub->lock);
+	return round;
+}
+
 /* --- the scrub ------------------------------------------------------------------------------------------------------
  */
 
@@ -78,14 +150,20 @@ scrub_pace(void *data, uint64_t bytes)
 }
 
 static void
-scrub_object(void *data)
+scrub_object(void *data, struct bytes key)
 {
 	struct pacer *p = data;
+	struct scrub *scrub = p->scrub;
 
-	pthread_mutex_lock(&p->scrub->lock);
-	p->scrub->status.objects++;
-	pthread_mutex_unlock(&p->scrub->lock);
+	pthread_mutex_lock(&scrub->lock);
+	scrub->status.objects++;
+	pthread_mutex_unlock(&scrub->lock);
 	metric_add(METRIC_SCRUB_OBJECTS, 1);
+	scrub->key.len = 0;
+	buf_put_bytes(&scrub->key, key);
+	scrub->kept.broken_off = round_of(scrub);
+	if (clock_monotonic_ns() >= scrub->kept_ns + KEEP_NS)
+		kept_write(scrub);
 }
 
 static void
@@ -107,18 +185,24 @@ bucket_scrub(struct pacer *p, struct request *rq, uint64_t id)
 	struct verify verify = {.pace = scrub_pace, .object = scrub_object, .found = scrub_found, .data = p};
 	struct scrub *scrub = p->scrub;
 	struct bucket_row bucket;
+	struct bytes after;
 	struct row row;
 	enum rfs_err err = metadata_get(scrub->storage->metadata, rq, key_bucket(rq->arena, id), &row);
 
 	if (err || !row.found || bucket_row_decode(row.value, &bucket) || bucket.removed)
 		return err;
 	bucket.serial = row.serial;
+	if (scrub->kept.bucket != id)
+		scrub->key.len = 0;
+	scrub->kept.bucket = id;
+	scrub->kept.broken_off = round_of(scrub);
+	after = arena_copy(rq->arena, buf_bytes(&scrub->key));
 	pthread_mutex_lock(&scrub->lock);
 	memset(scrub->status.bucket, 0, sizeof(scrub->status.bucket));
 	memcpy(scrub->status.bucket, bucket.name.data,
 		bucket.name.len < sizeof(scrub->status.bucket) ? bucket.name.len : sizeof(scrub->status.bucket) - 1);
 	pthread_mutex_unlock(&scrub->lock);
-	return verify_run(scrub->storage, &bucket, &verify);
+	return verify_run(scrub->storage, &bucket, after, &verify);
 }
 
 static enum rfs_err
@@ -126,7 +210,7 @@ store_scrub(struct pacer *p)
 {
 	struct request rq = {.arena = arena_new(4096), .door = "scrub", .may_block = true};
 	struct damage_info *list;
-	uint64_t id = 1;
+	uint64_t id = p->scrub->kept.bucket ? p->scrub->kept.bucket : 1;
 	size_t count;
 	bool found = true;
 	enum rfs_err err = RFS_OK;
@@ -143,37 +227,67 @@ store_scrub(struct pacer *p)
 	return err;
 }
 
+/* One that was broken off is gone on with, unless somebody asks for a new one. */
+static void
+round_begin_locked(struct scrub *scrub)
+{
+	struct scrub_round *round = &scrub->kept.broken_off;
+
+	if (scrub->asked || !scrub->kept.bucket) {
+		*round = (struct scrub_round){.started_ns = clock_wall_ns()};
+		scrub->kept.bucket = 0;
+		scrub->key.len = 0;
+	}
+	scrub->asked = false;
+	scrub->kept_ns = clock_monotonic_ns();
+	scrub->status = (struct scrub_status){.running = true,
+		.started_ns = round->started_ns,
+		.finished_ns = scrub->kept.finished_ns,
+		.objects = round->objects,
+		.bytes = round->bytes,
+		.damaged = round->damaged};
+}
+
+/* What comes of it is kept: its end, or the place to go on at, if the process ends. */
+static void
+round_end(struct scrub *scrub, enum rfs_err err)
+{
+	if (err && err != RFS_ERR_CANCELLED)
+		log_error(0, "the scrub did not come to its end: %s", error_face(err)->text);
+	if (err != RFS_ERR_CANCELLED)
+		scrub->kept.bucket = 0;
+	if (!err) {
+		metric_add(METRIC_SCRUB_ROUNDS, 1);
+		scrub->kept.last = round_of(scrub);
+		scrub->kept.finished_ns = clock_wall_ns();
+		log_info(0, "scrub: %llu objects, %llu bytes: %llu damaged",
+			(unsigned long long)scrub->kept.last.objects, (unsigned long long)scrub->kept.last.bytes,
+			(unsigned long long)scrub->kept.last.damaged);
+	}
+	kept_write(scrub);
+}
+
 static void
 round_locked(struct scrub *scrub)
 {
 	struct pacer pacer = {.scrub = scrub, .rate = scrub->rate};
-	int64_t finished_ns = scrub->status.finished_ns;
 	enum rfs_err err;
 
-	scrub->asked = false;
-	scrub->status =
-		(struct scrub_status){.running = true, .started_ns = clock_wall_ns(), .finished_ns = finished_ns};
+	round_begin_locked(scrub);
 	pthread_mutex_unlock(&scrub->lock);
 	err = store_scrub(&pacer);
-	if (err && err != RFS_ERR_CANCELLED)
-		log_error(0, "the scrub did not come to its end: %s", error_face(err)->text);
-	if (!err)
-		metric_add(METRIC_SCRUB_ROUNDS, 1);
+	round_end(scrub, err);
 	pthread_mutex_lock(&scrub->lock);
 	scrub->status.running = false;
 	scrub->status.bucket[0] = 0;
-	if (!err) {
-		scrub->status.finished_ns = clock_wall_ns();
-		log_info(0, "scrub: %llu objects, %llu bytes: %llu damaged", (unsigned long long)scrub->status.objects,
-			(unsigned long long)scrub->status.bytes, (unsigned long long)scrub->status.damaged);
-	}
+	scrub->status.finished_ns = scrub->kept.finished_ns;
 }
 
 static void *
 scrub_main(void *data)
 {
 	struct scrub *scrub = data;
-	int64_t next_ns = clock_monotonic_ns() + (scrub->interval_ns < FIRST_NS ? scrub->interval_ns : FIRST_NS);
+	int64_t next_ns = clock_monotonic_ns() + scrub_wait_ns(&scrub->kept, clock_wall_ns(), scrub->interval_ns);
 
 	thread_role_set(THREAD_BACKGROUND, "scrub");
 	pthread_mutex_lock(&scrub->lock);
@@ -209,6 +323,7 @@ scrub_new(struct storage *s, const struct config *config)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&scrub->wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	kept_read(scrub);
 	if (pthread_create(&scrub->thread, NULL, scrub_main, scrub) != 0) {
 		log_error(0, "start the scrub's thread");
 		abort();
@@ -232,6 +347,7 @@ scrub_free(struct scrub *scrub)
 	pthread_join(scrub->thread, NULL);
 	pthread_cond_destroy(&scrub->wake);
 	pthread_mutex_destroy(&scrub->lock);
+	buf_fini(&scrub->key);
 	free(scrub);
 }
 
@@ -291,7 +407,7 @@ verifier_pace(void *data, uint64_t bytes)
 }
 
 static void
-verifier_object(void *data)
+verifier_object(void *data, struct bytes key)
 {
 	struct verifier *v = data;
 
@@ -346,7 +462,7 @@ bucket_verify(struct storage *s, struct request *rq, const struct bucket_row *bu
 	if (!verify_begin(s->scrub))
 		return request_fail(rq, RFS_ERR_SLOW_DOWN, "another bucket is being verified");
 	*out = (struct verify_report){.list = ARENA_ARRAY(rq->arena, struct damage_info, VERIFY_LISTED)};
-	err = verify_run(s, bucket, &verify);
+	err = verify_run(s, bucket, bytes_of(NULL, 0), &verify);
 	verify_end(s->scrub);
 	return err == RFS_ERR_CANCELLED ? RFS_ERR_SHUTTING_DOWN : err;
 }

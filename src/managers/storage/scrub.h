@@ -4,6 +4,8 @@
  * A scrub reads every block of every object, and of every upload, at a set rate (scrub.* in options.def), and begins again after a while; a verify does so with
  * one bucket, for who asks. Both take the store as it changes: an object that was replaced meanwhile is not damaged. What they or a reader find is told in
  * the log, counted, and kept by bucket and key until the object is replaced or removed, or the process ends.
+ *
+ * Over a restart are kept: when the last whole round was, what it read and how many it found; and where a round was broken off, once a minute and at a stop.
  */
 #ifndef MANAGERS_STORAGE_SCRUB_H
 #define MANAGERS_STORAGE_SCRUB_H
@@ -26,7 +28,7 @@ enum rfs_err damage_list(struct storage *s, struct request *rq, struct damage_in
 
 struct scrub_status {
 	bool running;
-	int64_t started_ns;  /* of the round under way, or the last one; 0: none since the start */
+	int64_t started_ns;  /* of the round under way, or the last one, perhaps of a process before this one; 0: there was none */
 	int64_t finished_ns; /* of the last whole round */
 	uint64_t objects, bytes; /* of the round under way, or the last one; bytes as stored */
 	uint64_t damaged;        /* objects that it found */

@@ -83,17 +83,19 @@ void damages_free(struct damages *d);
 /* What is told while a bucket is read. */
 struct verify {
 	bool (*pace)(void *data, uint64_t bytes); /* before so many are read; may wait; false: to stop */
-	void (*object)(void *data);               /* one was read */
+	void (*object)(void *data, struct bytes key); /* one was read; in the order of keys */
 	void (*found)(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial, const char *problem);
 	void *data;
 };
-/* CANCELLED; another error: rows could not be read */
-enum rfs_err verify_run(struct storage *s, const struct bucket_row *bucket, const struct verify *verify) RFS_MUST_CHECK;
+/* All uploads, and objects with a key behind `after` (empty: all). CANCELLED; another error: rows could not be read */
+enum rfs_err verify_run(struct storage *s, const struct bucket_row *bucket, struct bytes after, const struct verify *verify) RFS_MUST_CHECK;
 
 struct scrub *scrub_new(struct storage *s, const struct config *config);
 void scrub_stop(struct scrub *scrub);
 void scrub_free(struct scrub *scrub);
 void scrub_describe(struct scrub *scrub, struct dump *out);
+/* How long a round waits at a start: until it is due by what is kept of the last one, and no longer than the interval, however the clock was set. */
+int64_t scrub_wait_ns(const struct scrub_row *kept, int64_t now_ns, int64_t interval_ns);
 
 /* A content with readers is not reaped. */
 void storage_pin(struct storage *s, uint64_t data_id);

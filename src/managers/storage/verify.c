@@ -201,7 +201,7 @@ object_verify(struct verified *v, struct bytes key, const struct content *conten
 		if (found)
 			v->verify->found(v->verify->data, v->bucket, key, row, serial, v->problem);
 	}
-	v->verify->object(v->verify->data);
+	v->verify->object(v->verify->data, key);
 	return RFS_OK;
 }
 
@@ -236,7 +236,7 @@ keys_read(struct verified *v, struct bytes from, struct key_item *items, size_t 
 }
 
 static enum rfs_err
-objects_verify(struct verified *v)
+objects_verify(struct verified *v, struct bytes after)
 {
 	struct key_item items[KEYS_PAGE];
 	size_t count = KEYS_PAGE;
@@ -244,6 +244,8 @@ objects_verify(struct verified *v)
 	enum rfs_err err = RFS_OK;
 
 	buf_init(&next, NULL);
+	if (after.len)
+		buf_after(&next, after);
 	while (!err && count == KEYS_PAGE) {
 		arena_reset(v->page.arena);
 		err = keys_read(v, buf_bytes(&next), items, &count);
@@ -337,7 +339,7 @@ uploads_verify(struct verified *v)
  */
 
 enum rfs_err
-verify_run(struct storage *s, const struct bucket_row *bucket, const struct verify *verify)
+verify_run(struct storage *s, const struct bucket_row *bucket, struct bytes after, const struct verify *verify)
 {
 	struct verified v = {.s = s,
 		.bucket = bucket,
@@ -346,7 +348,7 @@ verify_run(struct storage *s, const struct bucket_row *bucket, const struct veri
 		.parts = request_make(),
 		.rows = request_make(),
 		.block = request_make()};
-	enum rfs_err err = objects_verify(&v);
+	enum rfs_err err = objects_verify(&v, after);
 
 	if (!err)
 		err = uploads_verify(&v);

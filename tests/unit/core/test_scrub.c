@@ -195,7 +195,7 @@ struct meddler {
 };
 
 static void
-none_is_told(void *data)
+none_is_told(void *data, struct bytes key)
 {
 }
 
@@ -235,7 +235,7 @@ an_object_that_is_replaced_while_it_is_read_is_not_damaged(void **state)
 	put(&t, "read", "large", large);
 	meddler.t = &t;
 	assert_int_equal(bucket_find(t.core.metadata, store_request(&t), BYTES_LITERAL("read"), &bucket), RFS_OK);
-	assert_int_equal(verify_run(t.core.storage, &bucket, &verify), RFS_OK);
+	assert_int_equal(verify_run(t.core.storage, &bucket, bytes_of(NULL, 0), &verify), RFS_OK);
 	assert_true(meddler.done);
 	assert_int_equal(meddler.found, 0);
 	body_free(large);
@@ -289,7 +289,7 @@ who_reads_may_be_stopped(void **state)
 	store_open(&t);
 	fill(&t);
 	assert_int_equal(bucket_find(t.core.metadata, store_request(&t), BYTES_LITERAL("read"), &bucket), RFS_OK);
-	assert_int_equal(verify_run(t.core.storage, &bucket, &verify), RFS_ERR_CANCELLED);
+	assert_int_equal(verify_run(t.core.storage, &bucket, bytes_of(NULL, 0), &verify), RFS_ERR_CANCELLED);
 	assert_int_equal(meddler.found, 0);
 	store_close(&t);
 }
@@ -325,6 +325,144 @@ the_scrub_reads_every_bucket(void **state)
 	store_close(&t);
 }
 
+/* --- over a restart ---------------------------------------------------------------------------------------------- */
+
+static struct scrub_status
+round_wait(struct test_store *t)
+{
+	struct scrub_status status;
+
+	do {
+		sleep_ns(1000000);
+		scrub_status(t->core.storage, &status);
+	} while (status.running);
+	return status;
+}
+
+static void
+the_last_round_is_known_after_a_restart(void **state)
+{
+	struct scrub_status before, after;
+	struct test_store t;
+
+	store_open(&t);
+	fill(&t);
+	run_damage(&t, content_of(&t, "dir/small").block);
+	scrub_start(t.core.storage);
+	before = round_wait(&t);
+	store_stop(&t);
+	store_start(&t);
+	scrub_status(t.core.storage, &after);
+	assert_false(after.running);
+	assert_int_equal(after.started_ns, before.started_ns);
+	assert_int_equal(after.finished_ns, before.finished_ns);
+	assert_int_equal(after.objects, 304);
+	assert_int_equal(after.bytes, before.bytes);
+	assert_int_equal(after.damaged, 1);
+	t.damaged = true;
+	store_close(&t);
+}
+
+struct watcher {
+	struct test_store *t;
+	_Atomic uint64_t reads; /* when the hook was called */
+};
+
+/* No round is gone on with, or begun, after it. */
+static void
+scrub_is_stopped(void *data)
+{
+	struct watcher *w = data;
+
+	storage_shut_down(w->t->core.storage);
+	w->reads = fault_calls(&w->t->drivers, FAULT_READ);
+}
+
+static void
+hook(struct watcher *w, enum fault_op op, uint64_t calls)
+{
+	w->reads = 0;
+	w->t->rules.op[op].before = scrub_is_stopped;
+	w->t->rules.op[op].before_data = w;
+	w->t->rules.op[op].before_at = fault_calls(&w->t->drivers, op) + calls;
+}
+
+static void
+hook_wait(struct watcher *w)
+{
+	while (!w->reads)
+		sleep_ns(1000000);
+}
+
+/* A round is stopped after `reads`; after a restart one ends, by itself or because it was asked for. What it had to
+ * read. */
+static uint64_t
+break_off(struct test_store *t, uint64_t reads, bool by_hand)
+{
+	struct watcher w = {.t = t};
+	uint64_t before;
+
+	hook(&w, FAULT_READ, reads);
+	scrub_start(t->core.storage);
+	hook_wait(&w);
+	store_stop(t);
+	t->config.scrub_interval = by_hand ? INT64_C(86400000) : 100;
+	before = fault_calls(&t->drivers, FAULT_READ);
+	hook(&w, FAULT_COMMIT, 1); /* of what is kept of it */
+	store_start(t);
+	if (by_hand)
+		scrub_start(t->core.storage);
+	hook_wait(&w);
+	store_stop(t);
+	t->config.scrub_interval = INT64_C(86400000);
+	store_start(t);
+	return w.reads - before;
+}
+
+static void
+a_round_that_is_broken_off_goes_on(void **state)
+{
+	struct scrub_status first, last;
+	struct test_store t;
+	uint64_t reads, left;
+
+	store_open(&t);
+	fill(&t);
+	bucket_settle(&t, bucket_number(&t, "read"));
+	reads = fault_calls(&t.drivers, FAULT_READ);
+	scrub_start(t.core.storage);
+	first = round_wait(&t);
+	reads = fault_calls(&t.drivers, FAULT_READ) - reads;
+	left = break_off(&t, reads / 2, false);
+	assert_in_range(left, reads / 2, reads - 100);
+	scrub_status(t.core.storage, &last);
+	assert_int_equal(last.objects, first.objects);
+	assert_true(last.finished_ns > first.finished_ns);
+	assert_int_equal(break_off(&t, reads / 2, true), reads);
+	store_close(&t);
+}
+
+static void
+a_round_begins_when_it_is_due_however_often_it_is_started(void **state)
+{
+	const int64_t hour = INT64_C(3600000000000), week = 168 * hour, now = 1000 * week, least = hour / 6;
+	struct scrub_row kept = {0};
+
+	assert_int_equal(scrub_wait_ns(&kept, now, week), least);
+	assert_int_equal(scrub_wait_ns(&kept, now, 1000), 1000);
+	kept.finished_ns = now - hour;
+	assert_int_equal(scrub_wait_ns(&kept, now, week), week - hour);
+	kept.finished_ns = now - week;
+	assert_int_equal(scrub_wait_ns(&kept, now, week), least);
+	kept.finished_ns = now - 100 * week;
+	assert_int_equal(scrub_wait_ns(&kept, now, week), least);
+	kept.finished_ns = now + 100 * week; /* the clock was set back */
+	assert_int_equal(scrub_wait_ns(&kept, now, week), week);
+	kept.finished_ns = now - hour;
+	kept.bucket = 1; /* and one was broken off since */
+	assert_int_equal(scrub_wait_ns(&kept, now, week), least);
+}
+
 int
 main(void)
 {
@@ -336,6 +474,9 @@ main(void)
 		cmocka_unit_test(one_bucket_is_verified_at_a_time),
 		cmocka_unit_test(who_reads_may_be_stopped),
 		cmocka_unit_test(the_scrub_reads_every_bucket),
+		cmocka_unit_test(the_last_round_is_known_after_a_restart),
+		cmocka_unit_test(a_round_that_is_broken_off_goes_on),
+		cmocka_unit_test(a_round_begins_when_it_is_due_however_often_it_is_started),
 	};
 
 	driver = "mem";

@@ -1,0 +1,54 @@
+/* rows_scrub.c: the encoding of how far the scrub is; see rows.h and docs/format/rows.md. */
+#include "managers/metadata/rows.h"
+
+#define FORMAT 1
+
+static void
+round_encode(struct buf *b, const struct scrub_round *round)
+{
+	buf_u64(b, (uint64_t)round->started_ns);
+	buf_varint(b, round->objects);
+	buf_varint(b, round->bytes);
+	buf_varint(b, round->damaged);
+}
+
+static void
+round_decode(struct reader *r, struct scrub_round *out)
+{
+	out->started_ns = (int64_t)reader_u64(r);
+	out->objects = reader_varint(r);
+	out->bytes = reader_varint(r);
+	out->damaged = reader_varint(r);
+}
+
+void
+scrub_row_encode(struct buf *b, const struct scrub_row *row)
+{
+	buf_u8(b, FORMAT);
+	buf_u64(b, (uint64_t)row->finished_ns);
+	round_encode(b, &row->last);
+	buf_varint(b, row->bucket);
+	if (!row->bucket)
+		return;
+	buf_field(b, row->key);
+	round_encode(b, &row->broken_off);
+}
+
+enum rfs_err
+scrub_row_decode(struct bytes v, struct scrub_row *out)
+{
+	struct reader r;
+	uint8_t format;
+
+	*out = (struct scrub_row){0};
+	reader_init(&r, v);
+	format = reader_u8(&r);
+	out->finished_ns = (int64_t)reader_u64(&r);
+	round_decode(&r, &out->last);
+	out->bucket = reader_varint(&r);
+	if (out->bucket) {
+		out->key = reader_field(&r);
+		round_decode(&r, &out->broken_off);
+	}
+	return format != FORMAT || r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+}
