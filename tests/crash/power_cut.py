@@ -53,6 +53,10 @@ class File:
         data = bytearray(self.base)
         for operation in self.operations if loss == KEEP else self.operations[:self.safe]:
             apply(data, *operation)
+        return self.partial(data, chance, loss)
+
+    def partial(self, data, chance, loss):
+        """What is safe, and some of what is not."""
         unsafe = self.operations[self.safe:]
         if loss == PAGES:
             apply_pages(data, unsafe, chance)
@@ -78,6 +82,12 @@ class Directory:
             if come is not None:
                 names[come] = node
         return names
+
+    def some_names(self, chance, loss):
+        count = len(self.operations)
+        if loss != KEEP:
+            count = self.safe if loss == DROP else chance.randrange(self.safe, count + 1)
+        return self.names(count)
 
 
 def apply(data, kind, offset, length, written):
@@ -145,7 +155,7 @@ class Disk:
             disk.take(*record, forgets)
         return disk
 
-    def take(self, kind, inode, offset, length, payload, forgets):
+    def take(self, kind, inode, offset, length, payload, forgets=lambda path: False):
         if kind in (MKDIR, CREATE):
             path = self.relative(payload)
             self.nodes[inode] = Directory(path) if kind == MKDIR else File(path)
@@ -206,10 +216,7 @@ class Disk:
 
 def write_tree(directory, target, chance, loss):
     os.makedirs(target, mode=0o700, exist_ok=True)
-    kept, count = loss(), len(directory.operations)
-    if kept != KEEP:
-        count = directory.safe if kept == DROP else chance.randrange(directory.safe, count + 1)
-    for name, node in directory.names(count).items():
+    for name, node in directory.some_names(chance, loss()).items():
         path = os.path.join(target, name)
         if isinstance(node, Directory):
             write_tree(node, path, chance, loss)

@@ -1,8 +1,10 @@
 """What was acknowledged survives a power cut that loses whatever was not synced; what was not is there whole or not at all.
 
 The daemon runs with io_trace preloaded; the clients note how far the trace had come when they asked and when they were told. From the trace the disk is
-made as it would be had the power gone at any moment (power_cut.py), and a daemon is started on it.
+made as it would be had the power gone at any moment (power_cut.py), and judged by cut_judge.c, or a daemon is started on it. Moments and losses are chosen
+at random; test_cut_points.py goes through all of them.
 """
+import copy
 import os
 import random
 import shutil
@@ -10,41 +12,34 @@ import shutil
 import pytest
 from botocore.exceptions import ClientError
 
-from daemon import BUILD, Daemon
+from cut_points import THERE, Explorer, Judges, broken_promises, contradictions, random_disks
+from daemon import Daemon
 from power_cut import CREATE, DROP, KEEP, MKDIR, PAGES, REMOVE, RENAME, SIZE, SYNC_BEGIN, SYNC_END, TORN, Disk, Trace
+from traced import TracedDaemon
 from workload import BUCKET, KINDS, SMALL_VOLUMES, Change, Client, content, judge, possible, run
 
 ROUNDS = int(os.environ.get("RESTFS_POWER_ROUNDS", "1"))
 SEED = int(os.environ.get("RESTFS_SEED", "1"))
-DISKS = 6  # made of each trace
+DISKS, JUDGED = 2, 50 if ROUNDS > 1 else 10  # made of each trace: with a daemon started on them, and not
 CLIENTS = 4
-LIBRARY = os.path.join(BUILD, "tests", "crash", "io_trace.so")
 # Small volumes, so that new ones are begun while the clients work, and others emptied and removed below checkpoints.
 OPTIONS = SMALL_VOLUMES
+JUDGE_OPTIONS = (SMALL_VOLUMES[1], "compaction.enabled=false", "scrub.enabled=false")
 
 
 class Machine:
     """A store whose disk is traced since it was `disk`, and its clients' state since that was `state`. `changes`: since then."""
 
     def __init__(self):
-        self.daemon = Daemon(*OPTIONS)
-        self.root = os.path.join(self.daemon.directory, "disk")
-        self.trace_path = os.path.join(self.daemon.directory, "trace")
-        self.daemon.data = os.path.join(self.root, "data")
-        self.daemon.environment = {"LD_PRELOAD": LIBRARY, "RESTFS_TRACE_ROOT": self.root, "RESTFS_TRACE": self.trace_path,
-                                   "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+        self.daemon = TracedDaemon(*OPTIONS)
+        self.root, self.trace_path, self.position = self.daemon.root, self.daemon.trace_path, self.daemon.position
         self.made = None  # the trace's position when the bucket's creation was acknowledged
         self.kinds = set()
-        os.mkdir(self.root)
         self.begin(Disk(self.root), {})
 
     def begin(self, disk, state):
         self.disk, self.state, self.changes = disk, state, []
-        with open(self.trace_path, "wb"):
-            pass
-
-    def position(self):
-        return os.stat(self.trace_path).st_size
+        self.daemon.begin_trace()
 
     def work(self, seed, steps=None, seconds=None):
         """Clients take so many steps each and the daemon is stopped, or it is killed after that time."""
@@ -105,6 +100,19 @@ class Machine:
             return {}
         return judge(other, possible(self.state, self.changes, cut))
 
+    def judge_many(self, trace, chance, judges):
+        """Disks of as many moments, without a daemon; how many differ."""
+        def verdict(found, cut):
+            if "refused" in found:
+                return [found["refused"]]
+            may_be = {f"{BUCKET}/{key}": values for key, values in possible(self.state, self.changes, cut).items()}
+            may_be[f"bucket {BUCKET}"] = {THERE} if self.made is not None and self.made <= cut else {None, THERE}
+            return contradictions(found) + broken_promises(found, may_be, ignored="upload ")
+
+        explorer = Explorer(judges, verdict)
+        explorer.run(random_disks(copy.deepcopy(self.disk), trace, chance, [moment(trace, chance) for _ in range(JUDGED)]), trace)
+        return len(explorer.answers)
+
     def remove(self):
         self.daemon.remove()
 
@@ -125,6 +133,13 @@ def machine():
     m.remove()
 
 
+@pytest.fixture
+def judges():
+    judges = Judges(JUDGE_OPTIONS)
+    yield judges
+    judges.close()
+
+
 def moment(trace, chance):
     """How many records there are when the power goes: any number, or one at which it matters most what is safe."""
     if chance.random() < 0.3:
@@ -133,25 +148,30 @@ def moment(trace, chance):
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_acknowledged_operations_survive_power_cuts(machine, number):
+def test_acknowledged_operations_survive_power_cuts(machine, judges, number, count):
     """Two lives, so that also what was recovered after a cut is cut; in each the daemon ends twice, the first time clean or killed, then killed."""
     chance = random.Random(f"power {SEED + number}")
     for life in range(2):
         machine.work(chance.random(), **({"steps": 10} if life == 0 else {"seconds": 0.3}))
         machine.work(chance.random(), seconds=0.3 + chance.random() / 2)
         trace = Trace(machine.trace_path)
+        try:
+            count("disks of random power cuts", machine.judge_many(trace, chance, judges) + DISKS)
+        except BaseException as error:
+            error.add_note(f"RESTFS_SEED={SEED + number}, life {life}")
+            raise
         for turn in range(DISKS):
-            count = moment(trace, chance) if turn < DISKS - 1 else len(trace.records)
+            place = moment(trace, chance) if turn < DISKS - 1 else len(trace.records)
             loss = chance.choice([DROP, PAGES, TORN, lambda: chance.choice([DROP, KEEP, PAGES, TORN])])
-            other = machine.cut(trace.records[:count], chance, loss)
+            other = machine.cut(trace.records[:place], chance, loss)
             try:
-                found = machine.judge(other, trace.ends[count - 1])
+                found = machine.judge(other, trace.ends[place - 1])
                 other.kill()
                 other.fsck()
                 if turn == DISKS - 1:
                     machine.go_on_with(other, found)
             except BaseException as error:
-                error.add_note(f"RESTFS_SEED={SEED + number}, life {life}, disk {turn}: the power went behind record {count} of {len(trace.records)}, "
+                error.add_note(f"RESTFS_SEED={SEED + number}, life {life}, disk {turn}: the power went behind record {place} of {len(trace.records)}, "
                                f"loss {loss}\n{other.log()}")
                 raise
             finally:
