@@ -29,6 +29,7 @@ struct request {
 	void (*wake)(struct request *rq); /* a commit that was PENDING has ended. [any] Once for each, perhaps before PENDING is seen */
 	void *pending;                /* the commit that is under way, kept by who began it */
 	enum space_need need;
+	bool uncached;                /* blocks are to come from the disk itself, where that can be had: who looks for damage */
 	bool over_tls;
 	const char *detail;           /* what was being attempted when the first error happened, in the arena; NULL: the error's own text */
 	const char *detail_resource;  /* the thing it was about, for errors that name one; may be NULL */

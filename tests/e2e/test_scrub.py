@@ -1,5 +1,7 @@
 """Damage under a running daemon: never given to anybody, told by bucket and key, found by reads, `restfs verify` and the scrub."""
 import json
+import mmap
+import os
 import random
 import re
 import subprocess
@@ -122,6 +124,35 @@ def test_the_scrub_begins_by_itself_and_again(own_daemon):
     own_daemon.stop()
     own_daemon.start("--set", "scrub.interval=100")
     wait_until(lambda: metric(own_daemon, "restfs_scrub_rounds_total") >= 2)
+
+
+def bytes_from_disk(pid):
+    with open(f"/proc/{pid}/io") as f:
+        return int(re.search(r"^read_bytes: (\d+)$", f.read(), re.M).group(1))
+
+
+def can_be_read_directly(path):
+    """And is that counted?"""
+    page = mmap.mmap(-1, 4096)
+    before = bytes_from_disk("self")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    except OSError:
+        return False
+    os.readv(fd, [page])
+    os.close(fd)
+    return bytes_from_disk("self") > before
+
+
+def test_damage_is_looked_for_on_the_disk_and_not_in_memory(store):
+    if not can_be_read_directly(next((store.data / "volumes").glob("*.vol"))):
+        pytest.skip("this file system keeps files in memory")
+    assert get(store, "large") == LARGE  # the page cache has it
+    for begin in (("verify", BUCKET), ("scrub", "start")):
+        before = bytes_from_disk(store.process.pid)
+        restfs(store, *begin)
+        wait_until(lambda: not restfs(store, "scrub", "status")["running"])
+        assert bytes_from_disk(store.process.pid) - before >= len(LARGE) + len(SMALL)
 
 
 def test_the_last_round_is_told_after_a_restart(store):

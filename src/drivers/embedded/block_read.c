@@ -8,6 +8,9 @@
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define TAIL_MOST (7 + RECORD_FOOTER_BYTES)
 
@@ -41,6 +44,21 @@ read_all(int fd, struct iovec *iov, int count, size_t len, uint64_t offset, bool
 	return RFS_OK;
 }
 
+/* A record as it was read: is it that of the block? */
+static enum rfs_err
+record_verify(const struct volume *v, uint64_t number, uint64_t offset, const uint8_t *header, struct bytes payload,
+	const uint8_t *tail)
+{
+	struct record_header h;
+
+	if (!record_header_decode(header, offset, v->generation, &h) || h.type != RECORD_BLOCK || h.number != number ||
+		h.length != payload.len ||
+		(!record_tail_matches(crc32c(0, payload.data, payload.len), payload.len, tail) &&
+			!MUTANT("checksums-ignored-on-read")))
+		return RFS_ERR_DAMAGED;
+	return RFS_OK;
+}
+
 static enum rfs_err
 read_whole(
 	const struct volume *v, uint64_t number, uint32_t length, uint64_t payload_offset, bool may_block, uint8_t *out)
@@ -49,17 +67,59 @@ read_whole(
 	size_t tail_len = record_padding(length) + RECORD_FOOTER_BYTES;
 	struct iovec iov[3] = {{header, sizeof(header)}, {out, length}, {tail, tail_len}};
 	uint64_t offset = payload_offset - RECORD_HEADER_BYTES;
-	struct record_header h;
 	enum rfs_err err;
 
 	err = read_all(v->fd, iov, 3, sizeof(header) + length + tail_len, offset, may_block);
-	if (err)
-		return err;
-	if (!record_header_decode(header, offset, v->generation, &h) || h.type != RECORD_BLOCK || h.number != number ||
-		h.length != length ||
-		(!record_tail_matches(crc32c(0, out, length), length, tail) && !MUTANT("checksums-ignored-on-read")))
-		return RFS_ERR_DAMAGED;
-	return RFS_OK;
+	return err ? err : record_verify(v, number, offset, header, bytes_of(out, length), tail);
+}
+
+/*
+ * Past the page cache, which has what was once written or read, and not what the disk would give now; and which is for
+ * others. NOT_IMPLEMENTED: this file system, or this volume, cannot be read so.
+ */
+static enum rfs_err
+read_direct(struct embedded *e, uint32_t volume, uint64_t from, size_t len, uint8_t *out)
+{
+	char path[4096];
+	int fd = open(volume_path(e, volume, VOLUME_SUFFIX, path), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	enum rfs_err err = fd < 0 ? RFS_ERR_NOT_IMPLEMENTED : RFS_OK;
+	size_t done = 0;
+	ssize_t n = 1;
+
+	/* The file may end within the last page. */
+	while (!err && done < len && n > 0 && done % PAGE_BYTES == 0) {
+		n = pread(fd, out + done, len - done, (off_t)(from + done));
+		if (n > 0)
+			done += (size_t)n;
+		else if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n < 0)
+			err = errno == EINVAL ? RFS_ERR_NOT_IMPLEMENTED : error_from_errno(errno);
+	}
+	if (fd >= 0)
+		close(fd);
+	memset(out + done, 0, len - done);
+	return err;
+}
+
+static enum rfs_err
+read_whole_uncached(struct embedded *e, const struct volume *v, uint64_t number, uint32_t length,
+	uint64_t payload_offset, uint8_t *out)
+{
+	uint64_t offset = payload_offset - RECORD_HEADER_BYTES, from = offset / PAGE_BYTES * PAGE_BYTES;
+	uint64_t end = offset + record_bytes(length);
+	size_t len = (size_t)((end + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES - from);
+	uint8_t *buffer = aligned_alloc(PAGE_BYTES, len);
+	enum rfs_err err = buffer ? read_direct(e, v->number, from, len, buffer) : RFS_ERR_NOT_IMPLEMENTED;
+
+	if (!err) {
+		const uint8_t *header = buffer + (offset - from), *payload = header + RECORD_HEADER_BYTES;
+
+		err = record_verify(v, number, offset, header, bytes_of(payload, length), payload + length);
+		memcpy(out, payload, length);
+	}
+	free(buffer);
+	return err == RFS_ERR_NOT_IMPLEMENTED ? read_whole(v, number, length, payload_offset, true, out) : err;
 }
 
 enum rfs_err
@@ -89,7 +149,9 @@ block_get(struct storage_driver *d, struct request *rq, uint64_t number, const s
 		goto out;
 	}
 	iov = (struct iovec){slice_writable(&slice), len};
-	if (offset == 0 && len == length)
+	if (offset == 0 && len == length && rq->uncached && rq->may_block)
+		err = read_whole_uncached(e, v, number, length, payload_offset, slice_writable(&slice));
+	else if (offset == 0 && len == length)
 		err = read_whole(v, number, length, payload_offset, rq->may_block, slice_writable(&slice));
 	else
 		err = read_all(v->fd, &iov, 1, len, payload_offset + offset, rq->may_block);

@@ -5,6 +5,10 @@
  * one bucket, for who asks. Both take the store as it changes: an object that was replaced meanwhile is not damaged. What they or a reader find is told in
  * the log, counted, and kept by bucket and key until the object is replaced or removed, or the process ends.
  *
+ * Both read the disk itself (request.h, `uncached`), where the file system can do so: the page cache may have bytes that the disk has lost, and what is read
+ * once a week should not push out what others need. It costs less of the processor than filling the cache (per GiB 1.1 s against 2.0 s), and time: without
+ * reading ahead 200 MB/s where 340 were possible, which is far above the scrub's rate.
+ *
  * Over a restart are kept: when the last whole round was, what it read and how many it found; and where a round was broken off, once a minute and at a stop.
  */
 #ifndef MANAGERS_STORAGE_SCRUB_H

@@ -40,7 +40,7 @@ problem_set(struct verified *v, const char *format, ...)
 static struct request
 request_make(void)
 {
-	return (struct request){.arena = arena_new(4096), .door = "verify", .may_block = true};
+	return (struct request){.arena = arena_new(4096), .door = "verify", .may_block = true, .uncached = true};
 }
 
 /* --- contents -------------------------------------------------------------------------------------------------------
