@@ -53,7 +53,7 @@ counters_check(struct check *c)
 		     key_counter(a, c->bucket.id, COUNTER_USER_OBJECTS, none))))
 		return err;
 	a = check_arena(c);
-	return unknown_report(c, key_counter(a, c->bucket.id, COUNTER_USER_BYTES + 1, none),
+	return unknown_report(c, key_counter(a, c->bucket.id, COUNTER_PAST + 1, none),
 		key_table(a, c->bucket.id, TABLE_COUNTER + 1, none));
 }
 
@@ -112,7 +112,6 @@ bucket_name_check(struct check *c)
 static enum rfs_err
 bucket_check(struct check *c, uint64_t id)
 {
-	/* Rows of TABLE_PAST are kept by snapshots, which own nothing yet. */
 	static const enum table known[] = {TABLE_BUCKET, TABLE_ENTRY, TABLE_SEGMENT, TABLE_BLOCK, TABLE_HASH,
 		TABLE_COUNTER, TABLE_UPLOAD, TABLE_PURGE, TABLE_PAST, TABLE_FEED, TABLE_PARTS, TABLE_UPLOAD_PART,
 		TABLE_QUOTA, TABLE_FEED_STATE, TABLE_CURSOR, 0};
@@ -126,7 +125,7 @@ bucket_check(struct check *c, uint64_t id)
 	if (c->bucket.serial && (err = check_fed(c, bytes_of(NULL, 0), c->bucket.serial)))
 		return err;
 	if ((err = check_tree(c)) || (err = bucket_name_check(c)) || (err = check_uploads(c)) ||
-		(err = check_owners(c)) || (err = check_blocks(c)))
+		(err = check_owners(c)) || (err = check_past(c)) || (err = check_blocks(c)))
 		return err;
 	return suspects_resolve(c);
 }

@@ -7,6 +7,7 @@
  *   check_uploads.c  uploads, their parts, and what is being purged
  *   check_contents.c from a content to its segments, parts and runs
  *   check_owners.c   each content has one owner, each segment and index of parts a content
+ *   check_past.c     rows that a snapshot needs, and their contents
  *   check_blocks.c   runs: who names them, how often, their hash rows; and their bytes
  *   check_feed.c     the chain of changes
  *   check_volumes.c  the log, seals and checkpoints, which no row names
@@ -184,6 +185,11 @@ enum rfs_err check_content(struct check *c, struct bytes key, const struct conte
 typedef enum rfs_err owner_visit(struct check *c, const struct content *content, int count, void *data);
 enum rfs_err check_owned(struct check *c, owner_visit *visit, void *data) RFS_MUST_CHECK;
 enum rfs_err check_owners(struct check *c) RFS_MUST_CHECK;
+
+/* Each kept row of an entry that has a content; NULL: the row cannot be read. */
+typedef enum rfs_err past_visit(struct check *c, struct bytes key, const struct content *content, void *data);
+enum rfs_err past_contents(struct check *c, past_visit *visit, void *data) RFS_MUST_CHECK;
+enum rfs_err check_past(struct check *c) RFS_MUST_CHECK;
 
 enum rfs_err check_blocks(struct check *c) RFS_MUST_CHECK;
 /* Runs by how many name each, in this round. */

@@ -237,8 +237,8 @@ bucket_repair(struct repair *r, uint64_t id)
 		return err;
 	c->entries = UINT64_MAX;
 	if ((err = repair_feed(r)) || (err = repair_places(r)) || (err = repair_owners(r)) || (err = repair_objects(r)) ||
-		(err = repair_strays(r)) || (err = repair_blocks(r)) || (err = repair_counters(r)) ||
-		(err = bucket_name_repair(r)))
+		(err = repair_strays(r)) || (err = repair_blocks(r)) || (err = repair_past(r)) ||
+		(err = repair_counters(r)) || (err = bucket_name_repair(r)))
 		return err;
 	return repair_commit(r);
 }

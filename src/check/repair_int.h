@@ -5,6 +5,7 @@
  *   repair_tree.c     entries: twice, without a directory, without bytes; counters
  *   repair_feed.c     the feed: told where changes are lost
  *   repair_contents.c contents and blocks: what can be read; owners and references
+ *   repair_past.c     rows that a snapshot needs
  */
 #ifndef CHECK_REPAIR_INT_H
 #define CHECK_REPAIR_INT_H
@@ -45,8 +46,11 @@ enum rfs_err repair_owners(struct repair *r) RFS_MUST_CHECK;   /* every content 
 enum rfs_err repair_objects(struct repair *r) RFS_MUST_CHECK;  /* of which nothing can be read go */
 enum rfs_err repair_strays(struct repair *r) RFS_MUST_CHECK;   /* rows that nobody owns go */
 enum rfs_err repair_blocks(struct repair *r) RFS_MUST_CHECK;   /* references are counted again */
+enum rfs_err repair_past(struct repair *r) RFS_MUST_CHECK;     /* kept rows whose bytes are gone go too */
 enum rfs_err repair_counters(struct repair *r) RFS_MUST_CHECK; /* so is what is in directories and the bucket */
 
+/* Counters of one kind for what is not there. */
+enum rfs_err repair_stray_counters(struct repair *r, enum counter kind, const struct tally *there) RFS_MUST_CHECK;
 /* Of a content: how many bytes it has, and how many can be read. */
 enum rfs_err repair_readable(struct repair *r, const struct content *content, uint64_t *readable) RFS_MUST_CHECK;
 

@@ -232,9 +232,8 @@ directory_count(struct check *c, const struct check_entry *item, void *data)
 		(int64_t)item->children);
 }
 
-/* Counters of one kind for what is not there. */
-static enum rfs_err
-stray_counters(struct repair *r, enum counter kind, const struct tally *there)
+enum rfs_err
+repair_stray_counters(struct repair *r, enum counter kind, const struct tally *there)
 {
 	struct check *c = &r->check;
 	struct bytes from = key_counter(check_arena(c), c->bucket.id, kind, bytes_of(NULL, 0));
@@ -289,9 +288,9 @@ usage_counters(struct repair *r, const struct counted *counted)
 	if ((err = repair_counter(r, key_counter(check_arena(c), id, COUNTER_OBJECTS, none), counted->objects)) ||
 		(err = repair_counter(r, key_counter(check_arena(c), id, COUNTER_BYTES, none), counted->bytes)) ||
 		(err = owner_counters(r, &counted->owners)) ||
-		(err = stray_counters(r, COUNTER_USER_OBJECTS, &counted->owners)))
+		(err = repair_stray_counters(r, COUNTER_USER_OBJECTS, &counted->owners)))
 		return err;
-	return stray_counters(r, COUNTER_USER_BYTES, &counted->owners);
+	return repair_stray_counters(r, COUNTER_USER_BYTES, &counted->owners);
 }
 
 enum rfs_err
@@ -303,7 +302,7 @@ repair_counters(struct repair *r)
 
 	tally_init(&counted.directories, r->check.options->numbers);
 	tally_init(&counted.owners, r->check.options->numbers);
-	if (!(err = entries_visit(&r->check, &visit)) && !(err = stray_counters(r, COUNTER_LIVE, &counted.directories)))
+	if (!(err = entries_visit(&r->check, &visit)) && !(err = repair_stray_counters(r, COUNTER_LIVE, &counted.directories)))
 		err = usage_counters(r, &counted);
 	tally_fini(&counted.owners);
 	tally_fini(&counted.directories);

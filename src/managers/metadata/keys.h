@@ -43,6 +43,7 @@ enum counter {
 	COUNTER_IDS = 5,     /* domain: bucket numbers handed out */
 	COUNTER_USER_OBJECTS = 6, /* rest: identity number (8): what he owns of the bucket's objects */
 	COUNTER_USER_BYTES = 7,   /* likewise: their sizes */
+	COUNTER_PAST = 8,         /* rest: data id (8): past rows of entries that name the content */
 };
 
 #define DOMAIN_BUCKET 0

@@ -43,11 +43,17 @@ enum rfs_err metadata_numbers_before(struct metadata *m, struct request *rq, uin
 
 /*
  * The one function that replaces a row (or removes it: `value` empty data NULL): CHECKs the old serial, keeps the old row as `past` where a snapshot
- * needs it, and PUTs the new one. `old` may say found = false.
+ * needs it, and PUTs the new one. `old` may say found = false. An entry's row that is kept keeps its content: past_has.
  */
 void metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value);
-/* The row as it was at serial S: the live one, else the newest past one at or below S. */
+/* The row as it was at serial S: the live one, or a past one that was replaced or removed later. */
 enum rfs_err metadata_get_at(struct metadata *m, struct request *rq, struct bytes key, uint64_t serial, struct row *out) RFS_MUST_CHECK;
+
+/*
+ * Is a content, which no other row names, named by rows of the past? By no more of them later: who keeps a row has CHECKed it, when it was
+ * the content's.
+ */
+enum rfs_err past_has(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t data_id, bool *has) RFS_MUST_CHECK;
 
 /* Buckets: by name, cached; NO_SUCH_BUCKET. The row is in the request's arena. */
 enum rfs_err bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bucket_row *out) RFS_MUST_CHECK;

@@ -1,7 +1,8 @@
 /*
  * reaper.c: takes the rows and references of contents that no name holds any more, in bounded batches: purge rows say which. [background]
  *
- * A content that is being read waits until its readers are gone. Staged contents are left alone, but for those that a process before this one left behind.
+ * A content that is being read waits until its readers are gone, one that a snapshot needs until that is. Staged contents are left alone, but for those
+ * that a process before this one left behind.
  */
 #include "base/clock.h"
 #include "base/crash_point.h"
@@ -188,7 +189,7 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 	struct bytes id;
 	struct batch *b = batch_new(bucket);
 	uint8_t state;
-	bool more;
+	bool more, kept;
 	enum rfs_err err = RFS_OK;
 
 	reader_init(&r, row->value);
@@ -205,6 +206,8 @@ purge_reap(struct storage *s, struct request *rq, uint64_t bucket, const struct 
 		goto out;
 	} else if (storage_is_pinned(s, content.data_id)) {
 		*left = true;
+		goto out;
+	} else if ((err = past_has(s->metadata, rq, bucket, content.data_id, &kept)) || kept) {
 		goto out;
 	} else {
 		err = content_drop(s, rq, bucket, b, &content);

@@ -637,6 +637,50 @@ reference_of_no_block(struct victim *v)
 	counter_add(v, v->bucket, COUNTER_REFERENCES, be64(v, UINT64_C(1) << 40), 1);
 }
 
+/* A row that a snapshot needs, of an object of this version. */
+static void
+past_add(struct victim *v, const struct version *version)
+{
+	struct bytes key = key_entry(v->rq.arena, v->bucket, version->object_id, BYTES_LITERAL("past"));
+	struct buf value;
+
+	buf_init(&value, v->rq.arena);
+	version_encode(&value, version);
+	row_set(v, key_past(v->rq.arena, key, 1), buf_bytes(&value));
+}
+
+static void
+past_not_counted(struct victim *v)
+{
+	struct version one = entry_version(v, v->bucket, "one");
+
+	past_add(v, &one);
+}
+
+static void
+past_counted_in_vain(struct victim *v)
+{
+	counter_add(v, v->bucket, COUNTER_PAST, be64(v, entry_version(v, v->bucket, "one").content.data_id), 1);
+}
+
+static void
+past_without_bytes(struct victim *v)
+{
+	struct version one = entry_version(v, v->bucket, "one");
+
+	one.content.data_id = one.content.block = entry_version(v, v->bucket, "two").content.block + 1;
+	past_add(v, &one);
+	counter_add(v, v->bucket, COUNTER_PAST, be64(v, one.content.data_id), 1);
+}
+
+static void
+past_cannot_be_read(struct victim *v)
+{
+	struct bytes key = key_entry(v->rq.arena, v->bucket, (const uint8_t[OBJECT_ID_BYTES]){0}, BYTES_LITERAL("past"));
+
+	row_set(v, key_past(v->rq.arena, key, 1), BYTES_LITERAL("?"));
+}
+
 /* The object is gone, and its block stays. */
 static void
 block_without_a_name(struct victim *v)
@@ -999,6 +1043,10 @@ static const struct damage {
 	DAMAGE(reference_too_many, "references-wrong bbb/dir/one"),
 	DAMAGE(reference_too_few, "references-wrong ddd/x"),
 	DAMAGE(reference_of_no_block, "counter-stray bbb/"),
+	DAMAGE(past_not_counted, "counter-wrong bbb/"),
+	DAMAGE(past_counted_in_vain, "counter-stray bbb/"),
+	DAMAGE(past_without_bytes, "content-missing bbb/"),
+	DAMAGE(past_cannot_be_read, "row-damaged bbb/"),
 	DAMAGE(block_without_a_name, "block-stray bbb/"),
 	DAMAGE(block_with_another_hash, "block-damaged bbb/dir/one"),
 	DAMAGE(block_of_a_number_never_given, "number-wrong ddd/"),
