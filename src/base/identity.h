@@ -20,12 +20,14 @@ struct identity {
 	const char *scope_prefix;
 	bool scope_read_only;
 	const atomic_bool *removed; /* he was removed meanwhile; one for all that was made of him. NULL: he cannot be */
+	const atomic_bool *key_removed; /* so was the access key that he came with. NULL: with none, or with the root key */
 };
 
+/* He, or his access key. */
 static inline bool
 identity_is_removed(const struct identity *who)
 {
-	return who->removed && atomic_load(who->removed);
+	return (who->removed && atomic_load(who->removed)) || (who->key_removed && atomic_load(who->key_removed));
 }
 
 #endif

@@ -248,7 +248,7 @@ key_look(struct auth *a, struct bytes access_key, const char *scope, struct key_
 	pthread_rwlock_rdlock(&a->lock);
 	key = access_key_find_locked(a, access_key);
 	if (key) {
-		out->who = key->who;
+		out->who = &key->who->shown;
 		memcpy(out->sealed, key->sealed, key->sealed_len);
 		out->sealed_len = key->sealed_len;
 		for (i = 0; i < SIGNING_SLOTS && scope[0]; i++)

@@ -166,6 +166,7 @@ member_add_locked(struct auth *a, uint64_t id, struct bytes name, bool admin, co
 		m->shown.scope_prefix = scope->prefix.len > 0 ? text_copy(scope->prefix) : NULL;
 		m->shown.scope_read_only = scope->read_only;
 		m->shown.removed = &member_find_locked(a, id)->removed;
+		m->shown.key_removed = &m->key_removed;
 		return m;
 	}
 	member_unlink(a, id);
@@ -291,12 +292,7 @@ access_key_add_locked(struct auth *a, struct bytes text, const struct token_row 
 		return key;
 	key = xcalloc(1, sizeof(*key));
 	assert(owner && text.len <= ACCESS_KEY_MAX && row->sealed.len <= sizeof(key->sealed));
-	key->who = &owner->shown;
-	if (scope_is_limited(&row->scope)) {
-		struct bytes name = bytes_str(owner->shown.name);
-
-		key->who = &member_add_locked(a, row->identity, name, owner->shown.admin, &row->scope)->shown;
-	}
+	key->who = member_add_locked(a, row->identity, bytes_str(owner->shown.name), owner->shown.admin, &row->scope);
 	key->identity = row->identity;
 	memcpy(key->text, text.data, text.len);
 	key->text_len = text.len;
@@ -318,6 +314,7 @@ access_key_unlink(struct auth *a, struct access_key **at)
 
 	*at = key->next;
 	a->key_count--;
+	key->who->key_removed = true;
 	access_key_free(key);
 }
 

@@ -2,7 +2,7 @@
  * auth_check.c: the one decision: may this identity do that? Reads what it is given, and groups in memory. [any]
  *
  * In this order, the first that speaks decides:
- *   0. who has been removed since his request began may do nothing, not even what is public
+ *   0. who has been removed since his request began, or whose access key has, may do nothing, not even what is public
  *   1. the scope of the access key: what lies outside of it is denied, also to administrators, also when it is public
  *   2. administrators may do everything
  *   3. who is known may list his buckets and create some
@@ -125,7 +125,7 @@ auth_check(struct auth *a, struct request *rq, const struct access_target *targe
 	const struct bucket_row *bucket = target->bucket;
 
 	if (identity_is_removed(who) && !MUTANT("removed-user-believed"))
-		return request_fail(rq, RFS_ERR_ACCESS_DENIED, "The user of this request has been removed");
+		return request_fail(rq, RFS_ERR_ACCESS_DENIED, "The user of this request, or his access key, has been removed");
 	if (!scope_allows(who, target, op) && !MUTANT("scope-ignored"))
 		return request_fail(
 			rq, RFS_ERR_ACCESS_DENIED, "The access key is limited, and this lies outside of its scope");

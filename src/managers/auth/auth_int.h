@@ -29,16 +29,17 @@
 
 /*
  * An identity that was given out, or may be. Never freed before auth_close, so that pointers to `shown` stay good, and
- * scoped ones can point to the `removed` of the one that they were made of.
+ * those made for access keys can point to the `removed` of the one that they were made of.
  */
 struct member {
 	struct identity shown;
 	char display_id[65];
 	atomic_bool removed; /* set under the lock, read also without */
+	atomic_bool key_removed; /* so, of one made for an access key: with that key */
 	bool group;
 	struct user_set users; /* of a group; of malloc */
 	uint64_t serial; /* of the commit that it says: commits may be told out of order */
-	struct member *next;     /* in its slot; scoped ones are in none */
+	struct member *next;     /* in its slot; those made for access keys are in none */
 	struct member *next_all; /* of everything that auth_close frees */
 };
 
@@ -51,8 +52,8 @@ struct signing_slot {
 
 struct access_key {
 	struct access_key *next;
-	const struct identity *who;
-	uint64_t identity; /* whose it is: who->id */
+	struct member *who; /* made for this key, with its scope; root's own for the root key */
+	uint64_t identity;  /* whose it is */
 	char text[ACCESS_KEY_MAX + 1];
 	size_t text_len;
 	uint8_t sealed[SECRET_MAX + 28];
@@ -83,8 +84,8 @@ void auth_cache_fini(struct auth *a);
 struct member *member_find_locked(struct auth *a, uint64_t id);
 struct member *member_find_name_locked(struct auth *a, struct bytes name); /* not a removed one */
 /*
- * Takes the place of an older one with the same number. `scope` not NULL: is only kept, not found by its number, and
- * removed when the one is that is found by it, which must be there.
+ * Takes the place of an older one with the same number. `scope` not NULL: for an access key of
+ * one that is there: is only kept, not found by its number, and removed with that one.
  */
 struct member *member_add_locked(
 	struct auth *a, uint64_t id, struct bytes name, bool admin, const struct access_key_scope *scope);
@@ -147,7 +148,5 @@ bool secret_is_valid(struct bytes text);
 /* `len` characters and a NUL. */
 void access_key_generate(char *out, size_t len);
 void secret_generate(char *out, size_t len);
-
-bool scope_is_limited(const struct access_key_scope *scope);
 
 #endif

@@ -78,9 +78,3 @@ secret_generate(char *out, size_t len)
 {
 	generate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", out, len);
 }
-
-bool
-scope_is_limited(const struct access_key_scope *scope)
-{
-	return scope->bucket.len > 0 || scope->prefix.len > 0 || scope->read_only;
-}

@@ -39,6 +39,15 @@ user_remove(struct test_store *t)
 }
 
 static void
+key_remove(struct test_store *t)
+{
+	struct request rq = {.arena = arena_new(4096), .door = "test", .may_block = true};
+
+	assert_int_equal(auth_key_remove(t->core.auth, &rq, BYTES_LITERAL("key-of-anna")), RFS_OK);
+	arena_free(rq.arena);
+}
+
+static void
 group_leave(struct test_store *t)
 {
 	struct request rq = {.arena = arena_new(4096), .door = "test", .may_block = true};
@@ -99,6 +108,19 @@ a_put_of_a_user_removed_meanwhile_is_not_published(void **state)
 
 		assert_int_equal(put_over(t, who, sizes[i / 2], bytes_of(NULL, 0), user_remove), RFS_ERR_ACCESS_DENIED);
 		assert_int_equal(auth_user_create(t->core.auth, store_request(t), anna, true), RFS_OK);
+	}
+	assert_nothing_there(t);
+}
+
+static void
+a_put_whose_key_is_removed_meanwhile_is_not_published(void **state)
+{
+	struct test_store *t = *state;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		const struct identity *who = identity_of_key(t, "key-of-anna", NULL);
+
+		assert_int_equal(put_over(t, who, sizes[i], bytes_of(NULL, 0), key_remove), RFS_ERR_ACCESS_DENIED);
 	}
 	assert_nothing_there(t);
 }
@@ -182,6 +204,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_put_of_a_user_removed_meanwhile_is_not_published, open_for_an_administrator, close_store),
+		cmocka_unit_test_setup_teardown(
+			a_put_whose_key_is_removed_meanwhile_is_not_published, open_for_an_administrator, close_store),
 		cmocka_unit_test_setup_teardown(
 			a_part_of_a_user_removed_meanwhile_is_refused, open_for_an_administrator, close_store),
 		cmocka_unit_test_setup_teardown(

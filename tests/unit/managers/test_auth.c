@@ -531,7 +531,8 @@ test_scopes_limit_owners_and_administrators_alike(void **state)
 	expect_ops(f, &in_prefix, &other_bucket, "------------");
 }
 
-/* --- changes told out of order ------------------------------------------------------------------------------------- */
+/* --- changes told out of order -------------------------------------------------------------------------------------
+ */
 
 static bool
 makes_identity(const struct batch *b)
@@ -631,6 +632,42 @@ test_who_is_removed_meanwhile_is_refused_also_by_his_limited_keys(void **state)
 	assert_false(identity_is_removed(auth_root(f->auth)));
 }
 
+static void
+test_whose_key_is_removed_meanwhile_is_refused_and_his_other_keys_are_not(void **state)
+{
+	struct fixture *f = *state;
+	const struct access_key_scope scopes[] = {{.read_only = false}, {.read_only = true}};
+	struct bucket_row bucket = {.id = 3, .name = bytes_str("photos"), .acl = ACL_PUBLIC_READ};
+	struct version open = {.acl = ACL_PUBLIC_READ};
+	struct access_target target = {.bucket = &bucket, .name = bytes_str("a"), .version = &open};
+	struct bytes name = bytes_str("anna"), access_key = bytes_str("first"), key, secret;
+	const struct identity *anna, *first, *other, *again;
+	uint8_t signing[32];
+
+	make_user(f, "anna", &anna);
+	bucket.owner = anna->id;
+	assert_int_equal(
+		auth_key_create(f->auth, &f->rq, name, NULL, bytes_str("other"), (struct bytes){0}, &key, &secret),
+		RFS_OK);
+	assert_int_equal(signing_key(f, key, signing, &other), RFS_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(auth_key_create(f->auth, &f->rq, name, &scopes[i], access_key, (struct bytes){0}, &key,
+					 &secret),
+			RFS_OK);
+		assert_int_equal(signing_key(f, access_key, signing, &first), RFS_OK);
+		expect_ops(f, first, &target, i ? "y--yy-yy--y-" : "yyyyyyyyyyyy");
+		assert_int_equal(auth_key_remove(f->auth, &f->rq, access_key), RFS_OK);
+		expect_ops(f, first, &target, "------------");
+		assert_true(identity_is_removed(first));
+	}
+	expect_ops(f, other, &target, "yyyyyyyyyyyy");
+	assert_int_equal(
+		auth_key_create(f->auth, &f->rq, name, NULL, access_key, (struct bytes){0}, &key, &secret), RFS_OK);
+	assert_int_equal(signing_key(f, access_key, signing, &again), RFS_OK);
+	expect_ops(f, again, &target, "yyyyyyyyyyyy");
+	expect_ops(f, first, &target, "------------");
+}
+
 struct asker {
 	struct fixture *f;
 	const struct identity *who;
@@ -705,6 +742,7 @@ main(void)
 		TEST(test_a_user_removed_before_his_creation_returned_stays_removed),
 		TEST(test_a_group_removed_before_its_creation_returned_stays_removed),
 		TEST(test_who_is_removed_meanwhile_is_refused_also_by_his_limited_keys),
+		TEST(test_whose_key_is_removed_meanwhile_is_refused_and_his_other_keys_are_not),
 		TEST(test_nobody_is_allowed_anything_after_his_removal_returned),
 	};
 
