@@ -297,6 +297,9 @@ struct upload_complete_args {
 	struct conditions conditions;
 	bool has_checksum; /* of the whole object */
 	struct digest_claim checksum;
+	uint32_t checksum_parts; /* of how many parts it says that it is made; 0: it does not say */
+	bool has_checksum_type;
+	enum checksum_type checksum_type;
 	int64_t size;      /* the client's idea of it; -1: none */
 };
 /* INVALID_PART, INVALID_PART_ORDER, ENTITY_TOO_SMALL, NO_SUCH_UPLOAD, BAD_DIGEST, PRECONDITION_FAILED. Nothing is copied. [worker] */

@@ -30,9 +30,22 @@ name_judge(struct core *core, struct request *rq, const struct object_put_args *
 	return err ? err : conditions_hold(rq, &args->conditions, object_head(at), false);
 }
 
+/* Each part has a checksum of the kind that the upload was created with: the whole's is made of them. */
+static enum rfs_err
+part_checksum_choose(struct request *rq, const struct upload_row *upload, struct object_put_args *args)
+{
+	if (!upload->has_checksum)
+		return RFS_OK;
+	if (args->store_checksum && args->checksum != upload->checksum)
+		return request_fail(rq, RFS_ERR_INVALID_REQUEST, "the part's checksum is not of the kind that the upload was created with");
+	args->store_checksum = true;
+	args->checksum = upload->checksum;
+	return RFS_OK;
+}
+
 /* Before the body comes. */
 static enum rfs_err
-target_judge(struct core *core, struct request *rq, const struct object_put_args *args, struct object_at *at)
+target_judge(struct core *core, struct request *rq, struct object_put_args *args, struct object_at *at)
 {
 	struct upload_at upload;
 	enum rfs_err err;
@@ -42,7 +55,7 @@ target_judge(struct core *core, struct request *rq, const struct object_put_args
 			return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "a part number is between 1 and %d", UPLOAD_PARTS_MAX);
 		err = upload_resolve(core, rq, args->bucket, args->key, args->upload, OP_OBJECT_WRITE, &upload);
 		at->bucket = upload.bucket;
-		return err;
+		return err ? err : part_checksum_choose(rq, &upload.upload, args);
 	}
 	return name_judge(core, rq, args, at);
 }
@@ -55,8 +68,9 @@ size_gained(const struct object_put_args *args, const struct object_at *at)
 }
 
 enum rfs_err
-object_put_begin(struct core *core, struct request *rq, const struct object_put_args *args, struct object_put **out)
+object_put_begin(struct core *core, struct request *rq, const struct object_put_args *asked, struct object_put **out)
 {
+	struct object_put_args own = *asked, *args = &own;
 	struct object_at at;
 	struct object_put *put;
 	unsigned digests = args->digests;
@@ -127,6 +141,7 @@ version_describe(struct object_put *put, struct version *v)
 	content_digest(put->writer, DIGEST_MD5, &md5_value);
 	hex_encode(bytes_of(md5_value.bytes, 16), etag);
 	v->etag = bytes_of(etag, 32);
+	v->modified_ns = rq->now_ns; /* a part's; an object's is that of its commit */
 	v->owner = rq->who ? rq->who->id : IDENTITY_NOBODY;
 	v->acl = put->args.acl;
 	v->content_type = put->args.content_type;

@@ -145,6 +145,24 @@ parts_etag(const struct completion *c)
 	return etag_make(c->rq->arena, buf_bytes(&md5s));
 }
 
+/* Is the checksum of `v` what the client says, or does he not say? */
+static bool
+checksum_matches(const struct upload_complete_args *args, const struct version *v)
+{
+	if (!args->has_checksum)
+		return true;
+	if (args->checksum_parts && (v->checksum_type != CHECKSUM_COMPOSITE || args->checksum_parts != args->part_count))
+		return false;
+	return v->has_checksum && v->checksum == args->checksum.digest &&
+	       memcmp(v->checksum_value.bytes, args->checksum.value.bytes, digest_size(v->checksum)) == 0;
+}
+
+static bool
+checksum_type_matches(const struct upload_complete_args *args, const struct version *v)
+{
+	return !args->has_checksum_type || (v->has_checksum && v->checksum_type == args->checksum_type);
+}
+
 /* Is `v` what the client's list makes? By its ETag, which has the MD5 of each part in it. */
 static bool
 claims_made(const struct completion *c, const struct version *v)
@@ -163,9 +181,7 @@ claims_made(const struct completion *c, const struct version *v)
 		return false;
 	if (args->size >= 0 && (uint64_t)args->size != v->content.size)
 		return false;
-	return !args->has_checksum ||
-	       (v->has_checksum && v->checksum == args->checksum.digest &&
-		       memcmp(v->checksum_value.bytes, args->checksum.value.bytes, digest_size(v->checksum)) == 0);
+	return checksum_matches(args, v) && checksum_type_matches(args, v);
 }
 
 /* The upload is gone: completed before, when the key's object is what this list makes. Its conditions were judged then. */
@@ -226,34 +242,51 @@ sums_make(const struct completion *c)
 	return sums;
 }
 
+/*
+ * Of which kind the object's checksum is: the one that the upload was created with, or, when that was not said, the one that the client claims now, if it can
+ * be made of the parts' own. INVALID_REQUEST: it cannot.
+ */
+static enum rfs_err
+checksum_choose(struct completion *c, struct version *v)
+{
+	const struct upload_row *upload = &c->at.upload;
+	const struct upload_complete_args *args = c->args;
+	enum digest claimed = args->checksum.digest;
+
+	v->has_checksum = upload->has_checksum || args->has_checksum;
+	v->checksum = upload->has_checksum ? upload->checksum : claimed;
+	v->checksum_type = upload->has_checksum ? upload->checksum_type : CHECKSUM_FULL_OBJECT;
+	if (!checksum_type_matches(args, v))
+		return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "the upload was not created with this type of checksum");
+	if (!v->has_checksum)
+		return RFS_OK;
+	if (!upload->has_checksum && (claimed == DIGEST_SHA1 || claimed == DIGEST_SHA256))
+		return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "the upload was not created with this kind of checksum");
+	for (size_t i = 0; i < args->part_count; i++)
+		if (!c->parts[i].has_checksum || c->parts[i].checksum != v->checksum)
+			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "part %u has no checksum of the upload's kind", c->parts[i].number);
+	return RFS_OK;
+}
+
 /* The object's checksum from the parts': combined (FULL_OBJECT), or that of their concatenation (COMPOSITE). */
 static enum rfs_err
 checksum_make(struct completion *c, struct version *v)
 {
-	const struct upload_row *upload = &c->at.upload;
 	struct digester *d;
+	enum rfs_err err;
 
-	if (!upload->has_checksum)
-		return RFS_OK;
-	for (size_t i = 0; i < c->args->part_count; i++)
-		if (!c->parts[i].has_checksum || c->parts[i].checksum != upload->checksum)
-			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "part %u has no checksum of the upload's kind", c->parts[i].number);
-	v->has_checksum = true;
-	v->checksum = upload->checksum;
-	v->checksum_type = upload->checksum_type;
-	if (upload->checksum_type == CHECKSUM_FULL_OBJECT) {
-		checksum_combine(c, upload->checksum, &v->checksum_value);
+	if ((err = checksum_choose(c, v)) || !v->has_checksum)
+		return err;
+	if (v->checksum_type == CHECKSUM_FULL_OBJECT) {
+		checksum_combine(c, v->checksum, &v->checksum_value);
 	} else {
-		d = digester_new(DIGEST_BIT(upload->checksum));
+		d = digester_new(DIGEST_BIT(v->checksum));
 		for (size_t i = 0; i < c->args->part_count; i++)
-			digester_update(d, c->parts[i].checksum_value.bytes, digest_size(upload->checksum));
-		digester_value(d, upload->checksum, &v->checksum_value);
+			digester_update(d, c->parts[i].checksum_value.bytes, digest_size(v->checksum));
+		digester_value(d, v->checksum, &v->checksum_value);
 		digester_free(d);
 	}
-	if (c->args->has_checksum && (c->args->checksum.digest != v->checksum ||
-					     memcmp(c->args->checksum.value.bytes, v->checksum_value.bytes, digest_size(v->checksum)) != 0))
-		return RFS_ERR_BAD_DIGEST;
-	return RFS_OK;
+	return checksum_matches(c->args, v) ? RFS_OK : RFS_ERR_BAD_DIGEST;
 }
 
 /* CONFLICT: the key's head, the bucket or the upload has changed since. */

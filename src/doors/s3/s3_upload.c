@@ -34,22 +34,31 @@ check_directive(struct s3_exchange *ex)
 
 /* --- create -------------------------------------------------------------------------------------------------------------------- */
 
-/* FULL_OBJECT or COMPOSITE; what S3 takes for each algorithm when nothing is said, and which pairs it has. */
+/* FULL_OBJECT or COMPOSITE; `type` stays when nothing is said. */
 static enum rfs_err
-read_checksum_type(struct s3_exchange *ex, enum digest checksum, enum checksum_type *type)
+read_type_name(struct s3_exchange *ex, enum checksum_type *type)
 {
 	struct bytes text = s3_header(ex, "x-amz-checksum-type");
-	bool is_sha = checksum == DIGEST_SHA1 || checksum == DIGEST_SHA256;
 
-	*type = checksum == DIGEST_CRC64NVME ? CHECKSUM_FULL_OBJECT : CHECKSUM_COMPOSITE;
-	if (!text.data)
-		return RFS_OK;
 	if (bytes_equal_str(text, "FULL_OBJECT"))
 		*type = CHECKSUM_FULL_OBJECT;
 	else if (bytes_equal_str(text, "COMPOSITE"))
 		*type = CHECKSUM_COMPOSITE;
-	else
+	else if (text.data)
 		return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST, "x-amz-checksum-type is FULL_OBJECT or COMPOSITE");
+	return RFS_OK;
+}
+
+/* What S3 takes for each algorithm when nothing is said, and which pairs it has. */
+static enum rfs_err
+read_checksum_type(struct s3_exchange *ex, enum digest checksum, enum checksum_type *type)
+{
+	bool is_sha = checksum == DIGEST_SHA1 || checksum == DIGEST_SHA256;
+	enum rfs_err err;
+
+	*type = checksum == DIGEST_CRC64NVME ? CHECKSUM_FULL_OBJECT : CHECKSUM_COMPOSITE;
+	if ((err = read_type_name(ex, type)))
+		return err;
 	if ((*type == CHECKSUM_FULL_OBJECT && is_sha) || (*type == CHECKSUM_COMPOSITE && checksum == DIGEST_CRC64NVME))
 		return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST, "this checksum algorithm has no checksum of that type");
 	return RFS_OK;
@@ -169,23 +178,39 @@ read_part_claim(struct s3_exchange *ex, const struct s3_completed_part *part, st
 	return RFS_OK;
 }
 
+/* A checksum, and behind a hyphen, if it is a composite one, of how many parts. */
+static bool
+decode_object_checksum(enum digest digest, struct bytes text, struct upload_complete_args *args)
+{
+	size_t hyphen = bytes_find(text, '-', 0);
+	uint64_t parts = 0;
+
+	if (hyphen != SIZE_MAX && (!bytes_to_u64(bytes_sub(text, hyphen + 1, SIZE_MAX), &parts) || parts < 1 || parts > UPLOAD_PARTS_MAX))
+		return false;
+	args->has_checksum = true;
+	args->checksum.digest = digest;
+	args->checksum_parts = (uint32_t)parts;
+	return s3_checksum_decode(digest, bytes_sub(text, 0, hyphen), &args->checksum.value);
+}
+
+/* What the headers say of the object's checksum. As with a body's, a value that is no checksum at all differs from the object's. */
 static enum rfs_err
 read_object_checksum(struct s3_exchange *ex, struct upload_complete_args *args)
 {
+	args->has_checksum_type = s3_header(ex, "x-amz-checksum-type").data != NULL;
 	for (enum digest d = 0; d < DIGEST_COUNT; d++) {
 		const struct s3_checksum_name *name = s3_checksum_of(d);
 		struct bytes text = name ? s3_header(ex, name->header) : bytes_of(NULL, 0);
-		size_t hyphen;
 
 		if (!text.data)
 			continue;
-		hyphen = bytes_find(text, '-', 0); /* of a composite one, the number of parts follows */
-		if (args->has_checksum || !s3_checksum_decode(d, bytes_sub(text, 0, hyphen), &args->checksum.value))
-			return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST, "%s is not the checksum of an object", name->header);
-		args->has_checksum = true;
-		args->checksum.digest = d;
+		if (args->has_checksum)
+			return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,
+				"Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+		if (!decode_object_checksum(d, text, args))
+			return request_fail(ex->rq, RFS_ERR_BAD_DIGEST, "Value for %s header is invalid.", name->header);
 	}
-	return RFS_OK;
+	return read_type_name(ex, &args->checksum_type);
 }
 
 static enum rfs_err
