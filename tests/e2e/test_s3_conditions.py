@@ -1,10 +1,11 @@
 """Conditions on reads and writes: If-Match and its kin (RFC 9110, section 13; Amazon S3, "Conditional requests")."""
 import concurrent.futures
 import datetime
+import email.utils
 
 import pytest
 
-from s3_expect import etag, refused
+from s3_expect import all_keys, etag, refused
 
 HOUR = datetime.timedelta(hours=1)
 OTHER = '"0123456789abcdef0123456789abcdef"'
@@ -14,6 +15,10 @@ OTHER = '"0123456789abcdef0123456789abcdef"'
 def stored(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"stored")
     return s3.head_object(Bucket=bucket, Key="k")
+
+
+def http_date(moment):
+    return email.utils.formatdate(moment.timestamp(), usegmt=True)
 
 
 def get(s3, bucket, **conditions):
@@ -99,6 +104,58 @@ def test_deleting_only_what_was_seen(s3, bucket, stored):
     s3.delete_object(Bucket=bucket, Key="k", IfMatch=stored["ETag"])
     with refused(404):
         s3.head_object(Bucket=bucket, Key="k")
+
+
+# Each is a change of "k", or, the copy, from it.
+CHANGES = {
+    "put": ("PUT", "k", {}),
+    "copy": ("PUT", "copy", {"x-amz-copy-source": "%s/k"}),
+    "delete": ("DELETE", "k", {}),
+}
+
+
+def change(raw, bucket, name, conditions):
+    method, key, headers = CHANGES[name]
+    headers = {header: value.replace("%s", bucket) for header, value in headers.items()}
+    body = b"changed" if name == "put" else b""
+    return raw.request(method, "/%s/%s" % (bucket, key), headers={**headers, **conditions}, body=body)
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_changing_only_what_has_not_changed_since(s3, raw, bucket, stored, name):
+    if name == "copy":
+        s3.put_object(Bucket=bucket, Key="copy", Body=b"old")
+    dates = {sign: http_date(stored["LastModified"] + sign * HOUR) for sign in (-1, 1)}
+    answer = change(raw, bucket, name, {"if-unmodified-since": dates[-1]})
+    assert (answer.status, answer.code()) == (412, "PreconditionFailed")
+    assert get(s3, bucket) == b"stored" and (name != "copy" or s3.head_object(Bucket=bucket, Key="copy")["ETag"] == etag(b"old"))
+    # Of what was modified since, only reads ask.
+    assert change(raw, bucket, name, {"if-unmodified-since": dates[1], "if-modified-since": dates[1]}).status in (200, 204)
+
+
+def test_deleting_only_what_was_not_seen(s3, raw, bucket, stored):
+    for condition in ("*", stored["ETag"], "%s, %s" % (OTHER, stored["ETag"])):
+        answer = change(raw, bucket, "delete", {"if-none-match": condition})
+        assert (answer.status, answer.code()) == (412, "PreconditionFailed")
+    assert get(s3, bucket) == b"stored"
+    assert change(raw, bucket, "delete", {"if-none-match": OTHER}).status == 204
+    assert change(raw, bucket, "delete", {"if-none-match": "*"}).status == 204
+    assert all_keys(s3, bucket) == []
+
+
+@pytest.mark.parametrize("header", ["if-match", "if-none-match", "if-unmodified-since"])
+def test_a_condition_on_a_change_that_has_none_is_refused(s3, raw, bucket, stored, header):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    value = http_date(stored["LastModified"]) if header == "if-unmodified-since" else stored["ETag"]
+    for method, path, query, more in (
+            ("PUT", "/%s/k", {"acl": ""}, {"x-amz-acl": "public-read"}), ("PUT", "/%s", {"acl": ""}, {"x-amz-acl": "public-read"}),
+            ("POST", "/%s/new", {"uploads": ""}, {}), ("PUT", "/%s/k", {"uploadId": upload, "partNumber": "1"}, {}),
+            ("DELETE", "/%s/k", {"uploadId": upload}, {}), ("DELETE", "/%s", {"cors": ""}, {}), ("DELETE", "/%s", {}, {})):
+        answer = raw.request(method, path % bucket, query=query, headers={header: value, **more})
+        assert (answer.status, answer.code()) == (501, "NotImplemented"), (method, path, query)
+    assert s3.list_parts(Bucket=bucket, Key="k", UploadId=upload).get("Parts", []) == []
+    assert len(s3.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
+    assert len(s3.get_object_acl(Bucket=bucket, Key="k")["Grants"]) == len(s3.get_bucket_acl(Bucket=bucket)["Grants"]) == 1
 
 
 @pytest.mark.parametrize("writers", [8])

@@ -184,6 +184,8 @@ struct bytes s3_param(const struct s3_exchange *ex, const char *name);
 enum rfs_err s3_check_version_id(struct s3_exchange *ex, struct bytes id) RFS_MUST_CHECK;
 /* If-Match and its kin; `prefix` is "" or "x-amz-copy-source-". */
 void s3_conditions(struct s3_exchange *ex, const char *prefix, struct conditions *out);
+/* Those that a change is made under: S3_H_CONDITIONS. */
+void s3_write_conditions(struct s3_exchange *ex, struct conditions *out);
 /* A number in [min, max] from a parameter that came; INVALID_ARGUMENT. */
 enum rfs_err s3_param_number(
 	struct s3_exchange *ex, const char *name, uint64_t min, uint64_t max, uint64_t *value) RFS_MUST_CHECK;

@@ -79,8 +79,7 @@ read_args(struct s3_exchange *ex, struct object_copy_args *args)
 	args->to.bucket = ex->bucket;
 	args->to.key = ex->key;
 	args->to.size = -1;
-	args->to.conditions.if_match = s3_header(ex, "if-match");
-	args->to.conditions.if_none_match = s3_header(ex, "if-none-match");
+	s3_write_conditions(ex, &args->to.conditions);
 	if ((err = s3_read_metadata(ex, &args->to)))
 		return err;
 	return read_checksum(ex, &args->to);

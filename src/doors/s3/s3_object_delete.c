@@ -10,7 +10,7 @@ s3_delete_object(struct s3_exchange *ex)
 
 	if ((err = s3_check_version_id(ex, s3_param(ex, "versionId"))))
 		return err;
-	args.conditions.if_match = s3_header(ex, "if-match");
+	s3_write_conditions(ex, &args.conditions);
 	err = object_delete(ex->door->core, ex->rq, &args, &removed);
 	/* A condition on what is not there: nothing is left to delete. */
 	if (err && err != RFS_ERR_NO_SUCH_KEY)

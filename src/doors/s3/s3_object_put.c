@@ -81,9 +81,7 @@ s3_put_object(struct s3_exchange *ex)
 {
 	struct object_put_args *args = put_prepare(ex);
 
-	s3_conditions(ex, "", &args->conditions);
-	args->conditions.if_modified_since_ns = 0; /* of reads only */
-	args->conditions.if_unmodified_since_ns = 0;
+	s3_write_conditions(ex, &args->conditions);
 	return s3_read_metadata(ex, args);
 }
 

@@ -93,6 +93,14 @@ s3_conditions(struct s3_exchange *ex, const char *prefix, struct conditions *out
 	};
 }
 
+/* If-Modified-Since is of reads only (RFC 9110, 13.1.3). */
+void
+s3_write_conditions(struct s3_exchange *ex, struct conditions *out)
+{
+	s3_conditions(ex, "", out);
+	out->if_modified_since_ns = 0;
+}
+
 static void
 signing_init(struct s3_exchange *ex)
 {

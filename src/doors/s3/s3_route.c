@@ -16,6 +16,8 @@ static const struct s3_operation operations[] = {
 static const char common_headers[] = "x-amz-date x-amz-content-sha256 x-amz-security-token x-amz-user-agent "
 				     "x-amz-expected-bucket-owner";
 static const char common_params[] = "x-id";
+/* What a change must not be made without looking at (RFC 9110, 13.1): refused by operations that do not. */
+static const char write_conditions[] = S3_H_CONDITIONS;
 /* Parameters of a presigned request; their names come in any case. */
 static const char presign_params[] = "x-amz-algorithm x-amz-credential x-amz-date x-amz-expires x-amz-signedheaders "
 				     "x-amz-signature x-amz-security-token x-amz-content-sha256 x-amz-user-agent";
@@ -180,6 +182,14 @@ s3_route(struct s3_exchange *ex, struct bytes method)
 }
 
 static bool
+has_meaning(const struct s3_operation *op, struct bytes name)
+{
+	bool changes = op->method == S3_PUT || op->method == S3_POST || op->method == S3_DELETE;
+
+	return bytes_starts_with(name, BYTES_LITERAL("x-amz-")) || (changes && s3_word_in(write_conditions, name));
+}
+
+static bool
 is_known_header(const struct s3_operation *op, struct bytes name)
 {
 	static const struct bytes meta = BYTES_LITERAL("x-amz-meta-");
@@ -209,7 +219,7 @@ s3_route_check_known(struct s3_exchange *ex)
 	for (size_t i = 0; i < ex->header_count; i++) {
 		struct bytes name = ex->headers[i].name;
 
-		if (bytes_starts_with(name, BYTES_LITERAL("x-amz-")) && !is_known_header(ex->op, name))
+		if (has_meaning(ex->op, name) && !is_known_header(ex->op, name))
 			return request_fail(ex->rq, RFS_ERR_NOT_IMPLEMENTED,
 				"A header you provided implies functionality that is not implemented: %.*s",
 				(int)name.len, (const char *)name.data);

@@ -223,8 +223,7 @@ read_complete(struct s3_exchange *ex, struct upload_complete_args *args)
 	args->bucket = ex->bucket;
 	args->key = ex->key;
 	args->upload = s3_param(ex, "uploadId");
-	args->conditions.if_match = s3_header(ex, "if-match");
-	args->conditions.if_none_match = s3_header(ex, "if-none-match");
+	s3_write_conditions(ex, &args->conditions);
 	args->size = -1;
 	if (s3_header(ex, "x-amz-mp-object-size").data) {
 		if (!bytes_to_u64(s3_header(ex, "x-amz-mp-object-size"), &size) || size > INT64_MAX)

@@ -163,6 +163,22 @@ test_unknown_headers_and_parameters_are_refused(void **state)
 }
 
 static void
+test_conditions_on_changes_that_have_none_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	add_header(f, "if-match", "*");
+	expect(f, "DELETE", "/b/k", "", "DeleteObject");
+	assert_int_equal(s3_route_check_known(&f->ex), RFS_OK);
+	expect(f, "GET", "/b", "", "ListObjects");
+	assert_int_equal(s3_route_check_known(&f->ex), RFS_OK);
+	expect(f, "DELETE", "/b", "", "DeleteBucket");
+	assert_int_equal(s3_route_check_known(&f->ex), RFS_ERR_NOT_IMPLEMENTED);
+	f->headers[0].name = bytes_str("if-modified-since"); /* says nothing to a change */
+	assert_int_equal(s3_route_check_known(&f->ex), RFS_OK);
+}
+
+static void
 test_presigned_parameters_stand_for_headers(void **state)
 {
 	struct fixture *f = *state;
@@ -185,6 +201,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_host_names_buckets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_targets_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_headers_and_parameters_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conditions_on_changes_that_have_none_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_presigned_parameters_stand_for_headers, setup, teardown),
 	};
 
