@@ -176,6 +176,40 @@ def test_acls_that_are_not_built_are_refused(s3, raw, bucket, acl, status, code)
     assert all_keys(s3, bucket) == []
 
 
+ALL_USERS = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
+SIGNED_USERS = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"}
+STRANGER = {"Type": "CanonicalUser", "ID": "f" * 64}
+
+
+@pytest.mark.parametrize("owner, grants, status, code", [
+    (None, [(ALL_USERS, "WRITE")], 501, "NotImplemented"), (None, [(SIGNED_USERS, "READ")], 501, "NotImplemented"),
+    (None, [(STRANGER, "READ")], 501, "NotImplemented"), (None, [(STRANGER, "FULL_CONTROL")], 501, "NotImplemented"),
+    (None, [(ALL_USERS, "LOOK")], 400, "MalformedACLError"), ("f" * 64, [(ALL_USERS, "READ")], 403, "AccessDenied"),
+], ids=lambda value: str(value) if isinstance(value, (int, str)) else "")
+def test_acl_documents_that_say_what_is_not_built_change_nothing(s3, bucket, stored, owner, grants, status, code):
+    acl = s3.get_bucket_acl(Bucket=bucket)
+    grants = acl["Grants"] + [{"Grantee": who, "Permission": what} for who, what in grants]
+    policy = {"Owner": {"ID": owner} if owner else acl["Owner"], "Grants": grants}
+    with refused(status, code):
+        s3.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy=policy)
+    with refused(status, code):
+        s3.put_bucket_acl(Bucket=bucket, AccessControlPolicy=policy)
+    assert s3.get_object_acl(Bucket=bucket, Key="k")["Grants"] == s3.get_bucket_acl(Bucket=bucket)["Grants"] == acl["Grants"]
+
+
+def test_an_acl_that_is_set_leaves_the_object_as_it_was(s3, bucket):
+    """Its time is compared in a listing, which has more than whole seconds."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata={"a": "b"}, ContentType="text/x")
+
+    def state():
+        head = s3.head_object(Bucket=bucket, Key="k")
+        return s3.list_objects_v2(Bucket=bucket)["Contents"], head["Metadata"], head["ContentType"]
+
+    before = state()
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="public-read")
+    assert state() == before
+
+
 # --- links
 
 

@@ -15,6 +15,7 @@
 
 static const char other_canned[] =
 	"public-read-write authenticated-read aws-exec-read bucket-owner-read log-delivery-write";
+static const char permissions[] = "FULL_CONTROL WRITE WRITE_ACP READ READ_ACP";
 
 enum rfs_err
 s3_read_acl(struct s3_exchange *ex, enum acl *acl, bool *given)
@@ -97,7 +98,7 @@ read_grant(
 	const struct xml_element *uri = grantee ? s3_xml_child(grantee, "URI") : NULL;
 	struct auth *auth = ex->door->core->auth;
 
-	if (!grantee || !permission)
+	if (!grantee || !permission || !s3_word_in(permissions, permission->text))
 		return request_fail(ex->rq, RFS_ERR_MALFORMED_ACL,
 			"The XML you provided was not well-formed or did not validate against our published schema");
 	if (id && bytes_equal_str(permission->text, "FULL_CONTROL") &&
@@ -114,6 +115,19 @@ read_grant(
 		"implemented");
 }
 
+/* The owner whom a document names stays the owner: a document cannot give to another what it says of. */
+static enum rfs_err
+check_policy_owner(struct s3_exchange *ex, const struct xml_element *root, const struct bucket_row *bucket)
+{
+	const struct xml_element *owner = s3_xml_child(root, "Owner");
+	const struct xml_element *id = owner ? s3_xml_child(owner, "ID") : NULL;
+	const struct identity *is = auth_identity(ex->door->core->auth, ex->rq, bucket->owner);
+
+	if (!id || bytes_equal_str(id->text, is->display_id))
+		return RFS_OK;
+	return request_fail(ex->rq, RFS_ERR_ACCESS_DENIED, "The owner in an access control list cannot be another one");
+}
+
 static enum rfs_err
 read_policy(struct s3_exchange *ex, const struct bucket_row *bucket, enum acl *acl)
 {
@@ -122,7 +136,8 @@ read_policy(struct s3_exchange *ex, const struct bucket_row *bucket, enum acl *a
 	unsigned bits = 0;
 	enum rfs_err err;
 
-	if ((err = s3_xml_parse(ex->rq, s3_document(ex), "AccessControlPolicy", &root)))
+	if ((err = s3_xml_parse(ex->rq, s3_document(ex), "AccessControlPolicy", &root)) ||
+		(err = check_policy_owner(ex, root, bucket)))
 		return err;
 	list = s3_xml_child(root, "AccessControlList");
 	for (grant = list ? list->first_child : NULL; grant; grant = grant->next)

@@ -108,7 +108,9 @@ create_again(struct s3_exchange *ex, enum acl acl)
 	if ((err = bucket_open(ex->door->core, ex->rq, ex->bucket, OP_BUCKET_READ, &row)))
 		return err;
 	request_clear_error(ex->rq);
-	return row.acl == acl ? RFS_OK : RFS_ERR_BUCKET_EXISTS;
+	if (row.acl == acl)
+		return RFS_OK;
+	return request_fail(ex->rq, RFS_ERR_BUCKET_EXISTS, "You already have a bucket with this name, and another ACL on it");
 }
 
 enum rfs_err
