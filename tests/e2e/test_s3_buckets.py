@@ -128,6 +128,26 @@ def test_a_configuration_that_was_never_set_is_said_to_be_missing(s3, bucket, ca
         getattr(s3, call)(Bucket=bucket)
 
 
+@pytest.mark.parametrize("kind", ["analytics", "intelligent_tiering", "inventory", "metrics"])
+def test_configurations_with_an_id_that_were_never_set(s3, bucket, kind):
+    listed = getattr(s3, "list_bucket_%s_configurations" % kind)(Bucket=bucket)
+    listed.pop("ResponseMetadata")
+    assert listed == {"IsTruncated": False}
+    with refused(404, "NoSuchConfiguration"):
+        getattr(s3, "get_bucket_%s_configuration" % kind)(Bucket=bucket, Id="one")
+
+
+@pytest.mark.parametrize("call", ["get_object_retention", "get_object_legal_hold"])
+def test_an_object_of_a_bucket_without_object_lock(s3, raw, bucket, call):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"")
+    with refused(400, "InvalidRequest"):
+        getattr(s3, call)(Bucket=bucket, Key="k")
+    with refused(404, "NoSuchKey"):
+        getattr(s3, call)(Bucket=bucket, Key="none")
+    answer = raw.request("GET", "/%s/k" % bucket, query={call[len("get_object_"):].replace("_", "-"): ""}, anonymous=True)
+    assert (answer.status, answer.code()) == (403, "AccessDenied")
+
+
 def test_configurations_that_are_empty_documents(s3, bucket):
     for call in ("get_bucket_versioning", "get_bucket_logging", "get_bucket_accelerate_configuration", "get_bucket_notification_configuration"):
         answer = getattr(s3, call)(Bucket=bucket)

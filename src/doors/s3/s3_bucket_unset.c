@@ -27,6 +27,11 @@ static const struct unset {
 	{"object-lock", RFS_ERR_NO_SUCH_OBJECT_LOCK, NULL, NULL, NULL},
 	{"publicAccessBlock", RFS_ERR_NO_SUCH_PUBLIC_ACCESS_BLOCK, NULL, NULL, NULL},
 	{"ownershipControls", RFS_ERR_NO_SUCH_OWNERSHIP, NULL, NULL, NULL},
+	/* Those that have ids: the list of all of them. */
+	{"analytics", RFS_OK, "ListBucketAnalyticsConfigurationResult", "IsTruncated", "false"},
+	{"intelligent-tiering", RFS_OK, "ListBucketIntelligentTieringConfigurationsOutput", "IsTruncated", "false"},
+	{"inventory", RFS_OK, "ListInventoryConfigurationsResult", "IsTruncated", "false"},
+	{"metrics", RFS_OK, "ListMetricsConfigurationsResult", "IsTruncated", "false"},
 };
 
 enum rfs_err
@@ -43,6 +48,8 @@ s3_get_bucket_unset(struct s3_exchange *ex)
 		u++;
 	if (u->error)
 		return u->error;
+	if (s3_param(ex, "id").data)
+		return RFS_ERR_NO_SUCH_CONFIGURATION;
 	xml = s3_reply_xml(ex, u->root);
 	if (u->element)
 		xml_string(xml, u->element, u->text);
@@ -50,12 +57,12 @@ s3_get_bucket_unset(struct s3_exchange *ex)
 	return RFS_OK;
 }
 
-enum rfs_err
-s3_get_object_tagging(struct s3_exchange *ex)
+/* Is the object there, for who asks? */
+static enum rfs_err
+object_look(struct s3_exchange *ex)
 {
 	struct object_get_args args = {.bucket = ex->bucket, .key = ex->key, .head_only = true};
 	struct object_get get = {0};
-	struct buf *xml;
 	enum rfs_err err;
 
 	if ((err = s3_check_version_id(ex, s3_param(ex, "versionId"))))
@@ -63,6 +70,27 @@ s3_get_object_tagging(struct s3_exchange *ex)
 	if ((err = object_get_open(ex->door->core, ex->rq, &args, &get)))
 		return err;
 	object_get_close(&get);
+	return RFS_OK;
+}
+
+/* Retention and legal hold, of a bucket without object lock. */
+enum rfs_err
+s3_get_object_lock(struct s3_exchange *ex)
+{
+	enum rfs_err err = object_look(ex);
+
+	return err ? err
+		   : request_fail(ex->rq, RFS_ERR_INVALID_REQUEST, "Bucket is missing Object Lock Configuration");
+}
+
+enum rfs_err
+s3_get_object_tagging(struct s3_exchange *ex)
+{
+	struct buf *xml;
+	enum rfs_err err;
+
+	if ((err = object_look(ex)))
+		return err;
 	xml = s3_reply_xml(ex, "Tagging");
 	xml_open(xml, "TagSet");
 	xml_close(xml, "TagSet");

@@ -150,7 +150,7 @@ test_unknown_headers_and_parameters_are_refused(void **state)
 	assert_int_equal(s3_route_check_known(&f->ex), RFS_OK);
 	expect(f, "PUT", "/b/k", "tagging", "PutObject");
 	assert_int_equal(s3_route_check_known(&f->ex), RFS_ERR_NOT_IMPLEMENTED);
-	expect(f, "GET", "/b/k", "legal-hold", "GetObject");
+	expect(f, "GET", "/b/k", "torrent", "GetObject");
 	assert_int_equal(s3_route_check_known(&f->ex), RFS_ERR_NOT_IMPLEMENTED);
 	add_header(f, "x-amz-meta-colour", "red");
 	expect(f, "PUT", "/b/k", "", "PutObject");
