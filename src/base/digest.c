@@ -1,79 +1,33 @@
-/* digest.c: MD5 and the SHAs through OpenSSL's EVP, fetched once; several digests over one stream. [any] */
-#include "base/hash.h"
+/*
+ * digest.c: MD5, SHA-1 and SHA-256, and several digests over one stream. [any]
+ *
+ * OpenSSL computes them, by its functions on open states (deprecated there, in favour of EVP): only so can md5_sha256.c
+ * take its turn in the middle of a stream, and nothing is fetched or allocated. docs/decisions/0010
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/arena.h"
-#include "base/log.h"
+#include "base/hash.h"
+#include "base/md5_sha256.h"
 #include <assert.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 
 /* With several digests, each piece of this size goes through all of them while it is in the cache. */
 #define DIGESTER_STEP ((size_t)16 * 1024)
 
-/* The digests of EVP come first in enum digest. */
-#define EVP_DIGESTS (DIGEST_SHA1 + 1)
-
-static EVP_MD *algorithms[EVP_DIGESTS];
-static pthread_once_t prepared = PTHREAD_ONCE_INIT;
-static pthread_key_t scratch_key; /* one EVP_MD_CTX a thread, for what is computed in one call */
+#define BLOCK_BYTES ((size_t)64) /* of all three */
+#define BOTH (DIGEST_BIT(DIGEST_MD5) | DIGEST_BIT(DIGEST_SHA256))
 
 struct digester {
 	unsigned mask;
-	EVP_MD_CTX *contexts[EVP_DIGESTS]; /* made when first wanted, kept across resets */
+	MD5_CTX md5;
+	SHA_CTX sha1;
+	SHA256_CTX sha256;
 	uint32_t crc32;
 	uint32_t crc32c;
 	uint64_t crc64nvme;
 };
-
-static void
-must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	log_error(0, "OpenSSL: %s failed", what);
-	abort();
-}
-
-static void
-scratch_free(void *context)
-{
-	EVP_MD_CTX_free(context);
-}
-
-static void
-prepare(void)
-{
-	static const char *const names[] = {[DIGEST_MD5] = "MD5", [DIGEST_SHA256] = "SHA256", [DIGEST_SHA1] = "SHA1"};
-
-	for (int i = 0; i < EVP_DIGESTS; i++) {
-		algorithms[i] = EVP_MD_fetch(NULL, names[i], NULL);
-		must(algorithms[i] != NULL, names[i]);
-	}
-	must(pthread_key_create(&scratch_key, scratch_free) == 0, "a key for thread contexts");
-}
-
-static EVP_MD_CTX *
-context_new(void)
-{
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-
-	must(context != NULL, "EVP_MD_CTX_new");
-	return context;
-}
-
-static EVP_MD_CTX *
-scratch(void)
-{
-	EVP_MD_CTX *context;
-
-	pthread_once(&prepared, prepare);
-	context = pthread_getspecific(scratch_key);
-	if (context == NULL) {
-		context = context_new();
-		must(pthread_setspecific(scratch_key, context) == 0, "a thread's context");
-	}
-	return context;
-}
 
 size_t
 digest_size(enum digest d)
@@ -94,9 +48,8 @@ digest_size(enum digest d)
 struct digester *
 digester_new(unsigned mask)
 {
-	struct digester *d = xcalloc(1, sizeof(*d));
+	struct digester *d = xmalloc(sizeof(*d));
 
-	pthread_once(&prepared, prepare);
 	digester_reset(d, mask);
 	return d;
 }
@@ -104,10 +57,6 @@ digester_new(unsigned mask)
 void
 digester_free(struct digester *d)
 {
-	if (d == NULL)
-		return;
-	for (int i = 0; i < EVP_DIGESTS; i++)
-		EVP_MD_CTX_free(d->contexts[i]);
 	free(d);
 }
 
@@ -119,43 +68,102 @@ digester_reset(struct digester *d, unsigned mask)
 	d->crc32 = 0;
 	d->crc32c = 0;
 	d->crc64nvme = 0;
-	for (int i = 0; i < EVP_DIGESTS; i++) {
-		if (!(mask & DIGEST_BIT(i)))
-			continue;
-		if (d->contexts[i] == NULL)
-			d->contexts[i] = context_new();
-		must(EVP_DigestInit_ex2(d->contexts[i], algorithms[i], NULL) == 1, "EVP_DigestInit_ex2");
-	}
+	MD5_Init(&d->md5);
+	SHA1_Init(&d->sha1);
+	SHA256_Init(&d->sha256);
+}
+
+/* The states' own count of bits, as OpenSSL keeps it. */
+static void
+count(uint32_t *low, uint32_t *high, size_t bytes)
+{
+	uint64_t bits = ((uint64_t)*high << 32 | *low) + (uint64_t)bytes * 8;
+
+	*low = (uint32_t)bits;
+	*high = (uint32_t)(bits >> 32);
 }
 
 static void
-update_step(struct digester *d, const uint8_t *data, size_t len)
+update_both(MD5_CTX *m, SHA256_CTX *s, const uint8_t *data, size_t len)
 {
-	for (int i = 0; i < EVP_DIGESTS; i++) {
-		if (d->mask & DIGEST_BIT(i))
-			must(EVP_DigestUpdate(d->contexts[i], data, len) == 1, "EVP_DigestUpdate");
-	}
-	if (d->mask & DIGEST_BIT(DIGEST_CRC32))
+	uint32_t state[4];
+	size_t rest = m->num ? BLOCK_BYTES - m->num : 0;
+
+	if (!md5_sha256_is_fast() || m->num != s->num || len < rest + BLOCK_BYTES)
+		rest = len;
+	MD5_Update(m, data, rest);
+	SHA256_Update(s, data, rest);
+	if (rest == len)
+		return;
+	data += rest;
+	len -= rest;
+	rest = len % BLOCK_BYTES;
+	memcpy(state, (uint32_t[]){m->A, m->B, m->C, m->D}, sizeof(state));
+	md5_sha256_blocks(state, s->h, data, len / BLOCK_BYTES);
+	m->A = state[0];
+	m->B = state[1];
+	m->C = state[2];
+	m->D = state[3];
+	count(&m->Nl, &m->Nh, len - rest);
+	count(&s->Nl, &s->Nh, len - rest);
+	MD5_Update(m, data + len - rest, rest);
+	SHA256_Update(s, data + len - rest, rest);
+}
+
+static void
+update_each(struct digester *d, unsigned mask, const uint8_t *data, size_t len)
+{
+	if (mask & DIGEST_BIT(DIGEST_MD5))
+		MD5_Update(&d->md5, data, len);
+	if (mask & DIGEST_BIT(DIGEST_SHA256))
+		SHA256_Update(&d->sha256, data, len);
+	if (mask & DIGEST_BIT(DIGEST_SHA1))
+		SHA1_Update(&d->sha1, data, len);
+	if (mask & DIGEST_BIT(DIGEST_CRC32))
 		d->crc32 = crc32_ieee(d->crc32, data, len);
-	if (d->mask & DIGEST_BIT(DIGEST_CRC32C))
+	if (mask & DIGEST_BIT(DIGEST_CRC32C))
 		d->crc32c = crc32c(d->crc32c, data, len);
-	if (d->mask & DIGEST_BIT(DIGEST_CRC64NVME))
+	if (mask & DIGEST_BIT(DIGEST_CRC64NVME))
 		d->crc64nvme = crc64nvme(d->crc64nvme, data, len);
+}
+
+/* `other` may be NULL. */
+static void
+update_step(struct digester *d, struct digester *other, const uint8_t *data, size_t len)
+{
+	unsigned mask = d->mask, others = other ? other->mask : 0;
+
+	if ((mask & BOTH) == BOTH) {
+		update_both(&d->md5, &d->sha256, data, len);
+		mask &= ~BOTH;
+	} else if ((mask & BOTH) == DIGEST_BIT(DIGEST_MD5) && (others & BOTH) == DIGEST_BIT(DIGEST_SHA256)) {
+		update_both(&d->md5, &other->sha256, data, len);
+		mask &= ~BOTH;
+		others &= ~BOTH;
+	}
+	update_each(d, mask, data, len);
+	if (others)
+		update_each(other, others, data, len);
+}
+
+void
+digesters_update(struct digester *d, struct digester *other, const void *data, size_t len)
+{
+	const uint8_t *at = data;
+
+	while (len) {
+		size_t step = len < DIGESTER_STEP ? len : DIGESTER_STEP;
+
+		update_step(d, other, at, step);
+		at += step;
+		len -= step;
+	}
 }
 
 void
 digester_update(struct digester *d, const void *data, size_t len)
 {
-	bool is_single = (d->mask & (d->mask - 1)) == 0;
-	const uint8_t *at = data;
-
-	while (len) {
-		size_t step = is_single || len < DIGESTER_STEP ? len : DIGESTER_STEP;
-
-		update_step(d, at, step);
-		at += step;
-		len -= step;
-	}
+	digesters_update(d, NULL, data, len);
 }
 
 static void
@@ -167,11 +175,23 @@ store_be32(uint8_t *out, uint32_t v)
 void
 digester_value(struct digester *d, enum digest which, struct digest_value *out)
 {
-	EVP_MD_CTX *context;
+	/* To end a digest ends its state: copies are ended. */
+	MD5_CTX m = d->md5;
+	SHA_CTX s1 = d->sha1;
+	SHA256_CTX s256 = d->sha256;
 
 	assert(d->mask & DIGEST_BIT(which));
 	memset(out, 0, sizeof(*out));
 	switch (which) {
+	case DIGEST_MD5:
+		MD5_Final(out->bytes, &m);
+		return;
+	case DIGEST_SHA256:
+		SHA256_Final(out->bytes, &s256);
+		return;
+	case DIGEST_SHA1:
+		SHA1_Final(out->bytes, &s1);
+		return;
 	case DIGEST_CRC32:
 		store_be32(out->bytes, d->crc32);
 		return;
@@ -181,39 +201,39 @@ digester_value(struct digester *d, enum digest which, struct digest_value *out)
 	case DIGEST_CRC64NVME:
 		store_be64(out->bytes, d->crc64nvme);
 		return;
-	default:
-		/* Ending a digest ends its context, so a copy is ended. */
-		context = scratch();
-		must(EVP_MD_CTX_copy_ex(context, d->contexts[which]) == 1, "EVP_MD_CTX_copy_ex");
-		must(EVP_DigestFinal_ex(context, out->bytes, NULL) == 1, "EVP_DigestFinal_ex");
+	case DIGEST_COUNT:
+		abort();
 	}
 }
 
-/* The digest of two pieces, one after the other. */
 static void
-digest_once(enum digest which, struct bytes a, struct bytes b, uint8_t *out)
+sha256_of_two(struct bytes a, struct bytes b, uint8_t out[32])
 {
-	EVP_MD_CTX *context = scratch();
+	SHA256_CTX s;
 
-	must(EVP_DigestInit_ex2(context, algorithms[which], NULL) == 1, "EVP_DigestInit_ex2");
-	must(EVP_DigestUpdate(context, a.data, a.len) == 1, "EVP_DigestUpdate");
-	must(EVP_DigestUpdate(context, b.data, b.len) == 1, "EVP_DigestUpdate");
-	must(EVP_DigestFinal_ex(context, out, NULL) == 1, "EVP_DigestFinal_ex");
+	SHA256_Init(&s);
+	SHA256_Update(&s, a.data, a.len);
+	SHA256_Update(&s, b.data, b.len);
+	SHA256_Final(out, &s);
 }
 
 void
 sha256(struct bytes v, uint8_t out[32])
 {
-	digest_once(DIGEST_SHA256, v, bytes_of(NULL, 0), out);
+	sha256_of_two(v, bytes_of(NULL, 0), out);
 }
 
 void
 md5(struct bytes v, uint8_t out[16])
 {
-	digest_once(DIGEST_MD5, v, bytes_of(NULL, 0), out);
+	MD5_CTX m;
+
+	MD5_Init(&m);
+	MD5_Update(&m, v.data, v.len);
+	MD5_Final(out, &m);
 }
 
-/* RFC 2104 over the fetched SHA-256: EVP_MAC would fetch and allocate at each call. */
+/* RFC 2104: EVP_MAC would fetch and allocate at each call. */
 void
 hmac_sha256(struct bytes key, struct bytes v, uint8_t out[32])
 {
@@ -226,10 +246,10 @@ hmac_sha256(struct bytes key, struct bytes v, uint8_t out[32])
 		memcpy(block, key.data, key.len);
 	for (i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36;
-	digest_once(DIGEST_SHA256, bytes_of(block, sizeof(block)), v, inner);
+	sha256_of_two(bytes_of(block, sizeof(block)), v, inner);
 	for (i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36 ^ 0x5c;
-	digest_once(DIGEST_SHA256, bytes_of(block, sizeof(block)), bytes_of(inner, sizeof(inner)), out);
+	sha256_of_two(bytes_of(block, sizeof(block)), bytes_of(inner, sizeof(inner)), out);
 	explicit_bzero(block, sizeof(block));
 }
 

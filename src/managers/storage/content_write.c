@@ -208,9 +208,10 @@ block_add(struct content_writer *w, struct slice part)
 	w->parts[w->part_count++] = part;
 	w->block_bytes += part.len;
 	w->size += part.len;
-	digester_update(w->whole, part.data, part.len);
-	if (!block_hash_is_whole(w))
-		digester_update(w->block_hash, part.data, part.len);
+	if (block_hash_is_whole(w))
+		digester_update(w->whole, part.data, part.len);
+	else
+		digesters_update(w->whole, w->block_hash, part.data, part.len);
 }
 
 enum rfs_err

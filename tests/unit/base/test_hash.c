@@ -1,7 +1,6 @@
 /* Published vectors, and that pieces give what the whole gives. */
 #include "unit.h"
 #include "base/hash.h"
-#include <pthread.h>
 
 #define CHECK_TEXT "123456789"
 
@@ -157,25 +156,76 @@ a_digester_takes_long_streams(void **state)
 	free(data);
 }
 
-static void *
-hash_on_a_thread(void *out)
+/* The pieces end within, at and between blocks; the streams are one, two, and two that began at different places. */
+static void
+md5_and_sha256_in_one_loop_are_what_they_are_alone(void **state)
 {
-	sha256(BYTES_LITERAL("abc"), out);
-	return NULL;
+	size_t len = 40000;
+	uint8_t *data = malloc(len), md5_alone[16], sha256_alone[32];
+	struct digester *both = digester_new(DIGEST_BIT(DIGEST_MD5) | DIGEST_BIT(DIGEST_SHA256));
+	struct digester *first = digester_new(DIGEST_BIT(DIGEST_MD5) | DIGEST_BIT(DIGEST_CRC32));
+	struct digester *second = digester_new(DIGEST_BIT(DIGEST_SHA256));
+	struct digest_value v;
+
+	for (size_t i = 0; i < len; i++)
+		data[i] = (uint8_t)(hash64(bytes_of(&i, sizeof(i)), 7) >> 9);
+	for (size_t piece = 1; piece < 20000; piece += 1 + piece / 5) {
+		size_t skip = piece % 3 == 0 ? piece % 131 : 0, at = 0;
+
+		digester_reset(both, DIGEST_BIT(DIGEST_MD5) | DIGEST_BIT(DIGEST_SHA256));
+		digester_reset(first, DIGEST_BIT(DIGEST_MD5) | DIGEST_BIT(DIGEST_CRC32));
+		digester_reset(second, DIGEST_BIT(DIGEST_SHA256));
+		digester_update(first, data, skip);
+		for (at = skip; at < len; at += piece) {
+			size_t n = len - at < piece ? len - at : piece;
+
+			digester_update(both, data + at, n);
+			digesters_update(first, second, data + at, n);
+		}
+		md5(bytes_of(data + skip, len - skip), md5_alone);
+		sha256(bytes_of(data + skip, len - skip), sha256_alone);
+		digester_value(both, DIGEST_MD5, &v);
+		assert_memory_equal(v.bytes, md5_alone, 16);
+		digester_value(both, DIGEST_SHA256, &v);
+		assert_memory_equal(v.bytes, sha256_alone, 32);
+		digester_value(second, DIGEST_SHA256, &v);
+		assert_memory_equal(v.bytes, sha256_alone, 32);
+		md5(bytes_of(data, len), md5_alone);
+		digester_value(first, DIGEST_MD5, &v);
+		assert_memory_equal(v.bytes, md5_alone, 16);
+		digester_value(first, DIGEST_CRC32, &v);
+		assert_true(__builtin_bswap32(load_u32(v.bytes)) == crc32_ieee(0, data, len));
+	}
+	digester_free(both);
+	digester_free(first);
+	digester_free(second);
+	free(data);
 }
 
+/* The count of bits takes more than 32 of them. */
 static void
-threads_have_their_own_contexts(void **state)
+md5_and_sha256_in_one_loop_count_far(void **state)
 {
-	pthread_t threads[4];
-	uint8_t out[4][32];
+	size_t len = (size_t)1 << 20;
+	uint8_t *data = calloc(1, len);
+	struct digester *both = digester_new(DIGEST_BIT(DIGEST_MD5) | DIGEST_BIT(DIGEST_SHA256));
+	struct digester *alone[2] = {digester_new(DIGEST_BIT(DIGEST_MD5)), digester_new(DIGEST_BIT(DIGEST_SHA256))};
 
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, hash_on_a_thread, out[i]), 0);
-	for (int i = 0; i < 4; i++) {
-		pthread_join(threads[i], NULL);
-		expect_hex(out[i], 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	for (int i = 0; i < 513; i++) {
+		digester_update(both, data, len);
+		digester_update(alone[DIGEST_MD5], data, len);
+		digester_update(alone[DIGEST_SHA256], data, len);
 	}
+	for (enum digest d = DIGEST_MD5; d <= DIGEST_SHA256; d++) {
+		struct digest_value a, b;
+
+		digester_value(both, d, &a);
+		digester_value(alone[d], d, &b);
+		assert_memory_equal(a.bytes, b.bytes, digest_size(d));
+		digester_free(alone[d]);
+	}
+	digester_free(both);
+	free(data);
 }
 
 static void
@@ -240,7 +290,8 @@ main(void)
 		cmocka_unit_test(hmac_matches_rfc_4231),
 		cmocka_unit_test(a_digester_computes_all_in_one_pass_and_goes_on),
 		cmocka_unit_test(a_digester_takes_long_streams),
-		cmocka_unit_test(threads_have_their_own_contexts),
+		cmocka_unit_test(md5_and_sha256_in_one_loop_are_what_they_are_alone),
+		cmocka_unit_test(md5_and_sha256_in_one_loop_count_far),
 		cmocka_unit_test(table_hashes_differ_by_content_length_and_seed),
 		cmocka_unit_test(a_sealed_secret_opens_only_whole_with_its_key_and_context),
 		cmocka_unit_test(an_empty_secret_can_be_sealed),
