@@ -2,7 +2,7 @@
  * digest.c: MD5, SHA-1 and SHA-256, and several digests over one stream. [any]
  *
  * OpenSSL computes them, by its functions on open states (deprecated there, in favour of EVP): only so can md5_sha256.c
- * take its turn in the middle of a stream, and nothing is fetched or allocated. docs/decisions/0010
+ * take its turn in the middle of a stream, and nothing is fetched or allocated. docs/decisions/0011
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/arena.h"
