@@ -56,6 +56,7 @@ class Daemon:
         self.options = list(options)
         self.environment = {}
         self.files = files
+        self.certificate = None  # with TLS: the file that clients must be told of
         self.damaged = False  # on purpose: its end is not to be whole
         self.process = None
         self.s3 = self.admin = None
@@ -158,7 +159,7 @@ class Daemon:
         config.setdefault("s3", {"addressing_style": "path"})
         config.setdefault("read_timeout", 60)
         return session().client(
-            "s3", endpoint_url=self.s3, region_name="us-east-1", verify=verify, aws_access_key_id=access_key or self.access_key,
+            "s3", endpoint_url=self.s3, region_name="us-east-1", verify=verify or self.certificate, aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key, config=Config(**config))
 
     def cpu_seconds(self):

@@ -1,4 +1,6 @@
-"""Clients that others wrote, with real files: a source tree of thousands of files, odd names, a large file; each must bring back what it took."""
+"""Clients that others wrote, over HTTP and over TLS, with real files: a source tree of thousands of files, odd names, a large file; each must
+bring back what it took."""
+import contextlib
 import filecmp
 import os
 import pathlib
@@ -10,9 +12,10 @@ import pytest
 from daemon import Daemon, wait_until
 
 TREE = pathlib.Path("/usr/include")
+TREE_FILES = int(os.environ.get("RESTFS_TREE_FILES", "2000"))
 ODD_NAMES = ["plain", "with space", "ünïcödé", "plus+and%25", "quote'\"&", "ключ/鍵", "deep/er/and/deeper/file", "-dash", "a=b&c"]
 LARGE_MIB = int(os.environ.get("RESTFS_LARGE_MIB", "64"))
-PATIENCE = 280 + LARGE_MIB // 4
+PATIENCE = 280 + LARGE_MIB // 4 + TREE_FILES // 50
 
 
 def run(*command, env=None, cwd=None):
@@ -35,7 +38,7 @@ def tree(tmp_path_factory):
     where = tmp_path_factory.mktemp("tree")
     count = 0
     for path in sorted(TREE.rglob("*")):
-        if path.is_file() and not path.is_symlink() and count < 2000:
+        if path.is_file() and not path.is_symlink() and count < TREE_FILES:
             target = where / "include" / path.relative_to(TREE)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -47,6 +50,30 @@ def tree(tmp_path_factory):
     (where / "large").write_bytes(os.urandom(1 << 20) * 40)
     assert count > 500
     return where
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A file with a certificate that nobody trusts who is not told to, and its key."""
+    where = tmp_path_factory.mktemp("tls") / "both.pem"
+    run(program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", where.with_suffix(".key"), "-out", where,
+        "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    return where
+
+
+@pytest.fixture(scope="module", params=["http", "tls"])
+def daemon(request):
+    """In place of the one that other modules share: every test is run with both."""
+    if request.param == "http":
+        daemon = Daemon()
+    else:
+        certificate = request.getfixturevalue("certificate")
+        daemon = Daemon("--set", f"tls.certificate={certificate}", "--set", f"tls.key={certificate.with_suffix('.key')}")
+        daemon.certificate = str(certificate)
+    daemon.start()
+    assert daemon.s3.startswith("https://" if daemon.certificate else "http://")
+    yield daemon
+    daemon.finish()
 
 
 def assert_same(left, right):
@@ -62,9 +89,13 @@ def aws_environment(daemon):
             "AWS_CONFIG_FILE": "/dev/null"}
 
 
+def aws_command(daemon):
+    trust = ["--ca-bundle", daemon.certificate] if daemon.certificate else []
+    return [program("aws", "/usr/bin/aws"), "--endpoint-url", daemon.s3, *trust, "s3"]
+
+
 def test_aws_cli(daemon, bucket, tree, tmp_path):
-    aws = [program("aws", "/usr/bin/aws"), "--endpoint-url", daemon.s3, "s3"]
-    env = aws_environment(daemon)
+    aws, env = aws_command(daemon), aws_environment(daemon)
     run(*aws, "sync", "--quiet", tree, f"s3://{bucket}/t", env=env)
     run(*aws, "sync", "--quiet", f"s3://{bucket}/t", tmp_path / "back", env=env)
     assert_same(tree, tmp_path / "back")
@@ -76,24 +107,25 @@ def test_aws_cli(daemon, bucket, tree, tmp_path):
     run(*aws, "rb", f"s3://{bucket}", env=env)
 
 
-def s3cmd_configuration(daemon, directory):
+def s3cmd_command(daemon, directory):
     config = directory / "s3cfg"
     host = daemon.s3.split("//")[1]
-    config.write_text(f"[default]\naccess_key = {daemon.access_key}\nsecret_key = {daemon.secret_key}\nhost_base = {host}\nhost_bucket = {host}\nuse_https = False\n")
-    return config
+    trust = f"use_https = True\nca_certs_file = {daemon.certificate}" if daemon.certificate else "use_https = False"
+    config.write_text(f"[default]\naccess_key = {daemon.access_key}\nsecret_key = {daemon.secret_key}\nhost_base = {host}\nhost_bucket = {host}\n{trust}\n")
+    return [program("s3cmd"), "-c", config, "--no-progress"]
 
 
 def test_s3cmd(daemon, bucket, tree, tmp_path):
-    s3cmd = [program("s3cmd"), "-c", s3cmd_configuration(daemon, tmp_path), "--no-progress"]
-    run(*s3cmd, "sync", f"{tree}/odd/", f"s3://{bucket}/odd/")
-    run(*s3cmd, "put", "--multipart-chunk-size-mb=5", tree / "large", f"s3://{bucket}/large")
+    s3cmd = s3cmd_command(daemon, tmp_path)
+    run(*s3cmd, "sync", "--multipart-chunk-size-mb=5", f"{tree}/", f"s3://{bucket}/t/")
     os.mkdir(tmp_path / "back")
-    run(*s3cmd, "sync", f"s3://{bucket}/odd/", f"{tmp_path}/back/")
-    assert_same(tree / "odd", tmp_path / "back")
-    run(*s3cmd, "get", f"s3://{bucket}/large", tmp_path / "large")
-    assert filecmp.cmp(tree / "large", tmp_path / "large", shallow=False)
-    run(*s3cmd, "cp", f"s3://{bucket}/large", f"s3://{bucket}/copy")
+    run(*s3cmd, "sync", f"s3://{bucket}/t/", f"{tmp_path}/back/")
+    assert_same(tree, tmp_path / "back")
+    assert "upload" not in run(*s3cmd, "sync", f"{tree}/", f"s3://{bucket}/t/")
+    run(*s3cmd, "cp", f"s3://{bucket}/t/large", f"s3://{bucket}/copy")
     assert "copy" in run(*s3cmd, "ls", f"s3://{bucket}")
+    run(*s3cmd, "get", f"s3://{bucket}/copy", tmp_path / "large")
+    assert filecmp.cmp(tree / "large", tmp_path / "large", shallow=False)
     run(*s3cmd, "del", "--recursive", "--force", f"s3://{bucket}")
     run(*s3cmd, "rb", f"s3://{bucket}")
 
@@ -101,7 +133,7 @@ def test_s3cmd(daemon, bucket, tree, tmp_path):
 def rclone_environment(daemon):
     return {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_R_TYPE": "s3", "RCLONE_CONFIG_R_PROVIDER": "Other", "RCLONE_CONFIG_R_ENDPOINT": daemon.s3,
             "RCLONE_CONFIG_R_ACCESS_KEY_ID": daemon.access_key, "RCLONE_CONFIG_R_SECRET_ACCESS_KEY": daemon.secret_key, "RCLONE_S3_CHUNK_SIZE": "5M",
-            "RCLONE_S3_UPLOAD_CUTOFF": "10M"}
+            "RCLONE_S3_UPLOAD_CUTOFF": "10M"} | ({"RCLONE_CA_CERT": daemon.certificate} if daemon.certificate else {})
 
 
 def test_rclone(daemon, bucket, tree, tmp_path):
@@ -122,14 +154,14 @@ def restic_environment(daemon, bucket, directory):
 
 
 def test_restic(daemon, bucket, tree, tmp_path):
-    restic = program("restic")
+    restic = [program("restic"), *(["--cacert", daemon.certificate] if daemon.certificate else [])]
     env = restic_environment(daemon, bucket, tmp_path)
-    run(restic, "init", env=env)
-    run(restic, "backup", tree, env=env)
-    run(restic, "check", "--read-data", env=env)
-    run(restic, "restore", "latest", "--target", tmp_path / "back", env=env)
+    run(*restic, "init", env=env)
+    run(*restic, "backup", tree, env=env)
+    run(*restic, "check", "--read-data", env=env)
+    run(*restic, "restore", "latest", "--target", tmp_path / "back", env=env)
     assert_same(tree, tmp_path / "back" / tree.relative_to("/"))
-    run(restic, "forget", "--prune", "--keep-last", "1", env=env)
+    run(*restic, "forget", "--prune", "--keep-last", "1", env=env)
 
 
 def large_file(path):
@@ -142,7 +174,7 @@ def large_file(path):
 
 
 def copy_by_aws(daemon, source, target):
-    run(program("aws", "/usr/bin/aws"), "--endpoint-url", daemon.s3, "s3", "cp", "--quiet", source, target, env=aws_environment(daemon))
+    run(*aws_command(daemon), "cp", "--quiet", source, target, env=aws_environment(daemon))
 
 
 def copy_by_rclone(daemon, source, target):
@@ -162,94 +194,45 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(daemon, bucket, s
     (tmp_path / "back").unlink()
 
 
-@pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="there is no /dev/fuse")
-def test_s3fs(daemon, bucket, tree, tmp_path):
-    s3fs = program("s3fs")
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    secret = tmp_path / "passwd"
-    secret.write_text(f"{daemon.access_key}:{daemon.secret_key}")
-    secret.chmod(0o600)
-    process = subprocess.Popen([s3fs, bucket, str(mount), "-f", "-o", f"url={daemon.s3},use_path_request_style,passwd_file={secret},multipart_size=5"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: os.path.ismount(mount))
-        shutil.copytree(tree / "odd", mount / "odd")
-        shutil.copyfile(tree / "large", mount / "large")
-        assert_same(tree / "odd", mount / "odd")
-        assert filecmp.cmp(tree / "large", mount / "large", shallow=False)
-        os.rename(mount / "large", mount / "odd" / "renamed")
-        assert os.path.getsize(mount / "odd" / "renamed") == os.path.getsize(tree / "large")
-        with open(mount / "odd" / "plain", "a") as f:
-            f.write(" and more")
-        assert (mount / "odd" / "plain").read_text() == "plain and more"
-        shutil.rmtree(mount / "odd")
-        assert os.listdir(mount) == []
-    finally:
-        subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=False)
-        process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def tls_daemon(tmp_path_factory):
-    """It speaks TLS only, with a certificate that a client must be told of, and has the bucket "secure"."""
-    where = tmp_path_factory.mktemp("tls")
-    key, certificate = where / "key.pem", where / "cert.pem"
-    run(program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
-    daemon = Daemon("--set", f"tls.certificate={certificate}", "--set", f"tls.key={key}").start()
-    assert daemon.s3.startswith("https://")
-    daemon.certificate = str(certificate)
-    daemon.client(verify=daemon.certificate).create_bucket(Bucket="secure")
-    yield daemon
-    daemon.finish()
-
-
-def test_boto3_over_tls(tls_daemon, tmp_path):
-    s3 = tls_daemon.client(verify=tls_daemon.certificate)
+def test_boto3(s3, bucket, tmp_path):
     for size in (0, 100_000, 12 << 20):
         body = os.urandom(size)
-        s3.put_object(Bucket="secure", Key="k", Body=body)
-        assert s3.get_object(Bucket="secure", Key="k")["Body"].read() == body
+        s3.put_object(Bucket=bucket, Key="k", Body=body)
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
     path = tmp_path / "file"
     path.write_bytes(os.urandom(20 << 20))
-    s3.upload_file(str(path), "secure", "file")
-    s3.download_file("secure", "file", str(tmp_path / "back"))
+    s3.upload_file(str(path), bucket, "file")
+    s3.download_file(bucket, "file", str(tmp_path / "back"))
     assert filecmp.cmp(path, tmp_path / "back", shallow=False)
 
 
-def test_aws_cli_over_tls(tls_daemon, tree, tmp_path):
-    aws = [program("aws", "/usr/bin/aws"), "--endpoint-url", tls_daemon.s3, "--ca-bundle", tls_daemon.certificate, "s3"]
-    env = aws_environment(tls_daemon)
-    run(*aws, "sync", "--quiet", tree / "odd", "s3://secure/aws/odd", env=env)
-    run(*aws, "cp", "--quiet", tree / "large", "s3://secure/aws/large", env=env)
-    run(*aws, "cp", "--quiet", "--recursive", "s3://secure/aws", tmp_path, env=env)
-    assert_same(tree / "odd", tmp_path / "odd")
-    assert filecmp.cmp(tree / "large", tmp_path / "large", shallow=False)
+@contextlib.contextmanager
+def mounted_by_s3fs(daemon, bucket, directory):
+    mount, secret = directory / "mount", directory / "passwd"
+    mount.mkdir()
+    secret.write_text(f"{daemon.access_key}:{daemon.secret_key}")
+    secret.chmod(0o600)
+    env = os.environ | ({"CURL_CA_BUNDLE": daemon.certificate} if daemon.certificate else {})
+    process = subprocess.Popen([program("s3fs"), bucket, str(mount), "-f", "-o", f"url={daemon.s3},use_path_request_style,passwd_file={secret},multipart_size=5"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    try:
+        wait_until(lambda: os.path.ismount(mount))
+        yield mount
+    finally:
+        subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=False)
+        process.terminate()  # somebody else's mount namespace may hold a copy of the mount, for which it would stay
+        process.wait(30)
 
 
-def test_s3cmd_over_tls(tls_daemon, tree, tmp_path):
-    s3cmd = [program("s3cmd"), "-c", s3cmd_configuration(tls_daemon, tmp_path), "--no-progress", f"--ca-certs={tls_daemon.certificate}", "--ssl"]
-    back = tmp_path / "back"
-    back.mkdir()
-    run(*s3cmd, "sync", f"{tree}/odd/", "s3://secure/s3cmd/")
-    run(*s3cmd, "sync", "s3://secure/s3cmd/", f"{back}/")
-    assert_same(tree / "odd", back)
-
-
-def test_rclone_over_tls(tls_daemon, tree, tmp_path):
-    rclone, env = program("rclone"), rclone_environment(tls_daemon) | {"RCLONE_CA_CERT": tls_daemon.certificate}
-    run(rclone, "copy", tree / "odd", "r:secure/rclone/odd", env=env)
-    run(rclone, "copy", tree / "large", "r:secure/rclone", env=env)
-    run(rclone, "copy", "r:secure/rclone", tmp_path, env=env)
-    assert_same(tree / "odd", tmp_path / "odd")
-    assert filecmp.cmp(tree / "large", tmp_path / "large", shallow=False)
-
-
-def test_restic_over_tls(tls_daemon, tree, tmp_path):
-    restic, env = [program("restic"), "--cacert", tls_daemon.certificate], restic_environment(tls_daemon, "secure", tmp_path)
-    run(*restic, "init", env=env)
-    run(*restic, "backup", tree / "odd", env=env)
-    run(*restic, "check", "--read-data", env=env)
-    run(*restic, "restore", "latest", "--target", tmp_path / "back", env=env)
-    assert_same(tree / "odd", tmp_path / "back" / (tree / "odd").relative_to("/"))
+@pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="there is no /dev/fuse")
+def test_s3fs(daemon, bucket, tree, tmp_path):
+    with mounted_by_s3fs(daemon, bucket, tmp_path) as mount:
+        shutil.copytree(tree, mount / "t", copy_function=shutil.copyfile)
+        assert_same(tree, mount / "t")
+        os.rename(mount / "t" / "large", mount / "t" / "odd" / "renamed")
+        assert os.path.getsize(mount / "t" / "odd" / "renamed") == os.path.getsize(tree / "large")
+        with open(mount / "t" / "odd" / "plain", "a") as f:
+            f.write(" and more")
+        assert (mount / "t" / "odd" / "plain").read_text() == "plain and more"
+        shutil.rmtree(mount / "t")
+        assert os.listdir(mount) == []
