@@ -136,6 +136,14 @@ tls_stream_has_input(const struct tls_stream *s)
 	return s->in_len > 0;
 }
 
+/* For who sent a request in plain HTTP: the last that he gets. */
+static const char plain_answer[] = "HTTP/1.1 400 Bad Request\r\n"
+				   "Content-Type: text/plain; charset=utf-8\r\n"
+				   "Content-Length: 40\r\n"
+				   "Connection: close\r\n"
+				   "\r\n"
+				   "This address speaks TLS: use https://.\r\n";
+
 /* 0: needs more input, -1: ended, -2: broken. */
 static int
 result(struct tls_stream *s, int rc)
@@ -147,6 +155,9 @@ result(struct tls_stream *s, int rc)
 	case SSL_ERROR_ZERO_RETURN:
 		return -1;
 	default:
+		if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL &&
+			ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST)
+			buf_put_str(&s->out, plain_answer);
 		ERR_clear_error();
 		s->broken = true;
 		return -2;

@@ -162,6 +162,14 @@ refuses_older_versions_and_plain_text(void **state)
 	client_send(fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
 	char *answer = client_rest(fd);
 
+	assert_non_null(strstr(answer, "HTTP/1.1 400 Bad Request\r\n"));
+	assert_non_null(strstr(answer, "\r\n\r\nThis address speaks TLS: use https://.\r\n"));
+	free(answer);
+	close(fd);
+	/* Neither that, nor an answer. */
+	fd = client_open(f);
+	client_send(fd, "\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c");
+	answer = client_rest(fd);
 	assert_null(strstr(answer, "HTTP/1.1"));
 	free(answer);
 	close(fd);
