@@ -89,32 +89,41 @@ option_find(const char *path)
 	return NULL;
 }
 
-/* Digits and a unit: sizes K, M, G, T (of 1024), times ms, s, m, h, d (in milliseconds). */
+/* Sizes are in bytes, of 1024, times in milliseconds. */
+static const struct unit {
+	const char *name;
+	int64_t factor;
+} units[] = {
+	{"", 1},
+	{"K", INT64_C(1) << 10},
+	{"M", INT64_C(1) << 20},
+	{"G", INT64_C(1) << 30},
+	{"T", INT64_C(1) << 40},
+	{"ms", 1},
+	{"s", 1000},
+	{"m", 60000},
+	{"h", 3600000},
+	{"d", 86400000},
+};
+enum { SIZE_UNITS = 1, TIME_UNITS = 5, UNIT_COUNT = 10 };
+
+/* Digits and a unit; KB and KiB are K. */
 static bool
 parse_number(const char *text, int64_t *out)
 {
-	static const struct {
-		const char *unit;
-		int64_t factor;
-	} units[] = {
-		{"", 1},
-		{"K", INT64_C(1) << 10},
-		{"M", INT64_C(1) << 20},
-		{"G", INT64_C(1) << 30},
-		{"T", INT64_C(1) << 40},
-		{"ms", 1},
-		{"s", 1000},
-		{"m", 60000},
-		{"h", 3600000},
-		{"d", 86400000},
-	};
 	size_t digits = strspn(text, "0123456789");
 	uint64_t v;
 
 	if (!bytes_to_u64(bytes_of(text, digits), &v) || v > INT64_MAX)
 		return false;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(text + digits, units[i].unit) == 0)
+	for (size_t i = 0; i < UNIT_COUNT; i++) {
+		size_t len = strlen(units[i].name);
+		const char *rest = text + digits + len;
+
+		if (strncmp(text + digits, units[i].name, len) != 0)
+			continue;
+		if (!*rest ||
+			(i >= SIZE_UNITS && i < TIME_UNITS && (strcmp(rest, "B") == 0 || strcmp(rest, "iB") == 0)))
 			return !__builtin_mul_overflow((int64_t)v, units[i].factor, out);
 	}
 	return false;
@@ -134,8 +143,36 @@ parse_bool(const char *text, bool *out)
 }
 
 static bool
+ends_with(const char *text, const char *end)
+{
+	return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
+}
+
+/* With the largest unit that leaves no fraction; what is counted has none. */
+static const char *
+number_text(const struct option *o, int64_t n, char text[32])
+{
+	static const char *const sizes[] = {"_bytes", "_memory", "rate"}, *const times[] = {"time", "interval"};
+	const struct unit *unit = &units[0];
+	size_t i = 0, end = 0;
+
+	for (size_t j = 0; j < 3; j++)
+		if (ends_with(o->path, sizes[j]))
+			i = SIZE_UNITS, end = TIME_UNITS;
+	for (size_t j = 0; j < 2; j++)
+		if (ends_with(o->path, times[j]))
+			i = TIME_UNITS, end = UNIT_COUNT;
+	for (; n && i < end; i++)
+		if (n % units[i].factor == 0)
+			unit = &units[i];
+	snprintf(text, 32, "%lld%s", (long long)(n / unit->factor), unit->name);
+	return text;
+}
+
+static bool
 set_int(struct config *c, const struct option *o, const struct config_value *v, char *error)
 {
+	char given[32], least[32], most[32];
 	int64_t n = v->integer;
 
 	if (v->kind == CONFIG_VALUE_STRING && !parse_number(v->string, &n)) {
@@ -145,8 +182,8 @@ set_int(struct config *c, const struct option *o, const struct config_value *v, 
 		return false;
 	}
 	if (n < o->min || n > o->max) {
-		snprintf(error, CONFIG_ERROR_BYTES, "%s: %lld is not between %lld and %lld", o->path, (long long)n,
-			(long long)o->min, (long long)o->max);
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: %s is not between %s and %s", o->path,
+			number_text(o, n, given), number_text(o, o->min, least), number_text(o, o->max, most));
 		return false;
 	}
 	*(int64_t *)field(c, o) = n;
@@ -233,17 +270,21 @@ put_quoted(struct buf *out, const char *s)
 static void
 help_option(struct buf *out, const struct option *o, const char *indent, const char *name)
 {
+	char least[32], most[32];
+	uint64_t number;
+
 	buf_printf(out, "%s# %s", indent, o->text);
 	if (o->type == OPTION_TYPE_INT)
-		buf_printf(out, " (%lld to %lld)", (long long)o->min, (long long)o->max);
+		buf_printf(out, " (%s to %s)", number_text(o, o->min, least), number_text(o, o->max, most));
 	buf_printf(out, "\n%s# %s = ", indent, name);
 	switch (o->type) {
 	case OPTION_TYPE_STRING:
 		put_quoted(out, o->string);
 		break;
 	case OPTION_TYPE_INT:
-		/* libconfig wants a suffix on what does not fit an int. */
-		buf_printf(out, o->integer > INT32_MAX ? "%lldL" : "%lld", (long long)o->integer);
+		/* For libconfig, what has a unit is text. */
+		number_text(o, o->integer, least);
+		buf_printf(out, bytes_to_u64(bytes_str(least), &number) ? "%s" : "\"%s\"", least);
 		break;
 	case OPTION_TYPE_BOOL:
 		buf_put_str(out, o->integer ? "true" : "false");
@@ -269,7 +310,7 @@ config_help(struct buf *out)
 
 	buf_put_str(out, "# restfsd's options, each with its default. Sizes may be written as \"64K\", \"4M\", \"1G\"; "
 			 "times are in\n"
-			 "# milliseconds, or written as \"500ms\", \"30s\", \"5m\".\n\n");
+			 "# milliseconds, or written as \"500ms\", \"30s\", \"5m\", \"12h\", \"7d\".\n\n");
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &options[i];
 		struct bytes group = group_of(o);

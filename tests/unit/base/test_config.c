@@ -46,7 +46,8 @@ a_file_overrides_defaults(void **state)
 	assert_int_equal(c.http_idle_time, 60000);
 	write_file("# a comment\ndata = \"/srv\";\ns3 = { region = \"eu\"; };\nhttp = { idle_time = \"30s\"; "
 		   "header_bytes = \"64K\";\n"
-		   " header_time = 500; body_memory = 1099511627776L; };\n");
+		   " header_time = 500; body_memory = 1099511627776L; };\njournal = { volume_bytes = \"1GiB\"; };\n"
+		   "index = { cache_bytes = \"2MB\"; };\n");
 	assert_true(config_read_file(&c, path, error));
 	assert_string_equal(c.data, "/srv");
 	assert_string_equal(c.s3_region, "eu");
@@ -54,6 +55,8 @@ a_file_overrides_defaults(void **state)
 	assert_int_equal(c.http_header_bytes, 65536);
 	assert_int_equal(c.http_header_time, 500);
 	assert_true(c.http_body_memory == INT64_C(1099511627776));
+	assert_int_equal(c.journal_volume_bytes, 1 << 30);
+	assert_int_equal(c.index_cache_bytes, 2 << 20);
 	config_fini(&c);
 }
 
@@ -78,6 +81,9 @@ errors_name_file_line_and_option(void **state)
 {
 	expect_error("\n\ns3 = { colour = 1; };\n", 3, "s3.colour");
 	expect_error("s4 = { };\n", 1, "s4");
+	expect_error("http = { idle_time = \"60\"; };\n", 1, "60ms is not between 100ms and 1d");
+	expect_error("http = { idle_time = \"60sB\"; };\n", 1, "is not a number");
+	expect_error("index = { cache_bytes = \"1MiBs\"; };\n", 1, "is not a number");
 	expect_error("data = { };\n", 1, "data");
 	expect_error("\ndata = 5;\n", 2, "must be text");
 	expect_error("http = 5;\n", 1, "http");
