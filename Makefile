@@ -21,7 +21,8 @@ deps-bench:
 
 # Ctrl-C stops the store clean; the data stays in ./data. ARGS: more options of restfsd.
 run: deps
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@ninja -C $(BUILD) restfsd restfs
 	@exec $(BUILD)/restfsd --data ./data --s3 127.0.0.1:9000 --admin 127.0.0.1:9001 --hints $(ARGS)
 
 # The last line is "N passed, N failed".
