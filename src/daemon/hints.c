@@ -39,19 +39,24 @@ daemon_hints(struct daemon *d, const char *program)
 	struct arena *arena = arena_new(1024);
 	const char *key = auth_root_access_key(d->core.auth), *region = d->config.s3_region;
 	const char *url = daemon_url(arena, d, d->config.s3_listen, d->s3_port);
+	/* Who tries at a loopback address has made the certificate himself: no authority vouches for that name. */
+	const char *file = d->config.tls_certificate;
+	const char *aws = d->tls ? arena_printf(arena, " --ca-bundle %s", file) : "";
+	const char *curl = d->tls ? arena_printf(arena, " --cacert %s", file) : "";
 	char secret[AUTH_SECRET_SIZE];
 
 	if (auth_root_secret(d->core.auth, secret)) {
 		printf("\n  endpoint    %s\n  access key  %s\n  secret key  %s\n\n"
 		       "Try, in another terminal (apt-get install awscli curl has what is missing):\n\n",
 			url, key, secret);
-		printf("  AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY='%s' AWS_DEFAULT_REGION=%s aws --endpoint-url %s "
+		printf("  AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY='%s' AWS_DEFAULT_REGION=%s aws --endpoint-url "
+		       "%s%s "
 		       "s3 mb s3://first\n",
-			key, secret, region, url);
+			key, secret, region, url, aws);
 		printf("  %s --data %s bucket ls\n", restfs_path(arena, program), d->config.data);
-		printf("  curl --aws-sigv4 aws:amz:%s:s3 --user '%s:%s' -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "
+		printf("  curl%s --aws-sigv4 aws:amz:%s:s3 --user '%s:%s' -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "
 		       "%s/\n\n",
-			region, key, secret, url);
+			curl, region, key, secret, url);
 		fflush(stdout);
 	}
 	explicit_bzero(secret, sizeof(secret));
