@@ -134,7 +134,7 @@ connect_tls(struct cli *cli, const struct endpoint *to, struct connection *c)
 		return cli_fail(cli,
 			"the certificate of %s is not trusted: %s (SSL_CERT_FILE names authorities to trust)",
 			to->authority, X509_verify_cert_error_string(SSL_get_verify_result(c->tls)));
-	return cli_fail(cli, "cannot speak TLS with %s", to->authority);
+	return cli_fail(cli, "cannot speak TLS with %s; does it want http://%s?", to->authority, to->authority);
 }
 
 static bool

@@ -116,17 +116,20 @@ fields_show(struct cli *cli, const json_t *object, const char *show)
 		field_print(cli, columns[i], json_object_get(object, columns[i]));
 }
 
-/* A table, or fields. */
+/* A table, or fields. Beside others, an empty table is left out. */
 static void
 section_show(struct cli *cli, json_t *result, const char *show)
 {
 	const char *colon = strchr(show, ':');
+	json_t *list;
 
 	if (!colon) {
 		fields_show(cli, result, show);
 		return;
 	}
-	table_show(cli, json_object_get(result, arena_str(cli->arena, bytes_of(show, (size_t)(colon - show)))), colon + 1);
+	list = json_object_get(result, arena_str(cli->arena, bytes_of(show, (size_t)(colon - show))));
+	if (json_array_size(list) > 0 || !strchr(cli->command->show, ';'))
+		table_show(cli, list, colon + 1);
 }
 
 void

@@ -120,7 +120,7 @@ option_take(struct arguments *args, int option)
 	case 'v':
 		printf("restfsd %s\n", RESTFS_VERSION);
 		return 0;
-	default: /* getopt has said what is wrong */
+	default:
 		return EXIT_USAGE;
 	}
 }
@@ -128,12 +128,23 @@ option_take(struct arguments *args, int option)
 static int
 arguments_read(struct arguments *args, int argc, char **argv)
 {
+	const char *word;
 	int option, code;
 
 	args->program = argv[0];
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		if (option == '?' || option == ':') {
+			/* Of several letters in one word, optind is still at that word. */
+			word = argv[optind - 1][0] == '-' || optind == argc ? argv[optind - 1] : argv[optind];
+			if (option == ':')
+				fprintf(stderr, "restfsd: %s needs a value; see restfsd --help\n", word);
+			else
+				fprintf(stderr, "restfsd: there is no option %s; see restfsd --help\n", word);
+			return EXIT_USAGE;
+		}
 		if ((code = option_take(args, option)) >= 0)
 			return code;
+	}
 	if (optind < argc) {
 		fprintf(stderr, "restfsd: what is \"%s\"? See restfsd --help\n", argv[optind]);
 		return EXIT_USAGE;

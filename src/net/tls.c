@@ -2,6 +2,8 @@
 #include "net/tls_int.h"
 #include "base/arena.h"
 #include <openssl/err.h>
+#include <openssl/pemerr.h>
+#include <openssl/x509err.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,13 +29,25 @@ select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, con
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* In our words where OpenSSL's do not say what to do. */
+static const char *
+reason_of(unsigned long code)
+{
+	const char *reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+
+	if ((ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE) ||
+		(ERR_GET_LIB(code) == ERR_LIB_OSSL_DECODER && ERR_GET_REASON(code) == ERR_R_UNSUPPORTED))
+		return "there is none in it, as PEM";
+	if (ERR_GET_LIB(code) == ERR_LIB_X509 && ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH)
+		return "it is not the certificate's";
+	return reason ? reason : "unknown reason";
+}
+
 static void
 say(char *error, const char *what, const char *file)
 {
-	unsigned long first = ERR_peek_error(); /* those after it say who passed it on */
-	const char *reason = ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
-
-	snprintf(error, TLS_ERROR_BYTES, "cannot %s %s: %s", what, file, reason ? reason : "unknown reason");
+	/* The first: those after it say who passed it on. */
+	snprintf(error, TLS_ERROR_BYTES, "cannot %s %s: %s", what, file, reason_of(ERR_peek_error()));
 	ERR_clear_error();
 }
 
@@ -55,9 +69,9 @@ make(const char *certificate, const char *key, char *error)
 	if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
 		say(error, "read certificate", certificate);
 	else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-		say(error, "read private key", key);
-	else if (SSL_CTX_check_private_key(ctx) != 1)
-		say(error, "match the certificate with private key", key);
+		say(error, "use private key", key);
+	else if (SSL_CTX_check_private_key(ctx) != 1) /* a key of another kind than the certificate's */
+		snprintf(error, TLS_ERROR_BYTES, "cannot use private key %s: it is not the certificate's", key);
 	else
 		return ctx;
 	SSL_CTX_free(ctx);

@@ -8,6 +8,7 @@ import pytest
 
 from daemon import BINARY as RESTFSD
 from daemon import Daemon
+from s3_expect import refused
 
 RESTFS = pathlib.Path(RESTFSD).parent / "restfs"
 WRONG_USAGE, NOT_STARTED, REFUSED = 2, 1, 1
@@ -36,7 +37,8 @@ def start_fails(data, *options, status=NOT_STARTED, **keywords):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    (["--frob"], "--frob"), (["word"], "word"), (["--data"], "--data"), (["--set", "s3.listen"], "PATH=VALUE"), (["--set", "no.such=1"], "no.such"),
+    (["--frob"], "there is no option --frob; see restfsd --help"), (["--data", "d", "-xyz"], "no option -xyz"), (["word"], "word"),
+    (["--data"], "--data needs a value"), (["--set", "s3.listen"], "PATH=VALUE"), (["--set", "no.such=1"], "no.such"),
     (["--config", "/nowhere/file"], "/nowhere/file: cannot be read"), (["--set", "log.level=loud"], "error, warn, info or debug")])
 def test_wrong_arguments_of_the_daemon(arguments, says):
     assert says in complaint(RESTFSD, *arguments, status=WRONG_USAGE)
@@ -68,11 +70,15 @@ def test_what_belongs_to_another_user(own_daemon):
 def test_a_data_directory_that_cannot_be_one(tmp_path):
     (tmp_path / "file").touch()
     assert "as the data directory: Not a directory" in start_fails(tmp_path / "file")
-    assert "as the data directory: No such file or directory" in start_fails("/proc/nowhere/deep")
+    assert "as the data directory: No such file or directory (the directory that it lies in must be there)" in start_fails(tmp_path / "not" / "there")
+    assert "is no store and holds other files: give an empty directory" in start_fails(tmp_path)
 
 
 def test_a_store_that_another_process_has(own_daemon):
-    assert f"in use by process {own_daemon.process.pid}" in start_fails(own_daemon.data)
+    says = f"in use by process {own_daemon.process.pid}, which has to stop first"
+    assert says in start_fails(own_daemon.data)
+    for command in ("fsck", "salvage"):
+        assert says in complaint(RESTFS, command, own_daemon.data, status=WRONG_USAGE)
 
 
 def test_a_master_key_that_is_missing_cut_or_anothers(data):
@@ -84,6 +90,13 @@ def test_a_master_key_that_is_missing_cut_or_anothers(data):
     for content, says in ((right[:5], "has 5 bytes, not 32"), (bytes(reversed(right)), "is not the one")):
         key.write_bytes(content)
         assert f"master.key {says}" in start_fails(data)
+
+
+@pytest.mark.parametrize("environment, says", [
+    ({"ACCESS": "root"}, "must be set together"), ({"SECRET": "long enough"}, "must be set together"), ({"ACCESS": "r", "SECRET": "longenough"}, "ACCESS_KEY must be 3 to"),
+    ({"ACCESS": "root", "SECRET": "short"}, "SECRET_KEY must be 8 to")])
+def test_a_root_key_that_cannot_be_one(tmp_path, environment, says):
+    assert says in start_fails(tmp_path / "d", environment={f"RESTFS_ROOT_{name}_KEY": value for name, value in environment.items()})
 
 
 @pytest.mark.parametrize("option", ["--s3", "--admin"])
@@ -99,6 +112,23 @@ def test_a_certificate_that_is_not_there(tmp_path):
     said = start_fails(tmp_path / "d", "--set", f"tls.certificate={missing}", "--set", f"tls.key={missing}")
     assert f"cannot read certificate {missing}: No such file or directory" in said
     assert "tls.certificate and tls.key must be set together" in start_fails(tmp_path / "d", "--set", f"tls.key={missing}")
+
+
+def test_a_certificate_or_key_that_is_none(tmp_path):
+    def make(name, *kind):
+        command = ["openssl", "req", "-x509", "-nodes", "-newkey", *kind, "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem", "-subj", "/CN=a"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def says(certificate, key):
+        return start_fails(tmp_path / "d", "--set", f"tls.certificate={tmp_path / certificate}", "--set", f"tls.key={tmp_path / key}")
+
+    make("one", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    make("two", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    make("rsa", "rsa:2048")
+    assert f"cannot read certificate {tmp_path}/one.key: there is none in it, as PEM" in says("one.key", "one.key")
+    assert f"cannot use private key {tmp_path}/one.pem: there is none in it, as PEM" in says("one.pem", "one.pem")
+    for other in ("two", "rsa"):
+        assert f"cannot use private key {tmp_path}/{other}.key: it is not the certificate's" in says("one.pem", f"{other}.key")
 
 
 @pytest.mark.parametrize("arguments, says", [
@@ -122,9 +152,29 @@ def test_a_wrong_endpoint_or_key_over_the_network(own_daemon):
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in refused(own_daemon.admin, AWS_ACCESS_KEY_ID="")
     assert "INVALID_ACCESS_KEY_ID" in refused(own_daemon.admin, AWS_ACCESS_KEY_ID="NOBODYS")
     assert "SIGNATURE_MISMATCH" in refused(own_daemon.admin, AWS_SECRET_ACCESS_KEY="wrong")
+    assert "does it want http://" in refused(own_daemon.admin.replace("http:", "https:"))
     assert "as an S3 door does: give --admin the administration's address" in refused(own_daemon.s3)
     assert "cannot speak TLS" in refused(own_daemon.admin.replace("http:", "https:"))
     assert "http://HOST:PORT or https://HOST:PORT" in refused("nonsense")
     admin = own_daemon.admin
     own_daemon.stop()
     assert "Connection refused" in refused(admin)
+
+
+def test_an_s3_client_at_the_address_of_administration(daemon, s3):
+    daemon_s3, daemon.s3 = daemon.s3, daemon.admin
+    try:
+        with refused(400, "InvalidRequest") as caught:
+            daemon.client().list_buckets()
+    finally:
+        daemon.s3 = daemon_s3
+    assert "This is the address of administration; S3 has another" in str(caught.value)
+
+
+def test_what_is_empty_is_not_shown_beside_other_answers(own_daemon):
+    def shown(*arguments):
+        return subprocess.run([RESTFS, "--data", own_daemon.data, *arguments], capture_output=True, text=True, check=True).stdout.split("\n")[0].split()
+
+    own_daemon.client().create_bucket(Bucket="bucket")
+    assert shown("verify", "bucket") == ["objects", "0"]
+    assert shown("quota", "ls", "bucket")[0] == "user"

@@ -72,8 +72,9 @@ def test_the_first_region_has_no_name_in_locations(s3, bucket):
 
 
 def test_another_location_is_refused(s3, bucket_name):
-    with refused(400, "InvalidLocationConstraint"):
+    with refused(400, "InvalidLocationConstraint") as caught:
         s3.create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": "mars-north-7"})
+    assert "is mars-north-7, and this store's region is us-east-1" in str(caught.value)
     assert bucket_name not in names(s3)
 
 
@@ -113,6 +114,7 @@ def test_every_operation_on_a_missing_bucket_answers_no_such_bucket(s3, bucket_n
 def test_names_that_are_no_bucket_names_are_refused(raw, name):
     answer = raw.request("PUT", "/" + name)
     assert (answer.status, answer.code()) == (400, "InvalidBucketName")
+    assert b"3 to 63 lower-case letters, digits, dots and hyphens" in answer.body
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 63, "0.dots.and-hyphens.9"])

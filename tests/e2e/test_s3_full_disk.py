@@ -45,6 +45,7 @@ def refused(call, **arguments):
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     assert caught.value.response["Error"]["Code"] == "InsufficientStorage"
+    assert caught.value.response["Error"]["Message"] == "The storage is full"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 507
 
 
@@ -58,6 +59,7 @@ def put_until_full(s3, size=MIB, most=1000):
             s3.put_object(Bucket="full", Key=f"{size}/{number}", Body=body(number, size))
         except ClientError as error:
             assert error.response["Error"]["Code"] == "InsufficientStorage", error
+            assert error.response["Error"]["Message"] == "The storage is full"
             return number
     raise AssertionError("the disk did not become full")
 

@@ -193,6 +193,22 @@ static const struct admin_path {
 	{"/rpc", "POST", rpc},
 };
 
+/* Somebody has taken this address for that of S3: as its clients show only what they understand, he is told in XML. */
+static bool
+refuse_s3(struct http_exchange *x)
+{
+	static const char answer[] =
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		"<Error><Code>InvalidRequest</Code><Message>This is the address of administration; S3 has another, "
+		"port 9000 unless it was set</Message></Error>";
+	struct bytes signature = http_header_get(x, "authorization");
+
+	if (signature.len == 0 || !memmem(signature.data, signature.len, "/s3/aws4_request", 16))
+		return false;
+	reply_bytes(x, 400, "application/xml", bytes_str(answer));
+	return true;
+}
+
 static void
 admin_request(struct http_exchange *x)
 {
@@ -212,6 +228,8 @@ admin_request(struct http_exchange *x)
 		reply_error(x, RFS_ERR_METHOD_NOT_ALLOWED);
 		return;
 	}
+	if (refuse_s3(x))
+		return;
 	request_fail(&x->rq, RFS_ERR_NOT_FOUND, "this address has /rpc, /metrics, /health/live and /health/ready");
 	reply_error(x, RFS_ERR_NOT_FOUND);
 }

@@ -9,7 +9,9 @@
 static enum rfs_err
 debug_allowed(struct rpc *rpc, struct request *rq)
 {
-	return rpc->faults ? RFS_OK : request_fail(rq, RFS_ERR_ACCESS_DENIED, "the option `debug` is off");
+	return rpc->faults ? RFS_OK
+			   : request_fail(rq, RFS_ERR_ACCESS_DENIED,
+				     "the option `debug` is off: start restfsd with --set debug=true");
 }
 
 static json_t *

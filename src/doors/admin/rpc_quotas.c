@@ -56,7 +56,8 @@ rpc_quota_set(struct rpc *rpc, struct request *rq, json_t *params, json_t **resu
 	if (!limit_given(params, "max_objects", &objects, &changes.objects) || !limit_given(params, "max_bytes", &bytes, &changes.bytes))
 		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "a limit is a number, and 0 none");
 	if (!changes.objects && !changes.bytes)
-		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "there is nothing to change: give max_objects or max_bytes");
+		return request_fail(
+			rq, RFS_ERR_INVALID_PARAMS, "there is nothing to change: give a number of objects or of bytes");
 	if (name.len > 0) {
 		if ((err = auth_user_find(rpc->core->auth, rq, name, &user)))
 			return err;

@@ -90,7 +90,9 @@ check_location(struct s3_exchange *ex)
 		return err;
 	if (location.len == 0 || bytes_equal_str(location, ex->door->config->s3_region))
 		return RFS_OK;
-	return request_fail(ex->rq, RFS_ERR_INVALID_LOCATION, "The specified location-constraint is not valid");
+	return request_fail(ex->rq, RFS_ERR_INVALID_LOCATION,
+		"The location constraint is %.*s, and this store's region is %s", (int)location.len,
+		(const char *)location.data, ex->door->config->s3_region);
 }
 
 /*

@@ -140,7 +140,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	if (atomic_load(&e->poisoned))
 		return RFS_ERR_POISONED;
 	if ((err = space_admit(e, rq->need, record_bytes(len))))
-		return request_fail(rq, err, "put a block of %llu bytes", (unsigned long long)len);
+		return err;
 	if ((err = reserve(e, record_bytes(len), &v, &offset)))
 		return request_fail(rq, err, "reserve room for block %llx", (unsigned long long)number);
 	h.length = (uint32_t)len;

@@ -302,6 +302,8 @@ cannot_use(const char *data, int number, char *error)
 
 	if (number == EACCES)
 		snprintf(error + len, ERROR_BYTES - (size_t)len, " (for user %u)", (unsigned)geteuid());
+	else if (number == ENOENT)
+		snprintf(error + len, ERROR_BYTES - (size_t)len, " (the directory that it lies in must be there)");
 	return error_from_errno(number);
 }
 
@@ -320,7 +322,8 @@ store_lock(const char *data, int *fd, char *error)
 		if (pread(*fd, pid, sizeof(pid) - 1, 0) < 0)
 			pid[0] = 0;
 		pid[strcspn(pid, "\n")] = 0;
-		snprintf(error, ERROR_BYTES, "the store %.400s is in use by process %s", data, pid);
+		snprintf(error, ERROR_BYTES, "the store in %.400s is in use by process %s, which has to stop first",
+			data, pid);
 		return RFS_ERR_LOCKED;
 	}
 	len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
@@ -338,7 +341,8 @@ lock_store(struct embedded *e, char *error)
 		snprintf(path, sizeof(path), "%s/salvage/volumes", e->data);
 		snprintf(error, ERROR_BYTES,
 			access(path, F_OK) == 0 ? "%.400s: `restfs salvage` was interrupted, and has to be run again"
-						: "%.400s is not a store, and not empty: it holds other files",
+						: "%.400s is no store and holds other files: give an empty directory, "
+						  "or one that is not there yet",
 			e->data);
 		return RFS_ERR_UNSUPPORTED_FORMAT;
 	}

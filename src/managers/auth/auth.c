@@ -114,11 +114,14 @@ root_add(struct auth *a, const struct root_credentials *root)
 static enum rfs_err
 root_credentials_given(const char *access_key, const char *secret_key, struct root_credentials *out, char *error)
 {
-	if (!access_key || !access_key_is_valid(bytes_str(access_key)))
-		snprintf(error, ERROR_SIZE, "the root access key must be %d to %d letters, digits or . _ -",
+	if (!access_key || !secret_key)
+		snprintf(error, ERROR_SIZE, "RESTFS_ROOT_ACCESS_KEY and RESTFS_ROOT_SECRET_KEY must be set together");
+	else if (!access_key_is_valid(bytes_str(access_key)))
+		snprintf(error, ERROR_SIZE, "RESTFS_ROOT_ACCESS_KEY must be %d to %d letters, digits or . _ -",
 			ACCESS_KEY_MIN, ACCESS_KEY_MAX);
-	else if (!secret_key || !secret_is_valid(bytes_str(secret_key)))
-		snprintf(error, ERROR_SIZE, "the root secret key must be %d to %d printable characters", SECRET_MIN,
+	else if (!secret_is_valid(bytes_str(secret_key)))
+		snprintf(error, ERROR_SIZE,
+			"RESTFS_ROOT_SECRET_KEY must be %d to %d printable characters without spaces", SECRET_MIN,
 			SECRET_MAX);
 	else {
 		snprintf(out->access_key, sizeof(out->access_key), "%s", access_key);
