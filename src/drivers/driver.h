@@ -43,6 +43,7 @@ struct metadata_info {
 	const char *name;     /* "embedded" */
 	bool fused;           /* BATCH_BLOCKS may carry payload: storage and metadata share one sync */
 	bool poisoned;        /* nothing can be written until a restart */
+	const char *failed;   /* what poisoned it, static: "writing the journal"; NULL: nothing */
 	uint64_t rows_estimate;
 	uint64_t bytes_on_disk;
 	struct checkpoint_info checkpoint; /* the newest; rows 0: not counted yet */

@@ -3,12 +3,19 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
 from daemon import BINARY as RESTFSD
-from daemon import Daemon
+from daemon import ROOT, Daemon
 from s3_expect import refused
+
+sys.path.insert(0, str(ROOT / "tests" / "crash"))
+
+from faults import Plan, environment  # noqa: E402
 
 RESTFS = pathlib.Path(RESTFSD).parent / "restfs"
 WRONG_USAGE, NOT_STARTED, REFUSED = 2, 1, 1
@@ -178,3 +185,23 @@ def test_what_is_empty_is_not_shown_beside_other_answers(own_daemon):
     own_daemon.client().create_bucket(Bucket="bucket")
     assert shown("verify", "bucket") == ["objects", "0"]
     assert shown("quota", "ls", "bucket")[0] == "user"
+
+
+def test_a_store_that_takes_no_more_writes_says_what_failed(own_daemon):
+    own_daemon.stop()
+    plan = Plan(os.path.join(own_daemon.directory, "plan"))
+    plan.arm("sync", 0, "EIO")
+    own_daemon.environment = environment("io_fault", plan, own_daemon)
+    own_daemon.start()
+    assert urllib.request.urlopen(own_daemon.admin + "/health/ready").read() == b"ready\n"
+    plan.arm("sync", 1, "EIO")
+    done = subprocess.run([RESTFS, "--data", own_daemon.data, "bucket", "add", "first"], capture_output=True, text=True)
+    assert done.returncode == REFUSED
+    with pytest.raises(urllib.error.HTTPError) as unready:
+        urllib.request.urlopen(own_daemon.admin + "/health/ready")
+    assert unready.value.code == 503
+    assert unready.value.read().startswith(b"poisoned: writing the journal failed")
+    info = subprocess.run([RESTFS, "--data", own_daemon.data, "server", "info"], capture_output=True, text=True).stdout
+    assert "store.failed            writing the journal\n" in info
+    own_daemon.stop()
+    own_daemon.environment = {}

@@ -64,7 +64,8 @@ health_ready_look(struct http_exchange *x)
 
 	driver->ops->info(driver, &info);
 	if (info.poisoned)
-		x->user = "poisoned: a sync failed; restart the store\n";
+		x->user = arena_printf(x->rq.arena,
+			"poisoned: %s failed, the log says why; nothing is written until a restart, reads go on\n", info.failed);
 	else
 		x->user = atomic_load(&d->ready) ? "ready\n" : "not ready: starting or stopping\n";
 }

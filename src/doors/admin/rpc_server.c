@@ -13,8 +13,8 @@ rpc_server_info(struct rpc *rpc, struct request *rq, json_t *params, json_t **re
 	json_int_t uptime = (clock_monotonic_ns() - rpc->started_ns) / 1000000000;
 
 	driver->ops->info(driver, &info);
-	*result = json_pack("{s:s, s:I, s:s, s:{s:s, s:b, s:I, s:I}}", "version", rpc->version, "uptime_seconds",
-		uptime, "region", rpc->core->region, "store", "driver", info.name, "poisoned", info.poisoned,
+	*result = json_pack("{s:s, s:I, s:s, s:{s:s, s:b, s:s?, s:I, s:I}}", "version", rpc->version, "uptime_seconds",
+		uptime, "region", rpc->core->region, "store", "driver", info.name, "poisoned", info.poisoned, "failed", info.failed,
 		"rows_estimate", (json_int_t)info.rows_estimate, "bytes_on_disk", (json_int_t)info.bytes_on_disk);
 	return RFS_OK;
 }

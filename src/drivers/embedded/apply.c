@@ -274,10 +274,11 @@ apply_group(struct embedded *e, struct group *g)
 
 	if (g->journalled && !a->failed && (err = apply_when_room(e, g))) {
 		/* What is in the journal is committed: it shows after the next open. Nothing may be applied
-		 * behind a gap. */
+		 * behind a gap. It is not tried again: after a write that failed RocksDB takes none until it is
+		 * opened anew, which applies the journal from the last row that it has. */
 		log_error(
 			0, "apply group %llu: the index takes no writes", (unsigned long long)g->position.group);
-		embedded_poison(e, "the index");
+		embedded_poison(e, "writing the index");
 		a->failed = true;
 	}
 	if (a->failed)

@@ -161,7 +161,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	}
 	if (err != RFS_ERR_NO_SPACE) {
 		log_error(rq->id, "write block %llx: %s", (unsigned long long)number, error_face(err)->text);
-		embedded_poison(e, "a bulk volume");
+		embedded_poison(e, "writing a bulk volume");
 		err = RFS_ERR_POISONED;
 	}
 	return request_fail(rq, err, "write block %llx", (unsigned long long)number);
@@ -180,7 +180,7 @@ sync_locked(struct embedded *e, struct bulk_volume *v)
 	crash_point(CRASH_BLOCKS_SYNCED);
 	if (failed) {
 		log_error(0, "sync bulk volume %08x: %s", v->number, strerror(failed));
-		embedded_poison(e, "a bulk volume");
+		embedded_poison(e, "writing a bulk volume");
 	}
 	pthread_mutex_lock(&e->bulk.lock);
 	v->syncing = false;

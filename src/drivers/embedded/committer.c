@@ -184,7 +184,7 @@ write_group(struct embedded *e, size_t parts, uint64_t offset)
 	if (err) {
 		log_error(0, "write group %llu to volume %08x at %llu: %s", (unsigned long long)j->group, j->volume,
 			(unsigned long long)offset, error_face(err)->text);
-		embedded_poison(e, "the journal");
+		embedded_poison(e, "writing the journal");
 		return RFS_ERR_POISONED;
 	}
 	return RFS_OK;
@@ -332,7 +332,7 @@ commit_group(struct embedded *e, struct group *g)
 	if (!group_ended(j, &g->position) || !apply_at_once(e, g))
 		apply_enqueue(e, g);
 	if (MUTANT("acknowledged-before-sync") && fdatasync(j->fd) != 0)
-		embedded_poison(e, "the journal");
+		embedded_poison(e, "writing the journal");
 }
 
 void *

@@ -33,7 +33,12 @@ embedded_of(struct metadata_driver *d)
 void
 embedded_poison(struct embedded *e, const char *what)
 {
-	if (MUTANT("poison-ignored") || atomic_exchange(&e->poisoned, true))
+	const char *nothing = NULL;
+
+	if (MUTANT("poison-ignored"))
+		return;
+	atomic_compare_exchange_strong(&e->failed, &nothing, what);
+	if (atomic_exchange(&e->poisoned, true))
 		return;
 	metric_set(METRIC_STORE_POISONED, 1);
 	log_error(0, "%s failed: the store takes no more writes until it is opened again", what);
@@ -125,6 +130,7 @@ embedded_info(struct metadata_driver *d, struct metadata_info *out)
 	*out = (struct metadata_info){.name = "embedded",
 		.fused = true,
 		.poisoned = atomic_load(&e->poisoned),
+		.failed = atomic_load(&e->failed),
 		.rows_estimate = keys,
 		.bytes_on_disk = atomic_load(&e->disk_bytes) + tables};
 	checkpoint_newest(e, &out->checkpoint);
@@ -216,7 +222,7 @@ embedded_close(struct metadata_driver *d)
 	stop_commits(e);
 	stop_flusher(e);
 	if (bulk_close(e))
-		embedded_poison(e, "closing the bulk volumes");
+		embedded_poison(e, "closing bulk volumes");
 	if (!atomic_load(&e->poisoned))
 		err = journal_close_clean(e);
 	stop_zeroer(e);

@@ -159,6 +159,8 @@ embedded_describe(struct metadata_driver *d, struct dump *out)
 
 	dump_text(out, "name", BYTES_LITERAL("embedded"));
 	dump_bool(out, "poisoned", atomic_load(&e->poisoned));
+	if (atomic_load(&e->failed))
+		dump_text(out, "failed", bytes_str(atomic_load(&e->failed)));
 	dump_number(out, "batches_under_way", atomic_load(&e->commits));
 	latch_describe(&e->latches, out);
 	describe_journal(e, out);

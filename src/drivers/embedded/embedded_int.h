@@ -634,6 +634,7 @@ struct embedded {
 	uint8_t store[16];
 	bool has_store; /* the UUID is known: from a volume */
 	atomic_bool poisoned;
+	_Atomic(const char *) failed; /* what poisoned it; before it is */
 	_Atomic uint64_t commits; /* batches that were not given back yet */
 	_Atomic uint64_t next_volume;
 	_Atomic uint64_t disk_bytes;
@@ -672,7 +673,7 @@ struct embedded *embedded_new(const struct config *config);
 void embedded_free(struct embedded *e);
 /* As embedded_open, but volumes that others left are not sealed: they may be links to files that must not change. */
 enum rfs_err embedded_open_unsealed(const struct config *config, struct store_drivers *out, char *error);
-/* After this nothing is written until the store is opened again. */
+/* After this nothing is written until the store is opened again. `what` failed: static, people read it. */
 void embedded_poison(struct embedded *e, const char *what);
 /* struct metadata_ops. */
 void embedded_describe(struct metadata_driver *d, struct dump *out);

@@ -478,6 +478,7 @@ a_failed_write_poisons_the_store_until_it_is_opened_again(void **state)
 	assert_int_equal(write_one(s, 6), RFS_ERR_POISONED);
 	s->drivers.metadata->ops->info(s->drivers.metadata, &info);
 	assert_true(info.poisoned);
+	assert_string_equal(info.failed, "writing the journal");
 	assert_store(s, 5);
 	close_store(s);
 	assert_int_equal(open_store(s), RFS_OK);
