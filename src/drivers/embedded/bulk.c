@@ -44,14 +44,18 @@ start_volume_locked(struct embedded *e)
 	return RFS_OK;
 }
 
-/* Sealed volumes whose writes are all synced are closed; those whose tickets are all given back, forgotten. */
+/*
+ * Sealed volumes whose writes are all synced are closed, and those whose tickets are all given back: what of them is not
+ * synced nobody waits for, and no row names. The latter are forgotten.
+ */
 static void
 forget_synced_locked(struct embedded *e)
 {
 	struct bulk_volume **at = &e->bulk.volumes, *v;
 
 	while ((v = *at)) {
-		if (v->fd >= 0 && v->sealed && !v->writing && !v->syncing && v->synced == v->written) {
+		if (v->fd >= 0 && v->sealed && !v->writing && !v->syncing &&
+			(v->synced == v->written || v->tickets == 0)) {
 			close(v->fd);
 			v->fd = -1;
 			sealer_add(e, v->number, 0);

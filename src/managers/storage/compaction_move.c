@@ -191,7 +191,10 @@ batch_move(struct mover *m, size_t *at, size_t *limit, unsigned *attempt, struct
 	err = batch_fill(m, &next, *limit, &after);
 	if (!err)
 		err = batch_commit(m);
-	d->ops->settle(d, m->tickets, m->ticket_count);
+	if (err)
+		blocks_abandon(m->storage, m->tickets, m->ticket_count);
+	else
+		d->ops->settle(d, m->tickets, m->ticket_count);
 	if (err == RFS_ERR_CONFLICT && (*limit > 1 || ++*attempt < ATTEMPTS)) {
 		*limit = 1;
 		return RFS_OK;

@@ -70,21 +70,24 @@ block_let_go(struct deduplicator *d, struct dedup_block *block)
 	slices_free(&block->payload, &block->payload_count);
 }
 
-/* Whether its bytes were stored for nothing is for the rows to say. */
+/* `named`: a batch was committed that names its bytes, or those of another writer. */
 static void
-block_settle(struct deduplicator *d, struct dedup_block *block)
+block_settle(struct deduplicator *d, struct dedup_block *block, bool named)
 {
-	d->storage->driver->ops->settle(d->storage->driver, &block->ticket, 1);
+	if (named && block->number == block->own)
+		d->storage->driver->ops->settle(d->storage->driver, &block->ticket, 1);
+	else
+		blocks_abandon(d->storage, &block->ticket, 1);
 	block_let_go(d, block);
 }
 
 void
-deduplicator_free(struct deduplicator *d)
+deduplicator_free(struct deduplicator *d, bool published)
 {
 	if (!d)
 		return;
 	for (uint32_t i = 0; i < d->count; i++)
-		block_settle(d, &d->blocks[i]);
+		block_settle(d, &d->blocks[i], published);
 	free(d);
 }
 
@@ -271,7 +274,7 @@ deduplicator_commit(struct deduplicator *d, uint64_t data_id)
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(d->rq, attempt++));
 	if (!err) {
 		for (uint32_t i = d->committed; i < d->count; i++)
-			block_settle(d, &d->blocks[i]);
+			block_settle(d, &d->blocks[i], true);
 		d->serial = b->serial;
 		d->committed = d->count;
 	}

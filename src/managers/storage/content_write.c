@@ -180,7 +180,10 @@ segment_commit(struct content_writer *w)
 	batch_put_slotted(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), SLOT_SERIAL, buf_bytes(&value));
 	err = metadata_commit(s->metadata, w->rq, b);
 	batch_free(b);
-	s->driver->ops->settle(s->driver, w->tickets, w->run.count);
+	if (err)
+		blocks_abandon(s, w->tickets, w->run.count);
+	else
+		s->driver->ops->settle(s->driver, w->tickets, w->run.count);
 	w->segment++;
 	memset(&w->run, 0, sizeof(w->run));
 	return err;
@@ -329,10 +332,13 @@ content_writer_free(struct content_writer *w, bool published)
 		return;
 	if (w->staged && !published)
 		stage_abandon(w);
-	w->storage->driver->ops->settle(w->storage->driver, w->tickets, RUN_MAX_BLOCKS);
+	if (published)
+		w->storage->driver->ops->settle(w->storage->driver, w->tickets, RUN_MAX_BLOCKS);
+	else
+		blocks_abandon(w->storage, w->tickets, RUN_MAX_BLOCKS);
 	block_clear(w);
 	payload_clear(w);
-	deduplicator_free(w->dedup);
+	deduplicator_free(w->dedup, published);
 	free(w->parts);
 	digester_free(w->whole);
 	digester_free(w->block_hash);

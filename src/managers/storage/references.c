@@ -113,6 +113,21 @@ run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b
 	return run.hashed ? hash_drop(s, rq, bucket, b, first, &run) : RFS_OK;
 }
 
+void
+blocks_abandon(struct storage *s, struct block_ticket *tickets, size_t count)
+{
+	const struct volume_ops *volumes = s->driver->volumes;
+	uint64_t volume, bytes;
+
+	for (size_t i = 0; volumes && i < count; i++) {
+		if (!tickets[i].sequence)
+			continue;
+		volumes->locate(&tickets[i].location, &volume, &bytes);
+		atomic_fetch_add_explicit(&s->dropped_bytes, bytes, memory_order_relaxed);
+	}
+	s->driver->ops->settle(s->driver, tickets, count);
+}
+
 enum rfs_err
 hash_find(struct storage *s, struct request *rq, uint64_t bucket, const uint8_t sha256[32], uint32_t size, struct hash_found *out)
 {

@@ -26,7 +26,7 @@ struct storage {
 	pthread_mutex_t pins_lock; /* pins */
 	struct pin *pins[PIN_SLOTS];
 
-	_Atomic uint64_t dropped_bytes; /* of blocks that no row names any more, about: whether compaction is worth a look */
+	_Atomic uint64_t dropped_bytes; /* of blocks that no row names, about: whether compaction is worth a look */
 	struct compaction *compaction;  /* NULL: the driver has no volumes */
 	struct damages *damages;
 	struct scrub *scrub;
@@ -117,6 +117,9 @@ void run_add(struct batch *b, uint64_t bucket, const struct run_row *run, const 
 /* Adds `count` references less; the last one takes the run's row, and the hash row that names it. Once for each run in a batch: its EXPECT is judged after all ADDs. */
 enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, size_t count) RFS_MUST_CHECK;
 
+/* Gives back the tickets of blocks that were put and that no row will name: what they take is garbage, which compaction looks for. */
+void blocks_abandon(struct storage *s, struct block_ticket *tickets, size_t count);
+
 /* The block of this bucket whose raw bytes have this SHA-256 and size. `block` 0: there is none that a hash row names. */
 struct hash_found {
 	uint64_t block;
@@ -132,7 +135,8 @@ struct deduplicator;
 
 /* `bucket` stays where it is. */
 struct deduplicator *deduplicator_new(struct storage *s, struct request *rq, const struct bucket_row *bucket);
-void deduplicator_free(struct deduplicator *d);
+/* `published`: what it has was committed. */
+void deduplicator_free(struct deduplicator *d, bool published);
 /* A body of one block: kept; then added to each attempt to commit. WOULD_BLOCK */
 void deduplicator_keep(struct deduplicator *d, const struct digest_value *sha256, const struct slice *parts, size_t count, size_t len);
 enum rfs_err deduplicator_attach(struct deduplicator *d, struct batch *b, uint64_t *block) RFS_MUST_CHECK;
