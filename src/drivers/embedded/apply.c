@@ -14,8 +14,6 @@
 /* Groups synced and not yet applied; the committer waits at this many. */
 #define GROUPS_PENDING 8
 
-#define INDEX_SPARE ((uint64_t)1024 * 1024) /* free on the index's disk before it is written to */
-
 #define PARTS_MOST 4
 
 /* Pieces of a key or a value, put together by RocksDB. */
@@ -180,14 +178,25 @@ apply_commit(struct embedded *e, const struct commit *c)
 	apply_own_rows(e, c);
 }
 
-enum rfs_err
-apply_write(struct embedded *e, struct group *g)
+/* The rows, which may be far less than the group: blocks are in the journal alone. Returns their bytes. */
+static size_t
+gather_rows(struct embedded *e, struct group *g)
 {
+	size_t bytes;
+
 	rocksdb_writebatch_clear(e->applier.wb);
 	for (struct commit *c = g->first; c; c = c->next)
 		if (!c->error)
 			apply_commit(e, c);
 	index_put_applied(e->applier.wb, &g->position);
+	(void)rocksdb_writebatch_data(e->applier.wb, &bytes);
+	return bytes;
+}
+
+enum rfs_err
+apply_write(struct embedded *e, struct group *g)
+{
+	(void)gather_rows(e, g);
 	return index_write(&e->index, e->applier.wb);
 }
 
@@ -252,18 +261,31 @@ group_done(struct embedded *e, struct group *g, enum rfs_err err)
 	free(g);
 }
 
+/* What one of its batches may take of the reserve, all may: they wait for each other. */
+static enum space_need
+group_need(const struct group *g)
+{
+	enum space_need need = SPACE_ORDINARY;
+
+	for (const struct commit *c = g->first; c; c = c->next)
+		if (!c->error && c->batch->need > need)
+			need = c->batch->need;
+	return need;
+}
+
 /* The group is durable, and there is no room for it in the index: it waits for some, and so does whoever wrote it. */
 static enum rfs_err
 apply_when_room(struct embedded *e, struct group *g)
 {
 	static const struct timespec pause = {.tv_nsec = 100000000};
+	uint64_t bytes = 2 * gather_rows(e, g) + INDEX_SPARE;
 
-	while (!space_for_index(e, 2 * g->bytes + INDEX_SPARE)) {
+	while (!space_for_index(e, group_need(g), bytes)) {
 		if (atomic_load(&e->closing))
 			return RFS_ERR_NO_SPACE;
 		nanosleep(&pause, NULL);
 	}
-	return apply_write(e, g);
+	return index_write(&e->index, e->applier.wb);
 }
 
 static void

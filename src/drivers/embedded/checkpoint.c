@@ -109,8 +109,12 @@ write_record(struct writer *w, uint8_t flags)
 }
 
 static enum rfs_err
-write_rows_record(struct writer *w)
+write_rows_record(struct embedded *e, struct writer *w)
 {
+	enum rfs_err err;
+
+	if ((err = space_admit(e, SPACE_COMPACTS, record_bytes(w->payload.len))))
+		return err;
 	w->crc = crc32c(w->crc, w->payload.data, w->payload.len);
 	return write_record(w, 0);
 }
@@ -132,7 +136,8 @@ is_old_batch_id(struct bytes key, uint64_t epoch)
 }
 
 static enum rfs_err
-write_rows(struct writer *w, struct index_walk *walk, bool (*go_on)(void *data, uint64_t bytes), void *data)
+write_rows(struct embedded *e, struct writer *w, struct index_walk *walk, bool (*go_on)(void *data, uint64_t bytes),
+	void *data)
 {
 	uint64_t epoch = (uint64_t)(w->now_ns / BATCH_ID_EPOCH_NS);
 	struct bytes key, value;
@@ -146,12 +151,12 @@ write_rows(struct writer *w, struct index_walk *walk, bool (*go_on)(void *data, 
 		w->rows++;
 		if (w->payload.len < RECORD_BYTES)
 			continue;
-		if ((err = write_rows_record(w)))
+		if ((err = write_rows_record(e, w)))
 			return err;
 		if (go_on && !go_on(data, w->offset))
 			return RFS_ERR_CANCELLED;
 	}
-	return w->payload.len ? write_rows_record(w) : RFS_OK;
+	return w->payload.len ? write_rows_record(e, w) : RFS_OK;
 }
 
 static enum rfs_err
@@ -178,7 +183,7 @@ write_file(struct embedded *e, struct writer *w, struct index_walk *walk, bool (
 	if (w->fd < 0)
 		err = error_from_errno(errno);
 	else if (!(err = write_superblock(w)))
-		err = write_rows(w, walk, go_on, data);
+		err = write_rows(e, w, walk, go_on, data);
 	if (index_walk_close(walk) && !err)
 		err = RFS_ERR_IO;
 	if (!err)
@@ -214,12 +219,15 @@ static enum rfs_err
 make_locked(struct embedded *e, bool (*go_on)(void *data, uint64_t bytes), void *data, struct checkpoint_info *out)
 {
 	struct writer w = {.fd = -1, .super = {.kind = VOLUME_CHECKPOINT}, .now_ns = clock_wall_ns()};
+	struct checkpoint_info before;
 	struct index_walk *walk;
 	struct position at;
 	char path[4096];
 	enum rfs_err err;
 
-	if ((err = index_walk_open(&e->index, &at, &walk)))
+	/* About as large as the one before it: where there is no room for that, nothing of the reserve is given up in vain. */
+	checkpoint_newest(e, &before);
+	if ((err = space_admit(e, SPACE_COMPACTS, before.bytes)) || (err = index_walk_open(&e->index, &at, &walk)))
 		return err;
 	w.super.number = volume_next_number(e);
 	w.super.predecessor = at.volume;

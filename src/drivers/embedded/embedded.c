@@ -416,7 +416,7 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 
 	snprintf(path, sizeof(path), "%s/index", e->data);
 	bytes = index_open_bytes(path);
-	if (!space_for_index(e, bytes)) {
+	if (!space_for_index(e, SPACE_FREES, bytes)) {
 		snprintf(error, ERROR_BYTES, "the disk is full: to open the store takes %llu MiB on the disk of %.400s",
 			(unsigned long long)(bytes >> 20) + 1, path);
 		return RFS_ERR_NO_SPACE;
@@ -438,6 +438,7 @@ open_embedded(struct embedded *e, const struct config *config, struct store_driv
 	space_open(e);
 	if ((err = index_and_journal_open(e, config, error)))
 		goto out;
+	space_tend(e); /* whether the disk is full is known before anything is written ahead */
 	thread_start(&e->journal.zero_thread, zeroer_main, e);
 	thread_start(&e->journal.thread, committer_main, e);
 	thread_start(&e->applier.thread, apply_main, e);

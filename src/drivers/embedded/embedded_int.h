@@ -618,8 +618,9 @@ void space_open(struct embedded *e);
 void space_close(struct embedded *e);
 /* NO_SPACE: a write of about so many bytes must not begin. */
 enum rfs_err space_admit(struct embedded *e, enum space_need need, uint64_t bytes) RFS_MUST_CHECK;
-/* Is there room for so many bytes of the index, also by giving up half of the reserve? */
-bool space_for_index(struct embedded *e, uint64_t bytes);
+#define INDEX_SPARE ((uint64_t)1024 * 1024) /* free on the index's disk before it is written to */
+/* Is there room for so many bytes of the index, also by giving up reserve: all of it for what compacts, else half? */
+bool space_for_index(struct embedded *e, enum space_need need, uint64_t bytes);
 /* Now and then: the reserve grows where there is room. [background] */
 void space_tend(struct embedded *e);
 

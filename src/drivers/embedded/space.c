@@ -26,6 +26,7 @@
 #define CREDIT_MOST (256 * MIB) /* admitted without a look */
 #define RELEASE_STEP MIB
 #define LITTLE MIB /* less than this is nothing */
+#define VOLUME_SPARE (MIB / 2) /* what a volume begins and ends with */
 
 struct room {
 	uint64_t free, total;
@@ -64,6 +65,14 @@ static uint64_t
 keep_of(const struct room *room)
 {
 	return room->total / KEEP_SHARE < KEEP_MOST ? room->total / KEEP_SHARE : KEEP_MOST;
+}
+
+/* With the rows that the index will get of it, as they are counted there: it waits for room when nothing can be taken back
+ * any more. */
+static uint64_t
+carried_through(uint64_t bytes)
+{
+	return bytes + 2 * (bytes < BATCH_MAX_BYTES ? bytes : BATCH_MAX_BYTES) + INDEX_SPARE + VOLUME_SPARE;
 }
 
 static bool
@@ -130,13 +139,14 @@ static bool
 has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes, struct room *room)
 {
 	uint64_t least = need == SPACE_FREES ? e->space.target / 2 : 0;
+	uint64_t more = e->space.reserve > least ? e->space.reserve - least : 0, wanted = carried_through(bytes);
 
 	if (room->free >= keep_of(room) + bytes && !is_full(room))
 		return true;
-	if (need == SPACE_ORDINARY)
+	if (need == SPACE_ORDINARY || room->free + more < wanted)
 		return false;
-	while (room->free < LITTLE + bytes) {
-		if (!release_locked(e, least, LITTLE + bytes - room->free))
+	while (room->free < wanted) {
+		if (!release_locked(e, least, wanted - room->free))
 			return false;
 		*room = look(e);
 	}
@@ -201,29 +211,31 @@ space_open(struct embedded *e)
 	metric_set(METRIC_STORE_FULL, 0);
 }
 
-/* So much for RocksDB on its disk: the rest of a short one comes from half of the reserve. RocksDB does not get over a
- * write that failed for lack of space, so it is not asked for one. */
+/* So much for RocksDB on its disk: the rest of a short one comes from what this need may take of the reserve. RocksDB does
+ * not get over a write that failed for lack of space, so it is not asked for one. */
 static bool
-index_has_room_locked(struct embedded *e, uint64_t bytes)
+index_has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes)
 {
+	uint64_t least = need == SPACE_COMPACTS ? 0 : e->space.target / 2;
+
 	for (;;) {
 		struct room room = {.free = UINT64_MAX};
 
 		room_of(e, "index", &room);
 		if (room.free >= bytes)
 			return true;
-		if (!release_locked(e, e->space.target / 2, bytes - room.free))
+		if (!release_locked(e, least, bytes - room.free))
 			return false;
 	}
 }
 
 bool
-space_for_index(struct embedded *e, uint64_t bytes)
+space_for_index(struct embedded *e, enum space_need need, uint64_t bytes)
 {
 	bool has_room;
 
 	pthread_mutex_lock(&e->space.lock);
-	has_room = index_has_room_locked(e, bytes);
+	has_room = index_has_room_locked(e, need, bytes);
 	pthread_mutex_unlock(&e->space.lock);
 	return has_room;
 }

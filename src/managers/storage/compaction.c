@@ -632,7 +632,8 @@ compaction_run(void *data)
 
 		round_ended(c, asked, err);
 		first = false;
-		c->last_ns = clock_monotonic_ns() + (err ? FAILED_WAIT_NS : 0);
+		/* Deletes and others make room, which is not worth a wait beyond the one between looks. */
+		c->last_ns = clock_monotonic_ns() + (err && err != RFS_ERR_NO_SPACE ? FAILED_WAIT_NS : 0);
 	}
 	return NULL;
 }
