@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from daemon import Daemon  # noqa: E402
 from raw_s3 import RawS3  # noqa: E402
+from reports import pytest_runtest_makereport, pytest_runtest_setup  # noqa: E402, F401
 
 TEST_SECONDS = int(os.environ.get("RESTFS_TEST_SECONDS", "600"))
 
@@ -84,15 +85,3 @@ def pytest_runtest_call(item):
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """The daemon's log belongs to a failure."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.failed:
-        for name in ("daemon", "own_daemon"):
-            d = item.funcargs.get(name)
-            if d and os.path.exists(d.log_path):
-                report.sections.append((f"log of {name}", d.log()[-4000:]))

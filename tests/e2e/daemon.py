@@ -45,6 +45,8 @@ def die_with_parent(files=None):
 class Daemon:
     """Started by start(); may be killed and started again on the same data; ended by finish()."""
 
+    known = []  # those that are there, and those that this test removed
+
     def __init__(self, *options, directory=None, root_key=True, files=None):
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="restfs-test-"))
         self.data = self.directory / "data"
@@ -60,6 +62,9 @@ class Daemon:
         self.damaged = False  # on purpose: its end is not to be whole
         self.process = None
         self.s3 = self.admin = None
+        self.removed = False
+        self.last_words = ""
+        Daemon.known.append(self)
 
     def spawn(self, *options):
         """Without waiting until it is ready."""
@@ -89,6 +94,8 @@ class Daemon:
         return self
 
     def log(self):
+        if self.removed or not os.path.exists(self.log_path):
+            return self.last_words
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
@@ -149,6 +156,8 @@ class Daemon:
         """The end of a daemon that may be in any state; what a sanitizer said is not lost."""
         self.kill()
         log = self.log()
+        self.last_words = log[-LOG_END:]
+        self.removed = True
         shutil.rmtree(self.directory, ignore_errors=True)
         report = SANITIZER_REPORT.search(log)
         assert not report, log[report.start():][:LOG_END]
