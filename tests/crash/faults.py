@@ -10,7 +10,7 @@ import subprocess
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BUILD, Daemon
+from daemon import BUILD, PATIENCE_SECONDS, Daemon
 from workload import BUCKET, judge
 
 LIBRARIES = os.path.join(BUILD, "tests", "crash")
@@ -58,7 +58,7 @@ class Asked:
     """What was asked for and told: key -> the contents that it may have, by their digests (None: it is not there)."""
 
     def __init__(self, daemon, states, gone):
-        self.s3 = daemon.client(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=60)
+        self.s3 = daemon.client(retries={"max_attempts": 0})
         self.data = daemon.data
         self.states = {key: set(digests) for key, digests in states.items()}
         self.gone = gone  # whether the daemon has ended: then nobody need answer
@@ -134,7 +134,7 @@ class Asked:
 
     def compact(self):
         """Blocks are moved, and a checkpoint is written; or it says that it could not."""
-        done = subprocess.run([os.path.join(BUILD, "restfs"), "--data", self.data, "compact"], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([os.path.join(BUILD, "restfs"), "--data", self.data, "compact"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         assert done.returncode == 0 or done.stderr.strip(), done
         if done.returncode:
             self.errors.append(done.stderr)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from daemon import BINARY, ROOT, Daemon, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, ROOT, Daemon, wait_until
 from workload import BUCKET, Client, judge, possible
 
 POINTS = re.findall(r'^CRASH_POINT\(\w+, "([a-z-]+)"', (ROOT / "src/base/crash_points.def").read_text(), re.M)
@@ -20,7 +20,7 @@ CLIENTS = 3
 
 def restfs(daemon, *arguments):
     """Its answer may not come: the daemon ends."""
-    return subprocess.run([pathlib.Path(BINARY).parent / "restfs", "--data", daemon.data, *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([pathlib.Path(BINARY).parent / "restfs", "--data", daemon.data, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("point", POINTS if int(os.environ.get("RESTFS_ROUNDS", "10")) > 10 else FEW)

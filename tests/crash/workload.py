@@ -8,7 +8,7 @@ import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BUILD, wait_until
+from daemon import BUILD, PATIENCE_SECONDS, wait_until
 
 BUCKET = "crash"
 
@@ -36,7 +36,7 @@ class Client(threading.Thread):
 
     def __init__(self, daemon, number, seed, state, position=lambda: 0, steps=None, first=0):
         super().__init__()
-        self.s3 = daemon.client(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20)
+        self.s3 = daemon.client(retries={"max_attempts": 0})
         self.number = number
         self.chance = random.Random(seed)
         self.first = [list(KINDS)[(first + i) % len(KINDS)] for i in range(len(KINDS))]
@@ -178,7 +178,7 @@ def content(s3, key):
 
 def usage(daemon):
     """The bucket's counters, as administration tells them."""
-    text = subprocess.run([RESTFS, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=60).stdout
+    text = subprocess.run([RESTFS, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout
     info = json.loads(text)
     return info["objects"], info["bytes"]
 
@@ -206,7 +206,7 @@ class Compactor(threading.Thread):
         self.done = 0
 
     def run(self):
-        while subprocess.run([RESTFS, "--data", self.daemon_used.data, "compact"], capture_output=True, timeout=120).returncode == 0:
+        while subprocess.run([RESTFS, "--data", self.daemon_used.data, "compact"], capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0:
             self.done += 1
 
 

@@ -5,8 +5,7 @@ import socket
 import ssl
 import urllib.request
 
-from daemon import wait_until
-from raw_s3 import PATIENCE_SECONDS
+from daemon import PATIENCE_SECONDS, wait_until
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -129,8 +128,8 @@ def connections_open(daemon):
     return metric(daemon, "restfs_http_connections") - 1
 
 
-def wait_for_end_of_connections(daemon, seconds=60):
-    wait_until(lambda: connections_open(daemon) <= 0, seconds)
+def wait_for_end_of_connections(daemon):
+    wait_until(lambda: connections_open(daemon) <= 0)
 
 
 def is_cut_off(sock, length):

@@ -19,7 +19,7 @@ from botocore.config import Config
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RESTFSD", str(ROOT / "build" / "restfsd"))
 BUILD = os.environ.get("RESTFS_BUILD", os.path.dirname(os.path.abspath(BINARY)))  # where the command line and libraries for tests are
-START_SECONDS = 60
+PATIENCE_SECONDS = 120  # after which what is waited for has failed, also on a machine with much else to do
 LOG_END = 8000
 PR_SET_PDEATHSIG = 1
 SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
@@ -78,7 +78,7 @@ class Daemon:
 
     def wait_ready(self):
         """False: it said something else, or nothing."""
-        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
         match = re.fullmatch(r"ready s3=(https?://127\.0\.0\.1:\d+) admin=(https?://127\.0\.0\.1:\d+)\n", line)
         if match:
@@ -121,7 +121,7 @@ class Daemon:
         if status is None:
             self.process.send_signal(number)
             try:
-                status = self.process.wait(60)
+                status = self.process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 with open(self.log_path, "a") as log:
                     log.write(f"the daemon did not stop; its threads:\n{self.threads()}\n")
@@ -166,7 +166,7 @@ class Daemon:
         config.setdefault("signature_version", "s3v4")
         config.setdefault("retries", {"max_attempts": 1})
         config.setdefault("s3", {"addressing_style": "path"})
-        config.setdefault("read_timeout", 60)
+        config.setdefault("read_timeout", PATIENCE_SECONDS)
         return session().client(
             "s3", endpoint_url=self.s3, region_name="us-east-1", verify=verify or self.certificate, aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key, config=Config(**config))
@@ -184,12 +184,12 @@ class Daemon:
         raise RuntimeError("no VmRSS")
 
 
-def wait_until(what, seconds=30):
+def wait_until(what):
     """Polls a condition; the only way in which a test waits."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_SECONDS
     while not what():
         if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come true in {seconds} s")
+            raise TimeoutError(f"{what} did not come true in {PATIENCE_SECONDS} s")
         time.sleep(0.01)
 
 

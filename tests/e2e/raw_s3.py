@@ -13,8 +13,9 @@ import ssl
 import urllib.parse
 import xml.etree.ElementTree
 
+from daemon import PATIENCE_SECONDS
+
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-PATIENCE_SECONDS = 120
 
 
 def quote(text, safe=""):

@@ -19,7 +19,7 @@ import botocore.exceptions
 import pytest
 
 from daemon import BINARY as RESTFSD
-from daemon import Daemon
+from daemon import PATIENCE_SECONDS, Daemon
 
 RESTFS = pathlib.Path(RESTFSD).parent / "restfs"
 
@@ -37,7 +37,7 @@ class Store(Daemon):
 
     def get(self, path, method="GET", body=None, headers=None):
         at = urllib.parse.urlsplit(self.admin)
-        connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
+        connection = http.client.HTTPConnection(at.hostname, at.port, timeout=PATIENCE_SECONDS)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
@@ -58,7 +58,7 @@ class Store(Daemon):
         return status, json.loads(answer)
 
     def restfs(self, *arguments, code=0, environment=None):
-        done = subprocess.run([RESTFS, "--data", self.data, *arguments], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([RESTFS, "--data", self.data, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS,
                               env={**os.environ, **(environment or {})})
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         if code:
@@ -387,7 +387,7 @@ def test_secret_files_are_private(store):
 
 def test_wrong_arguments_and_options_end_with_2(tmp_path):
     def run(*arguments):
-        return subprocess.run([RESTFSD, *arguments], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+        return subprocess.run([RESTFSD, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, cwd=tmp_path)
 
     for arguments in (["--frob"], ["word"], ["--set", "log.level"], ["--set", "no.such=1"], ["--set", "threads.workers=0"],
                       ["--set", "log.level=loud"], ["--config", "missing.conf"]):
@@ -403,7 +403,7 @@ def test_wrong_arguments_and_options_end_with_2(tmp_path):
 def test_a_second_daemon_and_a_foreign_directory_are_refused(store, tmp_path):
     def run(data):
         return subprocess.run([RESTFSD, "--data", data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0"], capture_output=True,
-                              text=True, timeout=30)
+                              text=True, timeout=PATIENCE_SECONDS)
 
     assert run(store.data).returncode == 1
     assert "root" in store.restfs("user", "ls")
@@ -417,7 +417,7 @@ def test_a_second_daemon_and_a_foreign_directory_are_refused(store, tmp_path):
 def test_a_port_in_use_ends_with_1(store):
     taken = store.admin.removeprefix("http://")
     done = subprocess.run([RESTFSD, "--data", store.data.parent / "other", "--s3", "127.0.0.1:0", "--admin", taken],
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 1 and done.stdout == "" and taken in done.stderr
 
 
@@ -446,6 +446,6 @@ def test_the_hints_can_be_followed(stopped):
     access_key, secret_key = stopped.root()
     assert f"endpoint    {stopped.s3}" in text and access_key in text and secret_key in text
     restfs, curl = (next(line.strip() for line in text.splitlines() if word in line) for word in ("restfs --data", "curl --"))
-    assert subprocess.run(restfs, shell=True, capture_output=True, timeout=60).returncode == 0
-    assert b"ListAllMyBucketsResult" in subprocess.run(curl, shell=True, capture_output=True, timeout=60).stdout
+    assert subprocess.run(restfs, shell=True, capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0
+    assert b"ListAllMyBucketsResult" in subprocess.run(curl, shell=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout
     assert stopped.stop() == 0

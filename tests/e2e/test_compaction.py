@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from daemon import BUILD, Daemon, wait_until
+from daemon import BUILD, PATIENCE_SECONDS, Daemon, wait_until
 
 RESTFS = os.path.join(BUILD, "restfs")
 BUCKET = "space"
@@ -36,7 +36,7 @@ def disk_bytes(daemon):
 
 
 def compact(daemon, *options):
-    done = subprocess.run([RESTFS, "--data", daemon.data, "compact", *options], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([RESTFS, "--data", daemon.data, "compact", *options], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -64,7 +64,7 @@ def delete_but(daemon, keys, each):
 
 
 def metric(daemon, name):
-    text = urllib.request.urlopen(daemon.admin + "/metrics", timeout=30).read().decode()
+    text = urllib.request.urlopen(daemon.admin + "/metrics", timeout=PATIENCE_SECONDS).read().decode()
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in text.splitlines() if line.startswith(name))
 
 
@@ -94,7 +94,7 @@ def test_compact_gives_back_what_was_deleted(start):
 def test_space_comes_back_by_itself(start):
     daemon = start("--set", "compaction.interval=200")
     kept = delete_but(daemon, put_all(daemon), 5)
-    wait_until(lambda: disk_bytes(daemon) < 12_000_000, 60)
+    wait_until(lambda: disk_bytes(daemon) < 12_000_000)
     assert_served(daemon, kept)
 
 

@@ -8,13 +8,13 @@ import urllib.parse
 import pytest
 from botocore.exceptions import ClientError
 
-from daemon import BINARY, Daemon, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, Daemon, wait_until
 
 OPTIONS = ("--set", "debug=true", "--set", "journal.volume_bytes=1048576")
 
 
 def restfs(daemon, *arguments):
-    done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

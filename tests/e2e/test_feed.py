@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from daemon import BINARY, Daemon, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, Daemon, wait_until
 
 RESTFS = pathlib.Path(BINARY).parent / "restfs"
 KEPT = 10
@@ -20,7 +20,7 @@ def daemon():
 
 
 def restfs(daemon, *arguments, code=0):
-    done = subprocess.run([RESTFS, "--data", daemon.data, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([RESTFS, "--data", daemon.data, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from daemon import BINARY, Daemon, flip, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, Daemon, flip, wait_until
 
 BUCKET = "checked"
 BODY = bytes(range(7, 256)) * 40  # found on the disk as it is, for it does not go through zstd
@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_found_before_it_is_needed():
             s3.put_object(Bucket=BUCKET, Key=str(number % 2), Body=bytes([number]) * 500_000)
 
         def compacted():
-            subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", d.data, "compact"], check=True, timeout=60, stdout=subprocess.DEVNULL)
+            subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", d.data, "compact"], check=True, timeout=PATIENCE_SECONDS, stdout=subprocess.DEVNULL)
             return list((d.data / "volumes").glob("*.checkpoint"))
 
         wait_until(compacted)  # the reaper comes first

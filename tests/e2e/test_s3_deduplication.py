@@ -7,7 +7,7 @@ import urllib.request
 
 import botocore.exceptions
 
-from daemon import BINARY, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, wait_until
 
 RESTFS = pathlib.Path(BINARY).parent / "restfs"
 MIB = 1024 * 1024
@@ -15,7 +15,7 @@ ROWS = 64 * 1024  # what rows may cost, with room
 
 
 def restfs(daemon, *arguments):
-    return subprocess.run([RESTFS, "--data", daemon.data, *arguments], check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run([RESTFS, "--data", daemon.data, *arguments], check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
 
 
 def deduplicate(daemon, bucket, state="on"):

@@ -141,7 +141,7 @@ def test_what_was_deleted_makes_room_by_itself(disk, size):
             if number % 4:
                 s3.delete_object(Bucket="full", Key=f"{size}/{number}")
         for number in range(8):
-            wait_until(lambda: works(s3.put_object, Bucket="full", Key=f"large/{number}", Body=body(number, 4 * MIB)), 60)
+            wait_until(lambda: works(s3.put_object, Bucket="full", Key=f"large/{number}", Body=body(number, 4 * MIB)))
         assert metric(daemon, "restfs_store_poisoned") == 0
         for number in range(0, count, 4):
             assert s3.get_object(Bucket="full", Key=f"{size}/{number}")["Body"].read() == body(number, size)
@@ -207,7 +207,7 @@ def test_the_disk_of_the_index_fills_first(disk):
         refused(s3.put_object, Bucket="full", Key="small", Body=b"x")
         os.unlink(eaten)
         seen = len(done)
-        wait_until(lambda: len(done) > seen + 50, 60)
+        wait_until(lambda: len(done) > seen + 50)
         stop.set()
         writer.join()
         assert metric(daemon, "restfs_store_poisoned") == 0

@@ -8,8 +8,8 @@ import pytest
 
 import crowd
 from crowd import MIB
-from daemon import Daemon
-from raw_s3 import EMPTY_SHA256, PATIENCE_SECONDS, RawS3
+from daemon import PATIENCE_SECONDS, Daemon
+from raw_s3 import EMPTY_SHA256, RawS3
 
 LARGE = int(os.environ.get("RESTFS_LARGE_MIB", "128")) * MIB
 RAISED_MOST = 16 * MIB

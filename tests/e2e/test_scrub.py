@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BINARY, flip, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, flip, wait_until
 
 BUCKET = "scrubbed"
 SMALL = random.Random(1).randbytes(5000)
@@ -29,7 +29,7 @@ def store(own_daemon):
 
 
 def restfs(daemon, *arguments, status=0):
-    done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == status, done.stderr
     return json.loads(done.stdout)
 

@@ -295,8 +295,8 @@ fixture_options(struct http_options *o)
 	*o = (struct http_options){
 		.header_bytes = 8192,
 		.header_count = 32,
-		.header_time_ms = 10000,
-		.idle_time_ms = 10000,
+		.header_time_ms = 60000,
+		.idle_time_ms = 60000,
 		.connections = 10000,
 		.connections_per_address = 10000,
 		.body_memory = (size_t)64 * 1024 * 1024,
@@ -338,7 +338,7 @@ int
 client_open(struct fixture *f)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f->port)};
-	struct timeval limit = {.tv_sec = 10};
+	struct timeval limit = {.tv_sec = 120};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -429,7 +429,7 @@ client_talk(struct fixture *f, const char *request)
 void
 wait_until(atomic_int *value, int wanted)
 {
-	for (int i = 0; i < 1000 && atomic_load(value) != wanted; i++)
-		sleep_ns(5000000);
+	for (int i = 0; i < FIXTURE_PATIENCE && atomic_load(value) != wanted; i++)
+		sleep_ns(FIXTURE_TICK_NS);
 	assert_int_equal(atomic_load(value), wanted);
 }

@@ -51,6 +51,9 @@ char *client_rest(int fd);
 bool client_is_closed(int fd);
 /* One connection: sends, reads to the end (the request must ask for close, or be refused). */
 char *client_talk(struct fixture *f, const char *request);
+/* Whatever is waited for is looked at so often, and after this many looks it has failed: 100 s, for a machine with much else to do. */
+#define FIXTURE_TICK_NS INT64_C(5000000)
+#define FIXTURE_PATIENCE 20000
 void wait_until(atomic_int *value, int wanted);
 
 #endif

@@ -187,8 +187,8 @@ answers_that_nobody_reads_are_given_up_when_they_are_far_too_many(void **state)
 		fds[i] = client_open(f);
 		client_send(fds[i], "GET /big HTTP/1.1\r\n" HOST "\r\n");
 	}
-	for (int i = 0; i < 2000 && atomic_load(&f->gone) == 0; i++)
-		sleep_ns(5000000);
+	for (int i = 0; i < FIXTURE_PATIENCE && atomic_load(&f->gone) == 0; i++)
+		sleep_ns(FIXTURE_TICK_NS);
 	assert_true(atomic_load(&f->gone) > 0);
 	serve_hello(f);
 	for (int i = 0; i < 20; i++)
@@ -343,14 +343,15 @@ ends_once_when_the_client_goes_away(void **state)
 	fixture_free(f);
 }
 
+#define IMPATIENT_MS 2000 /* a client that is not idle on purpose must not be so by chance */
+
 static struct http_options
 impatient(void)
 {
 	struct http_options o;
 
 	fixture_options(&o);
-	o.header_time_ms = 200;
-	o.idle_time_ms = 400;
+	o.header_time_ms = o.idle_time_ms = IMPATIENT_MS;
 	return o;
 }
 
@@ -399,7 +400,7 @@ lets_a_slow_but_moving_client_finish(void **state)
 
 	client_send(fd, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n");
 	for (int i = 0; i < 10; i++) {
-		sleep_ns(100000000);
+		sleep_ns(INT64_C(1200000) * IMPATIENT_MS / 10); /* in all longer than it may be idle */
 		client_send(fd, "s");
 	}
 	expect(fd, "ssssssssss");
@@ -431,14 +432,14 @@ limits_connections_of_an_address(void **state)
 	free(answer);
 	close(fds[0]);
 	close(fds[2]);
-	for (int i = 0; i < 400 && !has_room; i++) { /* the close is seen by another thread, soon */
+	for (int i = 0; i < FIXTURE_PATIENCE && !has_room; i++) { /* the close is seen by another thread, soon */
 		fds[2] = client_open(f);
 		client_send(fds[2], "GET /hello HTTP/1.1\r\n" HOST "\r\n");
 		answer = client_expect(fds[2], "\r\n\r\n");
 		has_room = strstr(answer, " 200 ");
 		free(answer);
 		close(fds[2]);
-		sleep_ns(5000000);
+		sleep_ns(FIXTURE_TICK_NS);
 	}
 	assert_true(has_room);
 	close(fds[1]);

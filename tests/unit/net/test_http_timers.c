@@ -77,8 +77,8 @@ sight_of_body(size_t buffered)
 {
 	struct sight s = sight(false);
 
-	for (int i = 0; i < 1000 && (s.buffered != buffered || s.timer != HTTP_TIMER_IDLE); i++) {
-		sleep_ns(5000000);
+	for (int i = 0; i < FIXTURE_PATIENCE && (s.buffered != buffered || s.timer != HTTP_TIMER_IDLE); i++) {
+		sleep_ns(FIXTURE_TICK_NS);
 		s = sight(false);
 	}
 	assert_int_equal(s.buffered, buffered);
@@ -113,13 +113,13 @@ wait_for_full_pipe(void)
 {
 	size_t before = 0;
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < FIXTURE_PATIENCE / 10; i++) {
 		struct sight s = sight(false);
 
 		if (s.timer == HTTP_TIMER_OUTPUT && s.queued && s.queued == before)
 			return;
 		before = s.queued;
-		sleep_ns(50000000);
+		sleep_ns(10 * FIXTURE_TICK_NS);
 	}
 	fail_msg("the client's side is never full");
 }

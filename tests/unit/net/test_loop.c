@@ -95,7 +95,7 @@ call_waits_for_its_end(void **state)
 struct counted {
 	struct job job;
 	atomic_uint *done;
-	int64_t sleep_ns;
+	pthread_barrier_t *together;
 };
 
 static void
@@ -104,20 +104,20 @@ count_job(struct job *job)
 	struct counted *c = (struct counted *)job;
 
 	assert_true(thread_role_get() == THREAD_WORKER);
-	if (c->sleep_ns)
-		sleep_ns(c->sleep_ns);
+	if (c->together)
+		pthread_barrier_wait(c->together);
 	atomic_fetch_add(c->done, 1);
 	free(c);
 }
 
 static void
-run(struct workers *w, atomic_uint *done, int64_t ns)
+run(struct workers *w, atomic_uint *done, pthread_barrier_t *together)
 {
 	struct counted *c = xcalloc(1, sizeof(*c));
 
 	c->job.fn = count_job;
 	c->done = done;
-	c->sleep_ns = ns;
+	c->together = together;
 	workers_run(w, &c->job);
 }
 
@@ -128,26 +128,28 @@ workers_run_all_jobs_before_they_stop(void **state)
 	atomic_uint done = 0;
 
 	for (int i = 0; i < 10000; i++)
-		run(w, &done, 0);
+		run(w, &done, NULL);
 	workers_stop(w);
 	assert_int_equal(workers_waiting(w), 0);
 	workers_free(w);
 	assert_int_equal(atomic_load(&done), 10000);
 }
 
+/* Each waits for all others: one after the other they would never end. */
 static void
-workers_sleep_side_by_side(void **state)
+workers_wait_side_by_side(void **state)
 {
 	struct workers *w = workers_new(16);
+	pthread_barrier_t together;
 	atomic_uint done = 0;
-	int64_t start = clock_monotonic_ns();
 
+	pthread_barrier_init(&together, NULL, 16);
 	for (int i = 0; i < 16; i++)
-		run(w, &done, 200000000);
+		run(w, &done, &together);
 	workers_stop(w);
 	workers_free(w);
 	assert_int_equal(atomic_load(&done), 16);
-	assert_true(clock_monotonic_ns() - start < INT64_C(1600000000)); /* one after the other: 3.2 s */
+	pthread_barrier_destroy(&together);
 }
 
 int
@@ -157,7 +159,7 @@ main(void)
 		cmocka_unit_test(posts_run_once_and_in_order),
 		cmocka_unit_test(call_waits_for_its_end),
 		cmocka_unit_test(workers_run_all_jobs_before_they_stop),
-		cmocka_unit_test(workers_sleep_side_by_side),
+		cmocka_unit_test(workers_wait_side_by_side),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
