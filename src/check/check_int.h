@@ -173,6 +173,8 @@ enum rfs_err check_tree_contents(struct check *c) RFS_MUST_CHECK;
 enum rfs_err check_uploads(struct check *c) RFS_MUST_CHECK;
 /* The same, and purge rows' contents: while resolving. */
 enum rfs_err check_uploads_contents(struct check *c) RFS_MUST_CHECK;
+/* The ids of those that are open, or whose parts are being removed. */
+enum rfs_err uploads_known(struct check *c, struct tally *uploads) RFS_MUST_CHECK;
 
 /* What a content's rows must be like. `loose`: it is being written or removed, and need not be whole. */
 enum rfs_err check_content(struct check *c, struct bytes key, const struct content *content, bool loose) RFS_MUST_CHECK;

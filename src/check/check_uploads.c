@@ -129,8 +129,8 @@ check_uploads_contents(struct check *c)
 /* --- parts without an upload
  * ----------------------------------------------------------------------------------------------------- */
 
-static enum rfs_err
-uploads_note(struct check *c, struct tally *uploads)
+enum rfs_err
+uploads_known(struct check *c, struct tally *uploads)
 {
 	const struct row *row;
 	struct check_rows rows;
@@ -184,7 +184,7 @@ check_uploads(struct check *c)
 		return err;
 	tally_init(&uploads, c->options->numbers);
 	do {
-		if (!(err = uploads_note(c, &uploads)))
+		if (!(err = uploads_known(c, &uploads)))
 			err = parts_reached(c, &uploads);
 	} while (!err && tally_next(&uploads));
 	tally_fini(&uploads);

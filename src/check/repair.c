@@ -94,6 +94,22 @@ repair_counter(struct repair *r, struct bytes key, int64_t wanted)
 	return err;
 }
 
+enum rfs_err
+repair_rows(struct repair *r, enum table table, repair_row *each, void *data)
+{
+	const struct row *row;
+	struct check_rows rows;
+	enum rfs_err err = RFS_OK;
+
+	check_arena(&r->check);
+	rows_open_table(&rows, &r->check, table);
+	while (!err && (row = rows_next(&rows)))
+		err = each(r, row, data);
+	if (rows_close(&rows))
+		err = rows.err;
+	return err ? err : repair_commit(r);
+}
+
 void
 repair_number(struct repair *r, uint64_t number)
 {
@@ -236,9 +252,9 @@ bucket_repair(struct repair *r, uint64_t id)
 	if ((err = bucket_open(r, id)))
 		return err;
 	c->entries = UINT64_MAX;
-	if ((err = repair_feed(r)) || (err = repair_places(r)) || (err = repair_owners(r)) || (err = repair_objects(r)) ||
-		(err = repair_strays(r)) || (err = repair_blocks(r)) || (err = repair_past(r)) ||
-		(err = repair_counters(r)) || (err = bucket_name_repair(r)))
+	if ((err = repair_feed(r)) || (err = repair_places(r)) || (err = repair_owners(r)) ||
+		(err = repair_objects(r)) || (err = repair_strays(r)) || (err = repair_blocks(r)) ||
+		(err = repair_past(r)) || (err = repair_counters(r)) || (err = bucket_name_repair(r)))
 		return err;
 	return repair_commit(r);
 }

@@ -108,8 +108,9 @@ owned_note(struct check *c, const struct content *content, int count, void *data
 
 /* What an object has is not to be removed: the batch that took it off the list is lost. */
 static enum rfs_err
-purge_repair(struct repair *r, const struct row *row, const struct tally *owned)
+purge_repair(struct repair *r, const struct row *row, void *data)
 {
+	const struct tally *owned = data;
 	const struct tally_item *item;
 	struct content content;
 	struct reader reader;
@@ -128,46 +129,17 @@ purge_repair(struct repair *r, const struct row *row, const struct tally *owned)
 enum rfs_err
 repair_owners(struct repair *r)
 {
-	struct check *c = &r->check;
-	const struct row *row;
-	struct check_rows rows;
 	struct tally owned;
 	enum rfs_err err;
 
-	tally_init(&owned, c->options->numbers);
-	err = check_owned(c, owned_note, &owned);
-	check_arena(c);
-	rows_open_table(&rows, c, TABLE_PURGE);
-	while (!err && (row = rows_next(&rows)))
-		err = purge_repair(r, row, &owned);
-	if (rows_close(&rows))
-		err = rows.err;
+	tally_init(&owned, r->check.options->numbers);
+	if (!(err = check_owned(&r->check, owned_note, &owned)))
+		err = repair_rows(r, TABLE_PURGE, purge_repair, &owned);
 	tally_fini(&owned);
-	return err ? err : repair_commit(r);
+	return err;
 }
 
 /* --- rows that nobody owns ---------------------------------------------------------------------------------------- */
-
-static enum rfs_err
-uploads_note(struct repair *r, struct tally *uploads)
-{
-	struct check *c = &r->check;
-	const struct row *row;
-	struct check_rows rows;
-
-	check_arena(c);
-	rows_open_table(&rows, c, TABLE_UPLOAD);
-	while ((row = rows_next(&rows)))
-		if (row->key.len >= 9 + UPLOAD_ID_BYTES)
-			(void)tally_at(uploads, tally_id(row->key.data + row->key.len - UPLOAD_ID_BYTES));
-	if (rows_close(&rows))
-		return rows.err;
-	rows_open_table(&rows, c, TABLE_PURGE);
-	while ((row = rows_next(&rows)))
-		if (row->value.len > UPLOAD_ID_BYTES && row->value.data[0] == PURGE_UPLOAD)
-			(void)tally_at(uploads, tally_id(row->value.data + 1));
-	return rows_close(&rows);
-}
 
 /* The key that an upload is for; empty: it is not there. Only for what is told: uploads are gone through. */
 static enum rfs_err
@@ -189,7 +161,7 @@ upload_key(struct repair *r, const uint8_t id[UPLOAD_ID_BYTES], struct buf *out)
 
 /* Of an upload that is not complete: what cannot be read whole is to be sent again. */
 static enum rfs_err
-part_repair(struct repair *r, const struct row *row)
+part_repair(struct repair *r, const struct row *row, void *data)
 {
 	struct part_row part;
 	uint64_t readable;
@@ -207,48 +179,38 @@ part_repair(struct repair *r, const struct row *row)
 	return err ? err : repair_delete(r, row->key);
 }
 
-static enum rfs_err
-parts_repair(struct repair *r)
-{
-	const struct row *row;
-	struct check_rows rows;
-	enum rfs_err err = RFS_OK;
+/* Rows of a table whose key begins with what is not in `there`, or as another kind of content. */
+struct strays {
+	enum table table;
+	const struct tally *there;
+	uint64_t kind;
+	bool any;
+};
 
-	check_arena(&r->check);
-	rows_open_table(&rows, &r->check, TABLE_UPLOAD_PART);
-	while (!err && (row = rows_next(&rows)))
-		err = part_repair(r, row);
-	if (rows_close(&rows))
-		err = rows.err;
-	return err ? err : repair_commit(r);
+static enum rfs_err
+stray_delete(struct repair *r, const struct row *row, void *data)
+{
+	struct strays *s = data;
+	const struct tally_item *item = NULL;
+
+	if (s->table == TABLE_UPLOAD_PART && row->key.len == 9 + UPLOAD_ID_BYTES + 4)
+		item = tally_find(s->there, tally_id(row->key.data + 9));
+	else if (s->table != TABLE_UPLOAD_PART && row->key.len >= 9 + 8)
+		item = tally_find(s->there, tally_number(load_be64(row->key.data + 9)));
+	if (item && item->mark == s->kind && (s->table == TABLE_UPLOAD_PART || item->count > 0))
+		return RFS_OK;
+	s->any = true;
+	return repair_delete(r, row->key);
 }
 
-/* Rows of a table whose key begins with what is not in `there`, or as another kind of content. */
 static enum rfs_err
 strays_delete(struct repair *r, enum table table, const struct tally *there, uint64_t kind, bool *again)
 {
-	struct check *c = &r->check;
-	const struct row *row;
-	struct check_rows rows;
-	enum rfs_err err = RFS_OK;
+	struct strays s = {.table = table, .there = there, .kind = kind};
+	enum rfs_err err = repair_rows(r, table, stray_delete, &s);
 
-	check_arena(c);
-	rows_open_table(&rows, c, table);
-	while (!err && (row = rows_next(&rows))) {
-		const struct tally_item *item = NULL;
-
-		if (table == TABLE_UPLOAD_PART && row->key.len == 9 + UPLOAD_ID_BYTES + 4)
-			item = tally_find(there, tally_id(row->key.data + 9));
-		else if (table != TABLE_UPLOAD_PART && row->key.len >= 9 + 8)
-			item = tally_find(there, tally_number(load_be64(row->key.data + 9)));
-		if (item && item->mark == kind && (table == TABLE_UPLOAD_PART || item->count > 0))
-			continue;
-		*again = true;
-		err = repair_delete(r, row->key);
-	}
-	if (rows_close(&rows))
-		err = rows.err;
-	return err ? err : repair_commit(r);
+	*again = *again || s.any;
+	return err;
 }
 
 /* An index of parts owns contents: when one goes, so do they. */
@@ -270,11 +232,12 @@ enum rfs_err
 repair_strays(struct repair *r)
 {
 	struct tally uploads;
-	bool again;
+	bool again = false;
 	enum rfs_err err;
 
 	tally_init(&uploads, r->check.options->numbers);
-	if (!(err = parts_repair(r)) && !(err = uploads_note(r, &uploads)))
+	if (!(err = repair_rows(r, TABLE_UPLOAD_PART, part_repair, NULL)) &&
+		!(err = uploads_known(&r->check, &uploads)))
 		err = strays_delete(r, TABLE_UPLOAD_PART, &uploads, 0, &again);
 	tally_fini(&uploads);
 	do {
@@ -288,7 +251,7 @@ repair_strays(struct repair *r)
 /* --- blocks ------------------------------------------------------------------------------------------------------- */
 
 static enum rfs_err
-hash_repair(struct repair *r, const struct row *hash)
+hash_repair(struct repair *r, const struct row *hash, void *data)
 {
 	struct check *c = &r->check;
 	struct run_row run;
@@ -345,8 +308,9 @@ references_key(struct repair *r, uint64_t first)
 }
 
 static enum rfs_err
-run_repair(struct repair *r, const struct row *row, const struct tally *names)
+run_repair(struct repair *r, const struct row *row, void *data)
 {
+	const struct tally *names = data;
 	uint64_t first = row->key.len == 9 + 8 ? load_be64(row->key.data + 9) : 0, named = 0;
 	const struct tally_item *item = first ? tally_find(names, tally_number(first)) : NULL;
 	struct check *c = &r->check;
@@ -386,38 +350,6 @@ reference_repair(struct repair *r, const struct row *row)
 }
 
 static enum rfs_err
-hashes_repair(struct repair *r)
-{
-	const struct row *row;
-	struct check_rows rows;
-	enum rfs_err err = RFS_OK;
-
-	check_arena(&r->check);
-	rows_open_table(&rows, &r->check, TABLE_HASH);
-	while (!err && (row = rows_next(&rows)))
-		err = hash_repair(r, row);
-	if (rows_close(&rows))
-		err = rows.err;
-	return err ? err : repair_commit(r);
-}
-
-static enum rfs_err
-runs_repair(struct repair *r, const struct tally *names)
-{
-	const struct row *row;
-	struct check_rows rows;
-	enum rfs_err err = RFS_OK;
-
-	check_arena(&r->check);
-	rows_open_table(&rows, &r->check, TABLE_BLOCK);
-	while (!err && (row = rows_next(&rows)))
-		err = run_repair(r, row, names);
-	if (rows_close(&rows))
-		err = rows.err;
-	return err ? err : repair_commit(r);
-}
-
-static enum rfs_err
 references_repair(struct repair *r)
 {
 	struct check *c = &r->check;
@@ -441,7 +373,8 @@ repair_blocks(struct repair *r)
 	enum rfs_err err;
 
 	tally_init(&names, r->check.options->numbers);
-	if (!(err = blocks_named(&r->check, &names)) && !(err = hashes_repair(r)) && !(err = runs_repair(r, &names)))
+	if (!(err = blocks_named(&r->check, &names)) && !(err = repair_rows(r, TABLE_HASH, hash_repair, NULL)) &&
+		!(err = repair_rows(r, TABLE_BLOCK, run_repair, &names)))
 		err = references_repair(r);
 	tally_fini(&names);
 	return err;

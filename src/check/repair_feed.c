@@ -106,21 +106,11 @@ gap_cut(struct repair *r, const struct feed_state *state, uint64_t until)
 }
 
 static enum rfs_err
-cursors_repair(struct repair *r)
+cursor_repair(struct repair *r, const struct row *row, void *data)
 {
-	const struct row *row;
-	struct check_rows rows;
 	struct cursor_row cursor;
-	enum rfs_err err = RFS_OK;
 
-	check_arena(&r->check);
-	rows_open_table(&rows, &r->check, TABLE_CURSOR);
-	while (!err && (row = rows_next(&rows)))
-		if (cursor_decode(row->value, &cursor))
-			err = repair_delete(r, row->key);
-	if (rows_close(&rows))
-		err = rows.err;
-	return err ? err : repair_commit(r);
+	return cursor_decode(row->value, &cursor) ? repair_delete(r, row->key) : RFS_OK;
 }
 
 enum rfs_err
@@ -134,5 +124,5 @@ repair_feed(struct repair *r)
 		return err;
 	if ((gap.rows || gap.counted != state.rows) && (err = gap_cut(r, &state, gap.until)))
 		return err;
-	return cursors_repair(r);
+	return repair_rows(r, TABLE_CURSOR, cursor_repair, NULL);
 }

@@ -37,6 +37,9 @@ struct batch *repair_batch(struct repair *r, uint64_t bucket, enum rfs_err *err)
 enum rfs_err repair_commit(struct repair *r) RFS_MUST_CHECK;
 enum rfs_err repair_delete(struct repair *r, struct bytes key) RFS_MUST_CHECK;
 enum rfs_err repair_counter(struct repair *r, struct bytes key, int64_t wanted) RFS_MUST_CHECK;
+/* Each row of a table of the bucket in hand; then what is in the batch is committed. */
+typedef enum rfs_err repair_row(struct repair *r, const struct row *row, void *data);
+enum rfs_err repair_rows(struct repair *r, enum table table, repair_row *each, void *data) RFS_MUST_CHECK;
 /* A number is in use. */
 void repair_number(struct repair *r, uint64_t number);
 

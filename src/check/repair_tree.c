@@ -20,8 +20,9 @@ thing_of(struct tally *things, const struct version *v)
 }
 
 static enum rfs_err
-things_note(struct repair *r, const struct row *row, struct tally *things)
+things_note(struct repair *r, const struct row *row, void *data)
 {
+	struct tally *things = data;
 	struct tally_item *item;
 	struct version v;
 
@@ -38,8 +39,9 @@ things_note(struct repair *r, const struct row *row, struct tally *things)
 
 /* The batch that took it away from here is lost. */
 static enum rfs_err
-stale_delete(struct repair *r, const struct row *row, struct tally *things)
+stale_delete(struct repair *r, const struct row *row, void *data)
 {
+	struct tally *things = data;
 	struct tally_item *item;
 	struct version v;
 
@@ -52,8 +54,9 @@ stale_delete(struct repair *r, const struct row *row, struct tally *things)
 
 /* A directory for entries whose own is lost: its name is, but not its id. */
 static enum rfs_err
-directory_make(struct repair *r, const struct row *row, struct tally *things)
+directory_make(struct repair *r, const struct row *row, void *data)
 {
+	struct tally *things = data;
 	struct version v = {.flags = VERSION_DIRECTORY, .owner = IDENTITY_ROOT, .modified_ns = r->check.rq.now_ns};
 	struct check *c = &r->check;
 	char name[64];
@@ -78,23 +81,6 @@ directory_make(struct repair *r, const struct row *row, struct tally *things)
 	return repair_commit(r);
 }
 
-static enum rfs_err
-entries_each(struct repair *r, struct tally *things,
-	enum rfs_err (*each)(struct repair *r, const struct row *row, struct tally *things))
-{
-	const struct row *row;
-	struct check_rows rows;
-	enum rfs_err err = RFS_OK;
-
-	check_arena(&r->check);
-	rows_open_table(&rows, &r->check, TABLE_ENTRY);
-	while (!err && (row = rows_next(&rows)))
-		err = each(r, row, things);
-	if (rows_close(&rows))
-		return rows.err;
-	return err ? err : repair_commit(r);
-}
-
 enum rfs_err
 repair_places(struct repair *r)
 {
@@ -102,8 +88,9 @@ repair_places(struct repair *r)
 	enum rfs_err err;
 
 	tally_init(&things, r->check.options->numbers);
-	if (!(err = entries_each(r, &things, things_note)) && !(err = entries_each(r, &things, stale_delete)))
-		err = entries_each(r, &things, directory_make);
+	if (!(err = repair_rows(r, TABLE_ENTRY, things_note, &things)) &&
+		!(err = repair_rows(r, TABLE_ENTRY, stale_delete, &things)))
+		err = repair_rows(r, TABLE_ENTRY, directory_make, &things);
 	tally_fini(&things);
 	return err;
 }
@@ -302,7 +289,8 @@ repair_counters(struct repair *r)
 
 	tally_init(&counted.directories, r->check.options->numbers);
 	tally_init(&counted.owners, r->check.options->numbers);
-	if (!(err = entries_visit(&r->check, &visit)) && !(err = repair_stray_counters(r, COUNTER_LIVE, &counted.directories)))
+	if (!(err = entries_visit(&r->check, &visit)) &&
+		!(err = repair_stray_counters(r, COUNTER_LIVE, &counted.directories)))
 		err = usage_counters(r, &counted);
 	tally_fini(&counted.owners);
 	tally_fini(&counted.directories);
