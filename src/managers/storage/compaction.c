@@ -70,6 +70,7 @@ struct compaction {
 	/* The thread's. */
 	struct request rq;
 	bool by_hand;
+	bool left; /* by the round, to another one: somebody was writing to it, or was faster */
 	struct compaction_report report;
 	struct volume_state *volumes;
 	size_t count;
@@ -332,6 +333,7 @@ remove_empty(struct compaction *c)
 		err = d->volumes->remove(d, &c->rq, s->v.number, &freed);
 		if (err == RFS_ERR_LOCKED) {
 			err = RFS_OK;
+			c->left = true;
 			continue;
 		}
 		if (err)
@@ -362,9 +364,15 @@ least_gain(const struct compaction *c)
 }
 
 static bool
+would_be_worth_it(const struct compaction *c, const struct volume_state *s)
+{
+	return !s->removed && !s->tried && !s->kept && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
+}
+
+static bool
 is_worth_it(const struct compaction *c, const struct volume_state *s)
 {
-	return !s->removed && !s->tried && !s->kept && !s->v.tickets && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
+	return !s->v.tickets && would_be_worth_it(c, s);
 }
 
 /* Do the journal's volumes that are worth it give back more than the checkpoint takes that lets them go? */
@@ -452,8 +460,11 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 		crash_point(CRASH_BLOCKS_MOVED);
 	c->report.blocks_moved += moved.blocks;
 	c->report.bytes_moved += moved.bytes;
-	if (err == RFS_ERR_NOT_FOUND) /* it has writes under way, and so no seal yet */
+	if (err == RFS_ERR_NOT_FOUND) { /* it has writes under way, and so no seal yet */
 		err = RFS_OK;
+		c->left = true;
+	}
+	c->left |= moved.lost != 0;
 	if (err == RFS_ERR_DAMAGED || (!err && moved.damaged)) {
 		log_warn(0, "compaction: volume %016llx stays%s%s", (unsigned long long)s->v.number, c->rq.detail ? ": " : "",
 			c->rq.detail ? c->rq.detail : "");
@@ -477,6 +488,7 @@ empty_worst(struct compaction *c, bool *any)
 		struct volume_state *s = &c->volumes[i];
 
 		all += s->v.bytes;
+		c->left |= s->v.tickets && would_be_worth_it(c, s);
 		if (is_worth_it(c, s) && (!s->v.has_batches || s->v.covered || pays))
 			list[count++] = s;
 	}
@@ -527,14 +539,15 @@ round_run(struct compaction *c)
 
 	c->report = (struct compaction_report){ 0 };
 	c->looked_ns = 0;
+	c->left = false;
 	c->tried_count = 0;
 	c->rq.now_ns = clock_wall_ns();
 	err = round_steps(c);
 	if (!err)
 		survey_tell(c);
-	if (err)
-		atomic_fetch_add(&c->storage->dropped_bytes, dropped);
-	else
+	if (err || c->left) /* little is looked at again, but not soon */
+		atomic_fetch_add(&c->storage->dropped_bytes, err ? dropped : 1);
+	if (!err)
 		c->stored_bytes = disk_bytes(c) < stored ? disk_bytes(c) : stored;
 	return err;
 }

@@ -303,6 +303,7 @@ what_is_being_written_keeps_its_volume(void **state)
 	objects_put(s);
 	most_deleted_but(s, 1);
 	assert_true(compact(s).volumes_removed > 0);
+	assert_true(atomic_load(&s->t.core.storage->dropped_bytes) > 0); /* its volume is looked at again */
 	arena_free(s->t.rq.arena);
 	s->t.rq.arena = writing;
 	slice = slice_copy(bytes_of(body.data + 3 * LARGE, 2 * LARGE));
@@ -311,6 +312,7 @@ what_is_being_written_keeps_its_volume(void **state)
 	assert_int_equal(object_put_finish(put, NULL, 0, &version), RFS_OK);
 	verify(&s->t, "box", "slow", body);
 	compact(s);
+	assert_int_equal(atomic_load(&s->t.core.storage->dropped_bytes), 0);
 	verify(&s->t, "box", "slow", body);
 	body_free(body);
 }
