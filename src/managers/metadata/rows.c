@@ -1,9 +1,8 @@
 /* rows.c: the one encoding of every row's value; see rows.h and docs/format/rows.md. */
-#include "managers/metadata/rows.h"
+#include "managers/metadata/rows_int.h"
 #include "base/arena.h"
 #include "drivers/batch.h"
 
-#define FORMAT 1
 #define FORMAT_HASHED 2 /* of a block row: who does not know hash rows must not remove it */
 #define PROPERTIES_MAX 1000
 
@@ -38,7 +37,7 @@ unknown_keep(struct buf *unknown, uint64_t tag, struct bytes v)
 void
 bucket_row_encode(struct buf *b, const struct bucket_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_u64(b, row->id);
 	buf_u64(b, row->owner);
 	buf_u64(b, (uint64_t)row->created_ns);
@@ -61,7 +60,7 @@ bucket_row_decode(struct bytes v, struct bucket_row *row)
 
 	reader_init(&r, v);
 	memset(row, 0, sizeof(*row));
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	row->id = reader_u64(&r);
 	row->owner = reader_u64(&r);
@@ -97,7 +96,7 @@ bucket_row_decode(struct bytes v, struct bucket_row *row)
 void
 quota_encode(struct buf *b, const struct quota *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, row->objects);
 	buf_varint(b, row->bytes);
 }
@@ -106,13 +105,11 @@ enum rfs_err
 quota_decode(struct bytes v, struct quota *out)
 {
 	struct reader r;
-	uint8_t format;
 
-	reader_init(&r, v);
-	format = reader_u8(&r);
+	row_open(&r, v);
 	out->objects = reader_varint(&r);
 	out->bytes = reader_varint(&r);
-	return format != FORMAT || r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	return row_close(&r);
 }
 
 /* --- content ------------------------------------------------------------------------------------------------------------------- */
@@ -164,7 +161,7 @@ version_encode(struct buf *b, const struct version *v)
 	uint8_t md5_bytes[16] = { 0 };
 	bool is_md5 = etag_is_md5(v->etag, md5_bytes);
 
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_put(b, v->object_id, OBJECT_ID_BYTES);
 	buf_varint(b, v->flags);
 	buf_u64(b, (uint64_t)v->modified_ns);
@@ -298,7 +295,7 @@ version_decode(struct arena *arena, struct bytes v, struct version *out)
 
 	memset(out, 0, sizeof(*out));
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	id = reader_bytes(&r, OBJECT_ID_BYTES);
 	if (r.failed)
@@ -328,7 +325,7 @@ version_decode(struct arena *arena, struct bytes v, struct version *out)
 void
 run_encode(struct buf *b, const struct run_row *row)
 {
-	buf_u8(b, row->hashed ? FORMAT_HASHED : FORMAT);
+	buf_u8(b, row->hashed ? FORMAT_HASHED : ROW_FORMAT);
 	buf_varint(b, row->count);
 	buf_varint(b, row->block_size);
 	buf_varint(b, row->last_size);
@@ -347,7 +344,7 @@ run_decode(struct bytes v, struct run_row *out)
 
 	reader_init(&r, v);
 	format = reader_u8(&r);
-	if (format != FORMAT && format != FORMAT_HASHED)
+	if (format != ROW_FORMAT && format != FORMAT_HASHED)
 		return RFS_ERR_DAMAGED;
 	out->hashed = format == FORMAT_HASHED;
 	out->count = reader_varint32(&r);
@@ -374,7 +371,7 @@ run_decode(struct bytes v, struct run_row *out)
 void
 hash_encode(struct buf *b, uint64_t block)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, block);
 }
 
@@ -384,7 +381,7 @@ hash_decode(struct bytes v, uint64_t *block)
 	struct reader r;
 
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	*block = reader_varint(&r);
 	return r.failed || reader_left(&r) || !*block ? RFS_ERR_DAMAGED : RFS_OK;
@@ -393,7 +390,7 @@ hash_decode(struct bytes v, uint64_t *block)
 void
 segment_encode(struct buf *b, const struct segment_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, row->bytes);
 	buf_varint(b, row->extent_count);
 	for (size_t i = 0; i < row->extent_count; i++) {
@@ -410,7 +407,7 @@ segment_decode(struct arena *arena, struct bytes v, struct segment_row *out)
 	struct reader r;
 
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	out->bytes = reader_varint(&r);
 	out->extent_count = reader_varint(&r);
@@ -423,13 +420,13 @@ segment_decode(struct arena *arena, struct bytes v, struct segment_row *out)
 		out->extents[i].first = reader_varint(&r);
 		out->extents[i].skip = reader_varint32(&r);
 	}
-	return r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	return row_close(&r);
 }
 
 void
 parts_encode(struct buf *b, const struct part_ref *parts, size_t count, const struct part_sums *sums)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, count);
 	for (size_t i = 0; i < count; i++) {
 		buf_varint(b, parts[i].end);
@@ -467,7 +464,7 @@ parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t 
 	struct part_sums ignored;
 
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	*count = reader_varint(&r);
 	if (r.failed || *count > 10000)
@@ -489,7 +486,7 @@ parts_decode(struct arena *arena, struct bytes v, struct part_ref **out, size_t 
 void
 change_encode(struct buf *b, const struct change_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_u8(b, (uint8_t)row->kind);
 	buf_put(b, row->object_id, OBJECT_ID_BYTES);
 	buf_varint(b, row->size);
@@ -508,7 +505,7 @@ change_decode(struct bytes v, struct change_row *out)
 
 	memset(out, 0, sizeof(*out));
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	out->kind = reader_u8(&r);
 	id = reader_bytes(&r, OBJECT_ID_BYTES);
@@ -522,5 +519,5 @@ change_decode(struct bytes v, struct change_row *out)
 	out->name = reader_field(&r);
 	out->new_name = reader_field(&r);
 	out->previous = reader_u64(&r);
-	return r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	return row_close(&r);
 }

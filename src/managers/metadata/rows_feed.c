@@ -1,12 +1,10 @@
 /* rows_feed.c: the encoding of what is known of a feed, and of its readers; see rows.h and docs/format/rows.md. */
-#include "managers/metadata/rows.h"
-
-#define FORMAT 1
+#include "managers/metadata/rows_int.h"
 
 void
 feed_state_encode(struct buf *b, const struct feed_state *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, row->pruned);
 	buf_varint(b, row->counted);
 	buf_varint(b, row->rows);
@@ -16,20 +14,18 @@ enum rfs_err
 feed_state_decode(struct bytes v, struct feed_state *out)
 {
 	struct reader r;
-	uint8_t format;
 
-	reader_init(&r, v);
-	format = reader_u8(&r);
+	row_open(&r, v);
 	out->pruned = reader_varint(&r);
 	out->counted = reader_varint(&r);
 	out->rows = reader_varint(&r);
-	return format != FORMAT || r.failed || reader_left(&r) || out->counted < out->pruned ? RFS_ERR_DAMAGED : RFS_OK;
+	return out->counted < out->pruned ? RFS_ERR_DAMAGED : row_close(&r);
 }
 
 void
 cursor_encode(struct buf *b, const struct cursor_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, row->position);
 	buf_u64(b, (uint64_t)row->moved_ns);
 }
@@ -38,11 +34,9 @@ enum rfs_err
 cursor_decode(struct bytes v, struct cursor_row *out)
 {
 	struct reader r;
-	uint8_t format;
 
-	reader_init(&r, v);
-	format = reader_u8(&r);
+	row_open(&r, v);
 	out->position = reader_varint(&r);
 	out->moved_ns = (int64_t)reader_u64(&r);
-	return format != FORMAT || r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	return row_close(&r);
 }

@@ -1,7 +1,5 @@
 /* rows_scrub.c: the encoding of how far the scrub is; see rows.h and docs/format/rows.md. */
-#include "managers/metadata/rows.h"
-
-#define FORMAT 1
+#include "managers/metadata/rows_int.h"
 
 static void
 round_encode(struct buf *b, const struct scrub_round *round)
@@ -24,7 +22,7 @@ round_decode(struct reader *r, struct scrub_round *out)
 void
 scrub_row_encode(struct buf *b, const struct scrub_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_u64(b, (uint64_t)row->finished_ns);
 	round_encode(b, &row->last);
 	buf_varint(b, row->bucket);
@@ -38,11 +36,9 @@ enum rfs_err
 scrub_row_decode(struct bytes v, struct scrub_row *out)
 {
 	struct reader r;
-	uint8_t format;
 
 	*out = (struct scrub_row){0};
-	reader_init(&r, v);
-	format = reader_u8(&r);
+	row_open(&r, v);
 	out->finished_ns = (int64_t)reader_u64(&r);
 	round_decode(&r, &out->last);
 	out->bucket = reader_varint(&r);
@@ -50,5 +46,5 @@ scrub_row_decode(struct bytes v, struct scrub_row *out)
 		out->key = reader_field(&r);
 		round_decode(&r, &out->broken_off);
 	}
-	return format != FORMAT || r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	return row_close(&r);
 }

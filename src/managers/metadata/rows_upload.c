@@ -1,14 +1,13 @@
 /* rows_upload.c: the encoding of multipart uploads and their parts; see rows.h and docs/format/rows.md. */
 #include "base/arena.h"
-#include "managers/metadata/rows.h"
+#include "managers/metadata/rows_int.h"
 
-#define FORMAT 1
 #define NO_CHECKSUM 255
 
 void
 upload_encode(struct buf *b, const struct upload_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_u8(b, (uint8_t)row->state);
 	buf_u64(b, (uint64_t)row->created_ns);
 	buf_u8(b, row->has_checksum ? (uint8_t)row->checksum : NO_CHECKSUM);
@@ -24,7 +23,7 @@ upload_decode(struct arena *arena, struct bytes v, struct upload_row *out)
 
 	memset(out, 0, sizeof(*out));
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	out->state = reader_u8(&r);
 	out->created_ns = (int64_t)reader_u64(&r);
@@ -40,7 +39,7 @@ upload_decode(struct arena *arena, struct bytes v, struct upload_row *out)
 void
 part_encode(struct buf *b, const struct part_row *row)
 {
-	buf_u8(b, FORMAT);
+	row_begin(b);
 	buf_varint(b, row->number);
 	buf_u64(b, (uint64_t)row->modified_ns);
 	buf_put(b, row->md5, 16);
@@ -59,7 +58,7 @@ part_decode(struct bytes v, struct part_row *out)
 
 	memset(out, 0, sizeof(*out));
 	reader_init(&r, v);
-	if (reader_u8(&r) != FORMAT)
+	if (reader_u8(&r) != ROW_FORMAT)
 		return RFS_ERR_DAMAGED;
 	out->number = reader_varint32(&r);
 	out->modified_ns = (int64_t)reader_u64(&r);
@@ -77,5 +76,5 @@ part_decode(struct bytes v, struct part_row *out)
 		if (!r.failed)
 			memcpy(out->checksum_value.bytes, field.data, field.len);
 	}
-	return r.failed || reader_left(&r) ? RFS_ERR_DAMAGED : RFS_OK;
+	return row_close(&r);
 }

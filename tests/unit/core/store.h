@@ -147,6 +147,29 @@ store_open(struct test_store *t)
 	store_open_on(t, "mem", NULL);
 }
 
+static inline struct request *
+store_request(struct test_store *t)
+{
+	arena_reset(t->rq.arena);
+	t->rq.detail = NULL;
+	t->rq.may_block = true;
+	t->rq.now_ns = clock_wall_ns();
+	return &t->rq;
+}
+
+/* With a bucket of root's; its number. */
+static inline uint64_t
+store_open_with(struct test_store *t, const char *driver, struct bytes bucket)
+{
+	struct bucket_create_args create = { .name = bucket };
+	struct bucket_row row;
+
+	store_open_on(t, driver, NULL);
+	assert(bucket_create(&t->core, store_request(t), &create) == RFS_OK);
+	assert(bucket_find(t->core.metadata, store_request(t), bucket, &row) == RFS_OK);
+	return row.id;
+}
+
 /* Whatever a test did, the store is whole at its end. The directory stays. */
 static inline void
 store_shut(struct test_store *t)
@@ -166,16 +189,6 @@ store_close(struct test_store *t)
 	store_shut(t);
 	snprintf(command, sizeof(command), "rm -rf %s", t->dir);
 	assert(system(command) == 0);
-}
-
-static inline struct request *
-store_request(struct test_store *t)
-{
-	arena_reset(t->rq.arena);
-	t->rq.detail = NULL;
-	t->rq.may_block = true;
-	t->rq.now_ns = clock_wall_ns();
-	return &t->rq;
 }
 
 /* An object, or a part of an upload. */

@@ -17,13 +17,7 @@ static uint64_t bucket;
 static int
 setup(void **state)
 {
-	struct bucket_create_args create = {.name = fed};
-	struct bucket_row row;
-
-	store_open_on(&store, driver, NULL);
-	assert_int_equal(bucket_create(&store.core, store_request(&store), &create), RFS_OK);
-	assert_int_equal(bucket_find(store.core.metadata, store_request(&store), fed, &row), RFS_OK);
-	bucket = row.id;
+	bucket = store_open_with(&store, driver, fed);
 	return 0;
 }
 

@@ -9,10 +9,7 @@ static struct test_store store;
 static int
 setup(void **state)
 {
-	struct bucket_create_args create = {.name = bucket_name};
-
-	store_open_on(&store, "small", NULL);
-	assert_int_equal(bucket_create(&store.core, store_request(&store), &create), RFS_OK);
+	store_open_with(&store, "small", bucket_name);
 	return 0;
 }
 

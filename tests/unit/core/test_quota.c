@@ -18,10 +18,7 @@ static struct test_store store;
 static int
 setup(void **state)
 {
-	struct bucket_create_args create = { .name = limited };
-
-	store_open_on(&store, driver, NULL);
-	assert_int_equal(bucket_create(&store.core, store_request(&store), &create), RFS_OK);
+	store_open_with(&store, driver, limited);
 	return 0;
 }
 

@@ -168,6 +168,15 @@ assert_store(struct store *s, unsigned count)
 	assert_store_from(s, count, 0);
 }
 
+/* Opens with these, and is closed. */
+static inline void
+assert_opens(struct store *s, unsigned count)
+{
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_store(s, count);
+	close_store(s);
+}
+
 static inline void
 remove_index(struct store *s)
 {
@@ -175,6 +184,20 @@ remove_index(struct store *s)
 
 	snprintf(path, sizeof(path), "%s/index", s->directory);
 	remove_tree(path);
+}
+
+/* A command, in the directory of the store. */
+static inline void
+shell(struct store *s, const char *format, ...)
+{
+	char command[600];
+	va_list args;
+	int len = snprintf(command, sizeof(command), "cd %s && ", s->directory);
+
+	va_start(args, format);
+	vsnprintf(command + len, sizeof(command) - (size_t)len, format, args);
+	va_end(args);
+	assert_int_equal(system(command), 0);
 }
 
 static inline void

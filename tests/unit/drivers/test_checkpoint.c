@@ -62,19 +62,6 @@ remove_volumes(struct store *s, uint64_t from, uint64_t to)
 	}
 }
 
-static void
-shell(struct store *s, const char *format, ...)
-{
-	char command[600];
-	va_list args;
-	int len = snprintf(command, sizeof(command), "cd %s && ", s->directory);
-
-	va_start(args, format);
-	vsnprintf(command + len, sizeof(command) - (size_t)len, format, args);
-	va_end(args);
-	assert_int_equal(system(command), 0);
-}
-
 /* Batches [0, before), a checkpoint, batches [before, all); killed then, or closed. */
 static struct checkpoint_info
 store_with_checkpoint(struct store *s, unsigned before, unsigned all, bool killed)
@@ -574,9 +561,7 @@ one_of_another_store_is_not_used(void **state)
 	assert_int_equal(write_and_die(s, 0, 10), 10);
 	remove_index(s);
 	shell(s, "cp -p %s %s", from, checkpoint_path(s, info.number, to));
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 10);
-	close_store(s);
+	assert_opens(s, 10);
 	store_fini(&other);
 }
 

@@ -108,35 +108,25 @@ a_lost_index_is_rebuilt_from_the_journal(void **state)
 
 	assert_int_equal(write_and_die(s, 0, 700), 700); /* several volumes */
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 700);
-	close_store(s);
+	assert_opens(s, 700);
 	remove_index(s); /* also after a clean close */
 	assert_int_equal(write_and_die(s, 700, 720), 20);
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 720);
-	close_store(s);
+	assert_opens(s, 720);
 }
 
 static void
 an_older_index_is_brought_up_to_date(void **state)
 {
 	struct store *s = *state;
-	char command[1024];
-
 	assert_int_equal(write_and_die(s, 0, 30), 30);
 	assert_int_equal(open_store(s), RFS_OK);
 	close_store(s);
-	snprintf(command, sizeof(command), "cp -r %s/index %s/kept", s->directory, s->directory);
-	assert_int_equal(system(command), 0);
+	shell(s, "cp -r index kept");
 	assert_int_equal(write_and_die(s, 30, 500), 470);
 	remove_index(s);
-	snprintf(command, sizeof(command), "mv %s/kept %s/index", s->directory, s->directory);
-	assert_int_equal(system(command), 0);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 500);
-	close_store(s);
+	shell(s, "mv kept index");
+	assert_opens(s, 500);
 }
 
 static void
@@ -157,9 +147,7 @@ a_torn_last_group_was_never_there(void **state)
 	assert_store(s, 10);
 	close_store(s);
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 10);
-	close_store(s);
+	assert_opens(s, 10);
 }
 
 static void
@@ -178,9 +166,7 @@ a_group_whose_first_page_is_missing_was_never_there(void **state)
 	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), last - (HEADER + PAYLOAD + 8)), sizeof(zeros));
 	assert_true(end > last);
 	close(fd);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 9);
-	close_store(s);
+	assert_opens(s, 9);
 }
 
 static void
@@ -199,9 +185,7 @@ garbage_behind_the_end_is_ignored(void **state)
 	close(fd);
 	assert_int_equal(write_and_die(s, 10, 20), 10);
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 20);
-	close_store(s);
+	assert_opens(s, 20);
 }
 
 static void
@@ -221,9 +205,7 @@ an_old_copy_of_a_record_is_no_record(void **state)
 	close(fd);
 	free(copy);
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 10);
-	close_store(s);
+	assert_opens(s, 10);
 }
 
 static void
@@ -241,9 +223,7 @@ damage_before_a_later_group_is_refused(void **state)
 		flip(open_volume(s, 1), places[i]);
 	}
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 10);
-	close_store(s);
+	assert_opens(s, 10);
 }
 
 static void
@@ -330,9 +310,7 @@ a_clean_close_goes_on_in_the_same_volume(void **state)
 	snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 2);
 	assert_int_not_equal(access(path, F_OK), 0);
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, 5);
-	close_store(s);
+	assert_opens(s, 5);
 }
 
 static void
@@ -456,9 +434,7 @@ a_full_disk_refuses_writes_until_there_is_room(void **state)
 	assert_store(s, written + 1);
 	close_store(s);
 	remove_index(s);
-	assert_int_equal(open_store(s), RFS_OK);
-	assert_store(s, written + 1);
-	close_store(s);
+	assert_opens(s, written + 1);
 }
 
 static void

@@ -46,19 +46,6 @@ salvage_and_open(struct store *s)
 		fail_msg("%s", open_error);
 }
 
-static void
-shell(struct store *s, const char *format, ...)
-{
-	char command[600];
-	va_list args;
-	int len = snprintf(command, sizeof(command), "cd %s && ", s->directory);
-
-	va_start(args, format);
-	vsnprintf(command + len, sizeof(command) - (size_t)len, format, args);
-	va_end(args);
-	assert_int_equal(system(command), 0);
-}
-
 static int
 volume_to_damage(struct store *s, unsigned number, off_t *size)
 {
