@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from daemon import Daemon, wait_until
-from workload import BUCKET, KINDS, SMALL_VOLUMES, Client, judge, listing, possible, run
+from workload import BUCKET, KINDS, SMALL_STORE, Client, judge, listing, possible, run
 
 ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "10"))
 RACES = int(os.environ.get("RESTFS_RACES", "1000"))
@@ -71,7 +71,7 @@ KIND_AT = 12
 @pytest.mark.parametrize("damage", [lose_nothing, lose_the_index_log, lose_the_index, tear_the_tail, die_while_recovering])
 def test_acknowledged_operations_survive(damage):
     chance = random.Random(f"{damage.__name__} {SEED}")
-    daemon = Daemon(*SMALL_VOLUMES).start()
+    daemon = Daemon(*SMALL_STORE).start()
     state, kinds = {}, set()
     try:
         daemon.client().create_bucket(Bucket=BUCKET)

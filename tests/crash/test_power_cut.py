@@ -16,15 +16,15 @@ from cut_points import THERE, Explorer, Judges, broken_promises, contradictions,
 from daemon import Daemon
 from power_cut import CREATE, DROP, KEEP, MKDIR, PAGES, REMOVE, RENAME, SIZE, SYNC_BEGIN, SYNC_END, TORN, Disk, Trace
 from traced import TracedDaemon
-from workload import BUCKET, KINDS, SMALL_VOLUMES, Change, Client, content, judge, possible, run
+from workload import BUCKET, KEPT_CHANGES, KINDS, SMALL_STORE, Change, Client, content, judge, possible, run
 
 ROUNDS = int(os.environ.get("RESTFS_POWER_ROUNDS", "1"))
 SEED = int(os.environ.get("RESTFS_SEED", "1"))
 DISKS, JUDGED = 2, 50 if ROUNDS > 1 else 10  # made of each trace: with a daemon started on them, and not
 CLIENTS = 4
 # Small volumes, so that new ones are begun while the clients work, and others emptied and removed below checkpoints.
-OPTIONS = SMALL_VOLUMES
-JUDGE_OPTIONS = (SMALL_VOLUMES[1], "compaction.enabled=false", "scrub.enabled=false")
+OPTIONS = SMALL_STORE
+JUDGE_OPTIONS = (SMALL_STORE[1], "feed.rows=0", "compaction.enabled=false", "scrub.enabled=false")
 
 
 class Machine:
@@ -107,7 +107,7 @@ class Machine:
                 return [found["refused"]]
             may_be = {f"{BUCKET}/{key}": values for key, values in possible(self.state, self.changes, cut).items()}
             may_be[f"bucket {BUCKET}"] = {THERE} if self.made is not None and self.made <= cut else {None, THERE}
-            return contradictions(found) + broken_promises(found, may_be, ignored="upload ")
+            return contradictions(found, KEPT_CHANGES) + broken_promises(found, may_be, ignored="upload ")
 
         explorer = Explorer(judges, verdict)
         explorer.run(random_disks(copy.deepcopy(self.disk), trace, chance, [moment(trace, chance) for _ in range(JUDGED)]), trace)

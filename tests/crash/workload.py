@@ -16,6 +16,9 @@ RESTFS = os.path.join(BUILD, "restfs")
 
 # So that blocks are moved, checkpoints made and volumes removed while the clients work.
 SMALL_VOLUMES = ("--set", "journal.volume_bytes=1M", "--set", "compaction.garbage_percent=5")
+# And changes leave the feed while new ones come.
+KEPT_CHANGES = 40
+SMALL_STORE = (*SMALL_VOLUMES, "--set", f"feed.rows={KEPT_CHANGES}", "--set", "feed.interval=100ms")
 
 # What clients do, and how often.
 KINDS = {"put": 20, "overwrite": 15, "delete": 20, "delete_some": 5, "create": 15, "replace": 7, "copy": 10, "multipart": 8}
@@ -176,11 +179,48 @@ def content(s3, key):
     return hashlib.sha256(body).hexdigest(), len(body)
 
 
+def ask(daemon, *arguments):
+    return subprocess.run([RESTFS, "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+
+def tell(daemon, *arguments):
+    """What administration says."""
+    done = ask(daemon, *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def usage(daemon):
-    """The bucket's counters, as administration tells them."""
-    text = subprocess.run([RESTFS, "--data", daemon.data, "--json", "bucket", "info", BUCKET], check=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout
-    info = json.loads(text)
+    """The bucket's counters."""
+    info = tell(daemon, "bucket", "info", BUCKET)
     return info["objects"], info["bytes"]
+
+
+def feed(daemon):
+    """The changes that are left, and whether any was pruned; while nobody changes anything it is pruned a few times at most."""
+    while True:
+        after = pruned = tell(daemon, "cursor", "ls", BUCKET)["pruned"]
+        changes, more = [], True
+        while more:
+            done = ask(daemon, "feed", BUCKET, f"--after={after}")
+            if done.returncode:
+                assert "(GONE)" in done.stderr, done.stderr
+                break
+            page = json.loads(done.stdout)
+            changes += page["changes"]
+            after, more = page["next"], page["more"]
+        else:
+            return changes, pruned > 0
+
+
+def judge_feed(daemon, listed, kept_changes):
+    """The last change of each key is what was found. `kept_changes`: at least so many are left where any was pruned."""
+    changes, pruned = feed(daemon)
+    assert not pruned or len(changes) >= kept_changes, f"{len(changes)} changes are left"
+    last = {change["name"]: change for change in changes if change["kind"] in ("put", "delete")}
+    for key, change in last.items():
+        found = ("put", listed[key]) if key in listed else ("delete", change["size"])
+        assert (change["kind"], change["size"]) == found, f"{key}: the feed's last change is {change}, found was {found}"
 
 
 def judge(daemon, states):
@@ -194,6 +234,7 @@ def judge(daemon, states):
         assert found[key] in may_be, f"{key}: found {found[key]}, not one of {may_be}"
         assert listed.get(key) == size, f"{key}: listed with {listed.get(key)} bytes, not {size}"
     assert usage(daemon) == (len(listed), sum(listed.values()))
+    judge_feed(daemon, listed, KEPT_CHANGES)
     return found
 
 
