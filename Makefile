@@ -30,17 +30,10 @@ test: deps-test
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests $(BUILD)
 
-# The crash tests, long: 1,000 kills, 1,000 stores damaged and salvaged, 100,000 races, 200 rounds of power cuts (2,400 disks), 200,000
-# operations whose order is looked for, every call that may fail; the end-to-end tests with files of 5 GiB (25 GiB of disk must be free) and
-# all of /usr/include;
-# each fuzzer for ten minutes.
+# The tests that look for rare failures, long: most of a day. PARTS: some of its parts; tools/soak --help lists them. SCALE=0.1: a tenth.
 soak: deps-test
 	@$(MAKE) --no-print-directory build
-	@RESTFS_ROUNDS=$${RESTFS_ROUNDS:-1000} RESTFS_RACES=$${RESTFS_RACES:-100000} \
-		RESTFS_POWER_ROUNDS=$${RESTFS_POWER_ROUNDS:-200} RESTFS_LARGE_MIB=$${RESTFS_LARGE_MIB:-5120} RESTFS_TREE_FILES=$${RESTFS_TREE_FILES:-100000} \
-		RESTFS_LINEAR_ROUNDS=$${RESTFS_LINEAR_ROUNDS:-250} RESTFS_FAULTS=$${RESTFS_FAULTS:-all} \
-		RESTFS_TEST_SECONDS=$${RESTFS_TEST_SECONDS:-3600} tools/run-tests --only e2e --only crash $(BUILD); \
-		tests=$$?; tests/fuzz/run $${RESTFS_FUZZ_SECONDS:-600} && exit $$tests
+	@tools/soak --build $(BUILD) --scale $(or $(SCALE),1) $(PARTS)
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory build

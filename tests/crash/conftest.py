@@ -14,9 +14,3 @@ def own_daemon():
     d = Daemon().start()
     yield d
     d.finish()
-
-
-@pytest.fixture
-def count(record_property):
-    """count(WHAT, NUMBER): tools/run-tests prints at its end how much was done in all."""
-    return record_property

@@ -233,7 +233,7 @@ def judges():
 
 
 @pytest.mark.parametrize("steps", [little, everything])
-def test_no_point_of_a_fixed_piece_of_work_loses_anything(work, judges, steps, count):
+def test_no_point_of_a_fixed_piece_of_work_loses_anything(work, judges, steps, record_property):
     steps(work)
     may_be = {}
 
@@ -247,5 +247,5 @@ def test_no_point_of_a_fixed_piece_of_work_loses_anything(work, judges, steps, c
     trace = Trace(work.daemon.trace_path)
     explorer = Explorer(judges, verdict)
     explorer.run(every_disk(work.disk, trace, THOROUGH), trace)
-    count("points of power cuts in fixed work", len(trace.records))
-    count("disks of these", len(explorer.answers))
+    record_property("points of a power cut in fixed work", len(trace.records))
+    record_property("disks that these leave", len(explorer.answers))

@@ -50,19 +50,23 @@ def run(template, kind, number, error):
 
 
 @pytest.mark.parametrize("kind,error", FAILURES)
-def test_a_call_that_fails_costs_a_clear_error_at_most(template, counts, kind, error):
+def test_a_call_that_fails_costs_a_clear_error_at_most(template, counts, kind, error, record_property):
     chance = random.Random(f"{kind} {error} {SEED}")
     numbers = range(1, counts[kind] + 3)
-    for number in numbers if ALL else chance.sample(numbers, 2):
+    numbers = numbers if ALL else chance.sample(numbers, 2)
+    record_property("calls that failed, by number", len(numbers))
+    for number in numbers:
         became = run(template, kind, number, error)
         assert error not in HARMLESS or not became, (number, became)
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer has an allocator of its own")
-def test_an_allocation_that_fails_costs_a_clear_error_or_an_abort(template, counts):
+def test_an_allocation_that_fails_costs_a_clear_error_or_an_abort(template, counts, record_property):
     chance = random.Random(f"memory {SEED}")
     numbers = range(1, counts["memory"] + 3)
-    for number in numbers if ALL else chance.sample(numbers, 4):
+    numbers = numbers if ALL else chance.sample(numbers, 4)
+    record_property("allocations that failed, by number", len(numbers))
+    for number in numbers:
         run(template, "memory", number, "ENOMEM")
 
 

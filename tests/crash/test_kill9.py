@@ -69,7 +69,7 @@ KIND_AT = 12
 
 
 @pytest.mark.parametrize("damage", [lose_nothing, lose_the_index_log, lose_the_index, tear_the_tail, die_while_recovering])
-def test_acknowledged_operations_survive(damage):
+def test_acknowledged_operations_survive(damage, record_property):
     chance = random.Random(f"{damage.__name__} {SEED}")
     daemon = Daemon(*SMALL_STORE).start()
     state, kinds = {}, set()
@@ -83,13 +83,14 @@ def test_acknowledged_operations_survive(damage):
             daemon.start()
             state = judge(daemon, possible(state, changes))
         assert ROUNDS < 4 or kinds == set(KINDS)
+        record_property("kills", number + 1)
         daemon.kill()
         daemon.fsck()
     finally:
         daemon.finish()
 
 
-def test_only_one_of_two_writers_creates_a_key(own_daemon):
+def test_only_one_of_two_writers_creates_a_key(own_daemon, record_property):
     own_daemon.client().create_bucket(Bucket=BUCKET)
     barrier = threading.Barrier(2)
 
@@ -111,6 +112,7 @@ def test_only_one_of_two_writers_creates_a_key(own_daemon):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         wins = [future.result() for future in [pool.submit(race, me) for me in (0, 1)]]
     assert sorted(wins[0] + wins[1]) == list(range(RACES))
+    record_property("races of two writers", RACES)
     s3 = own_daemon.client()
     for me in (0, 1):
         for number in wins[me]:
@@ -141,9 +143,10 @@ class Racer(threading.Thread):
             self.failure = error
 
 
-def test_a_race_that_was_won_stays_won_after_a_kill(own_daemon):
+def test_a_race_that_was_won_stays_won_after_a_kill(own_daemon, record_property):
     chance = random.Random(2)
     own_daemon.client().create_bucket(Bucket=BUCKET)
+    record_property("kills in races", max(1, ROUNDS // 5))
     for _ in range(max(1, ROUNDS // 5)):
         racers = [Racer(own_daemon, number) for number in range(CLIENTS)]
         for racer in racers:

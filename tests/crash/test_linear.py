@@ -156,7 +156,8 @@ def join(clients):
             raise client.failure
 
 
-def test_what_clients_are_told_has_an_order(own_daemon):
+def test_what_clients_are_told_has_an_order(own_daemon, record_property):
+    record_property("operations whose order was looked for", ROUNDS * CLIENTS * STEPS)
     chance, states = random.Random(f"order {SEED}"), {ABSENT}
     own_daemon.client().create_bucket(Bucket=BUCKET)
     for _ in range(ROUNDS):
@@ -167,7 +168,8 @@ def test_what_clients_are_told_has_an_order(own_daemon):
         assert len(history.events) == 2 * CLIENTS * STEPS
 
 
-def test_what_clients_are_told_has_an_order_over_kills(own_daemon):
+def test_what_clients_are_told_has_an_order_over_kills(own_daemon, record_property):
+    record_property("histories over kills whose order was looked for", ROUNDS)
     chance, states = random.Random(f"kills {SEED}"), {ABSENT}
     own_daemon.client().create_bucket(Bucket=BUCKET)
     for _ in range(ROUNDS):

@@ -10,6 +10,7 @@ import pytest
 from daemon import BINARY, PATIENCE_SECONDS, ROOT, Daemon, wait_until
 from workload import BUCKET, Client, judge, possible
 
+ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "10"))
 POINTS = re.findall(r'^CRASH_POINT\(\w+, "([a-z-]+)"', (ROOT / "src/base/crash_points.def").read_text(), re.M)
 # Those that take part in most; all of them in `make soak`.
 FEW = ["group-synced", "segment-dropped", "blocks-moved", "volume-removed", "checkpoint-named"]
@@ -23,9 +24,10 @@ def restfs(daemon, *arguments):
     return subprocess.run([pathlib.Path(BINARY).parent / "restfs", "--data", daemon.data, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
 
-@pytest.mark.parametrize("point", POINTS if int(os.environ.get("RESTFS_ROUNDS", "10")) > 10 else FEW)
-def test_a_crash_at_a_named_point_loses_nothing(point):
-    chance = random.Random(point)
+@pytest.mark.parametrize("point", POINTS if ROUNDS > 10 else FEW)
+@pytest.mark.parametrize("number", range(max(1, ROUNDS // 100)))
+def test_a_crash_at_a_named_point_loses_nothing(point, number, record_property):
+    chance = random.Random(f"{point} {number}")
     daemon = Daemon(*OPTIONS).start()
     try:
         daemon.client().create_bucket(Bucket=BUCKET)
@@ -36,6 +38,7 @@ def test_a_crash_at_a_named_point_loses_nothing(point):
         armed = restfs(daemon, "debug", "crash", point)
         assert armed.returncode == 0 or not daemon.is_running(), armed.stderr
         wait_until(lambda: not daemon.is_running() or restfs(daemon, "compact").returncode is None)
+        record_property("crashes at named points", 1)
         daemon.kill()
         for client in clients:
             client.join()

@@ -148,7 +148,7 @@ def moment(trace, chance):
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_acknowledged_operations_survive_power_cuts(machine, judges, number, count):
+def test_acknowledged_operations_survive_power_cuts(machine, judges, number, record_property):
     """Two lives, so that also what was recovered after a cut is cut; in each the daemon ends twice, the first time clean or killed, then killed."""
     chance = random.Random(f"power {SEED + number}")
     for life in range(2):
@@ -156,7 +156,7 @@ def test_acknowledged_operations_survive_power_cuts(machine, judges, number, cou
         machine.work(chance.random(), seconds=0.3 + chance.random() / 2)
         trace = Trace(machine.trace_path)
         try:
-            count("disks of random power cuts", machine.judge_many(trace, chance, judges) + DISKS)
+            record_property("disks that power cuts at random moments leave", machine.judge_many(trace, chance, judges) + DISKS)
         except BaseException as error:
             error.add_note(f"RESTFS_SEED={SEED + number}, life {life}")
             raise

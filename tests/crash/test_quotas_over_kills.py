@@ -88,7 +88,7 @@ def assert_exact(daemon, keys):
 
 
 @pytest.mark.parametrize("damage", [lose_nothing, lose_the_index])
-def test_quotas_hold_exactly_over_kills(damage):
+def test_quotas_hold_exactly_over_kills(damage, record_property):
     chance = random.Random(f"quota {damage.__name__} {SEED}")
     daemon = Daemon(*SMALL_STORE).start()
     state, refused = {}, 0
@@ -109,6 +109,7 @@ def test_quotas_hold_exactly_over_kills(damage):
             assert counted(daemon) == there(daemon)
             assert_exact(daemon, keys)
         assert refused
+        record_property("kills with quotas", number + 1)
         daemon.kill()
         daemon.fsck()
     finally:

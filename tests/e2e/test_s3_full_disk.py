@@ -213,6 +213,12 @@ def test_the_disk_of_the_index_fills_first(disk):
         assert metric(daemon, "restfs_store_poisoned") == 0
         assert_all_there(s3, len(done), 8)
         daemon.kill()
+        eaten = eat(index / "eaten")
+        daemon.spawn()
+        assert not daemon.wait_ready() and daemon.process.wait() == 1
+        assert "the disk is full: to open the store takes" in daemon.log()
+        daemon.kill()
+        os.unlink(eaten)
         daemon.start()
         assert_all_there(daemon.client(), len(done), 8)
     finally:

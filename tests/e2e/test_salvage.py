@@ -254,7 +254,8 @@ def damage(d, rng):
     return f"{kind} {path.name}"
 
 
-def test_random_damage(store, tmp_path, rng):
+def test_random_damage(store, tmp_path, rng, record_property):
+    record_property("stores damaged at random and salvaged", ROUNDS)
     d, written = store
     copy(d.data, tmp_path / "whole")
     for number in range(ROUNDS):
@@ -483,7 +484,8 @@ def test_a_user_whose_creation_is_lost_is_as_his_key_was_made(broken):
         assert name in subprocess.run([RESTFS, "--data", broken.data, what, "ls"], check=True, capture_output=True, text=True).stdout
 
 
-def test_batches_lost_at_random(store, tmp_path, rng):
+def test_batches_lost_at_random(store, tmp_path, rng, record_property):
+    record_property("stores salvaged without some batches", max(2, ROUNDS // 2))
     d, written = store
     copy(d.data, tmp_path / "whole")
     places = [(path, at) for path, at, _, _ in commits(d)]
