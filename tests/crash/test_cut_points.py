@@ -18,7 +18,7 @@ from cut_points import DELETE, PUT, THERE, Explorer, Judges, broken_promises, co
 from daemon import BUILD, wait_until
 from power_cut import Disk, Trace
 from traced import TracedDaemon
-from workload import Change, possible
+from workload import PATIENCE_SECONDS, Change, possible
 
 THOROUGH = int(os.environ.get("RESTFS_POWER_ROUNDS", "1")) > 1
 RESTFS = os.path.join(BUILD, "restfs")
@@ -56,7 +56,7 @@ class Work:
         return answer
 
     def ask(self, *arguments):
-        return subprocess.run([RESTFS, "--data", self.daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=120)
+        return subprocess.run([RESTFS, "--data", self.daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
     def restfs(self, *arguments):
         done = self.ask(*arguments)
