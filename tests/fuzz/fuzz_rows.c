@@ -5,7 +5,7 @@
  * fields, whose order is free, as bytes that mean the same. Keys keep the order of the names in them.
  *
  * sources: src/base/*.c src/drivers/batch.c src/managers/metadata/rows.c src/managers/metadata/rows_feed.c
- * sources: src/managers/metadata/rows_upload.c
+ * sources: src/managers/metadata/rows_scrub.c src/managers/metadata/rows_upload.c
  * sources: src/managers/metadata/keys.c src/managers/auth/auth_rows.c src/managers/auth/auth_names.c
  * sources: src/managers/storage/frames.c
  */

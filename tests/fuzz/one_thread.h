@@ -89,6 +89,11 @@ workers_run(struct workers *w, struct job *job)
 	w->last = &job->next;
 }
 
+void
+workers_describe(struct workers *w, struct dump *out)
+{
+}
+
 /* One turn of the loop, and what was posted or queued before it; false: nothing was. */
 static inline bool
 one_thread_turn(struct loop *loop, struct workers *w)
