@@ -443,10 +443,12 @@ def test_nonsense_is_refused(one_daemon, name):
 def test_plain_http_and_nonsense_at_a_tls_port_end_the_connection(start, tmp_path):
     daemon = start(http__header_time="1s", **certificate_options(tmp_path))
     raw = new_bucket(daemon)
-    for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", *NONSENSE.values()):
+    plain = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    for data in (plain, *NONSENSE.values()):
         sock, = crowd.connect(raw)
         sock.sendall(data)
-        assert b"HTTP/1.1" not in crowd.read_to_end(sock).data
+        answer = crowd.read_to_end(sock)
+        assert answer.status == 400 and b"speaks TLS" in answer.body if answer.status or data == plain else b"HTTP/1.1" not in answer.data, data
     assert_served(daemon)
 
 
