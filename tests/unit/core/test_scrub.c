@@ -365,6 +365,7 @@ the_last_round_is_known_after_a_restart(void **state)
 
 struct watcher {
 	struct test_store *t;
+	sem_t started;          /* the storage manager is there */
 	_Atomic uint64_t reads; /* when the hook was called */
 };
 
@@ -374,6 +375,7 @@ scrub_is_stopped(void *data)
 {
 	struct watcher *w = data;
 
+	sem_wait(&w->started);
 	storage_shut_down(w->t->core.storage);
 	w->reads = fault_calls(&w->t->drivers, FAULT_READ);
 }
@@ -402,6 +404,7 @@ break_off(struct test_store *t, uint64_t reads, bool by_hand)
 	struct watcher w = {.t = t};
 	uint64_t before;
 
+	sem_init(&w.started, 0, 1);
 	hook(&w, FAULT_READ, reads);
 	scrub_start(t->core.storage);
 	hook_wait(&w);
@@ -410,9 +413,11 @@ break_off(struct test_store *t, uint64_t reads, bool by_hand)
 	before = fault_calls(&t->drivers, FAULT_READ);
 	hook(&w, FAULT_COMMIT, 1); /* of what is kept of it */
 	store_start(t);
+	sem_post(&w.started);
 	if (by_hand)
 		scrub_start(t->core.storage);
 	hook_wait(&w);
+	sem_destroy(&w.started);
 	store_stop(t);
 	t->config.scrub_interval = INT64_C(86400000);
 	store_start(t);
