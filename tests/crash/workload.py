@@ -123,7 +123,10 @@ class Client(threading.Thread):
 
     def copy(self, key, body):
         to = key + "-copy"
-        source = self.chance.choice([there for there in self.there(key, body) if there != to] or [key])
+        sources = [there for there in self.there(key, body) if there != to]
+        if not sources:
+            self.put(key, body)
+        source = self.chance.choice(sources or [key])
         self.change({to: self.state[source]}, lambda: self.s3.copy_object(
             Bucket=BUCKET, Key=to, CopySource={"Bucket": BUCKET, "Key": source}))
 
