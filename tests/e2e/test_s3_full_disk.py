@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from crowd import metric
-from daemon import Daemon, wait_until
+from daemon import BINARY, Daemon, wait_until
 
 CLONE_NEWNS = 0x20000
 MIB = 1024 * 1024
@@ -179,6 +179,16 @@ def test_deletes_and_a_start_find_room_in_the_reserve_when_others_took_all(disk)
         assert metric(daemon, "restfs_store_poisoned") == 0
     finally:
         daemon.finish()
+
+
+@pytest.mark.parametrize("left", [0, 1, 4])
+def test_a_store_that_finds_no_room_to_begin_says_so(disk, left):
+    store = disk(disk.path / "disk", 60 + left)
+    os.truncate(eat(store / "eaten"), 60 * MIB)
+    arguments = [BINARY, "--data", store / "data", "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("restfsd: the disk is full: to "), done.stderr
 
 
 def test_the_disk_of_the_index_fills_first(disk):

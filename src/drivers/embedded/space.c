@@ -40,7 +40,8 @@ room_of(const struct embedded *e, const char *name, struct room *out)
 	uint64_t free;
 
 	snprintf(path, sizeof(path), "%s/%s", e->data, name);
-	if (statvfs(path, &st) != 0)
+	/* What is not there yet will be beside the rest. */
+	if (statvfs(path, &st) != 0 && statvfs(e->data, &st) != 0)
 		return;
 	free = (uint64_t)st.f_bavail * st.f_frsize;
 	if (free < out->free) {

@@ -157,7 +157,10 @@ auth_open(struct metadata *metadata, const char *data, const char *root_access_k
 	*out = a;
 	a = NULL;
 out:
-	if (err && !error[0])
+	if (err == RFS_ERR_NO_SPACE)
+		snprintf(error, ERROR_SIZE,
+			"the disk is full: to begin a store takes some more MiB on the disk of %.400s", data);
+	else if (err && !error[0])
 		snprintf(error, ERROR_SIZE, "reading identities: %s", rq.detail ? rq.detail : error_face(err)->text);
 	explicit_bzero(&root, sizeof(root));
 	auth_close(a);
