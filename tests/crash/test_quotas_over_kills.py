@@ -21,7 +21,7 @@ class Limited(Client):
     def __init__(self, daemon, number, seed, state, keys, first):
         super().__init__(daemon, number, seed, state, first=first)
         if number % 2:
-            self.s3 = daemon.client(*keys, retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20)
+            self.s3 = daemon.client(*keys, retries={"max_attempts": 0})
 
     def step(self):
         try:

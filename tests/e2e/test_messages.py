@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from daemon import BINARY as RESTFSD
-from daemon import ROOT, Daemon
+from daemon import PATIENCE_SECONDS, ROOT, Daemon
 from s3_expect import refused
 
 sys.path.insert(0, str(ROOT / "tests" / "crash"))
@@ -24,7 +24,7 @@ NOBODY = 65534
 
 def complaint(program, *arguments, status, environment=None, user=None):
     """The only line that it wrote, but for warnings and less in the log."""
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **(environment or {})}, user=user)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, env={**os.environ, **(environment or {})}, user=user)
     lines = [line for line in done.stderr.splitlines() if " INFO " not in line and " WARN " not in line]
     assert done.returncode == status, done
     assert done.stdout == "" and len(lines) == 1 and pathlib.Path(program).name in lines[0], done

@@ -173,4 +173,4 @@ def test_a_slow_scrub_does_not_keep_the_daemon(store):
     with subprocess.Popen([BINARY.replace("restfsd", "restfs"), "--data", store.data, "verify", BUCKET], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
         wait_until(lambda: restfs(store, "scrub", "status")["bytes"] > 0)
         assert store.stop() == 0
-        assert verify.wait(60) == 1
+        assert verify.wait(PATIENCE_SECONDS) == 1
