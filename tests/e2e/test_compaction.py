@@ -91,6 +91,15 @@ def test_compact_gives_back_what_was_deleted(start):
     assert_served(daemon, kept)
 
 
+def test_compact_gives_back_what_was_deleted_a_moment_ago(start):
+    daemon = start("--set", "compaction.enabled=false")
+    keys = put_all(daemon)
+    before = disk_bytes(daemon)
+    daemon.client().delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
+    assert json.loads(compact(daemon, "--json"))["volumes_removed"] > 0
+    assert disk_bytes(daemon) < before / 4
+
+
 def test_space_comes_back_by_itself(start):
     daemon = start("--set", "compaction.interval=200")
     kept = delete_but(daemon, put_all(daemon), 5)

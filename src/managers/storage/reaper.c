@@ -323,16 +323,45 @@ store_reap(struct storage *s, struct request *rq, uint64_t *bucket)
 	return true;
 }
 
+static uint64_t
+reaper_asked(struct storage *s, bool *pending)
+{
+	uint64_t asked;
+
+	pthread_mutex_lock(&s->reaper_lock);
+	asked = s->reap_asked;
+	*pending = s->reap_answered != asked;
+	pthread_mutex_unlock(&s->reaper_lock);
+	return asked;
+}
+
+/* Whoever had asked by then is told, and others may. */
 static void
-reaper_wait(struct storage *s, unsigned seconds)
+reaper_wait(struct storage *s, uint64_t asked, unsigned seconds)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += seconds;
 	pthread_mutex_lock(&s->reaper_lock);
-	if (!s->stopping)
+	s->reap_answered = asked;
+	pthread_cond_broadcast(&s->reaper_done);
+	if (!s->stopping && s->reap_asked == asked)
 		pthread_cond_timedwait(&s->reaper_wake, &s->reaper_lock, &until);
+	pthread_mutex_unlock(&s->reaper_lock);
+}
+
+void
+reaper_finish(struct storage *s)
+{
+	uint64_t mine;
+
+	ASSERT_MAY_BLOCK();
+	pthread_mutex_lock(&s->reaper_lock);
+	mine = ++s->reap_asked;
+	pthread_cond_signal(&s->reaper_wake);
+	while (!s->stopping && !s->shutting_down && s->reap_answered < mine)
+		pthread_cond_wait(&s->reaper_done, &s->reaper_lock);
 	pthread_mutex_unlock(&s->reaper_lock);
 }
 
@@ -343,14 +372,16 @@ reaper_run(void *data)
 	struct storage *s = data;
 	struct request rq = { .arena = arena_new(65536), .door = "reaper", .may_block = true, .need = SPACE_FREES };
 	struct feeds_round feeds = { 0 };
-	uint64_t bucket, start = 1;
+	uint64_t bucket, start = 1, asked = 0, first_left = 0;
 	unsigned seconds = 1;
-	bool started = false;
+	bool started = false, pending = false;
 
 	thread_role_set(THREAD_BACKGROUND, "reaper");
 	while (!reaper_stopping(s)) {
 		struct round round = { 0 };
 
+		if (!first_left) /* else the others are gone through for those who had asked before */
+			asked = reaper_asked(s, &pending);
 		rq.now_ns = clock_wall_ns();
 		rq.detail = NULL;
 		arena_reset(rq.arena);
@@ -363,9 +394,14 @@ reaper_run(void *data)
 				continue;
 			if (round.left)
 				metadata_purge_note(s->metadata, bucket); /* behind the others, and not at once */
+			if (pending && !round.failed && bucket != first_left) { /* the others first: somebody waits */
+				first_left = first_left ? first_left : bucket;
+				continue;
+			}
 		}
+		first_left = 0;
 		seconds = !round.failed ? 1 : seconds < REAP_WAIT_MOST ? seconds * 2 : seconds;
-		reaper_wait(s, seconds);
+		reaper_wait(s, asked, seconds);
 	}
 	arena_free(rq.arena);
 	return NULL;

@@ -24,6 +24,7 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 	pthread_mutex_init(&s->pins_lock, NULL);
 	pthread_mutex_init(&s->reaper_lock, NULL);
 	pthread_cond_init(&s->reaper_wake, NULL);
+	pthread_cond_init(&s->reaper_done, NULL);
 	err = metadata_numbers_before(metadata, &rq, &s->numbers_before);
 	arena_free(rq.arena);
 	if (err) {
@@ -58,12 +59,17 @@ storage_free(struct storage *s)
 	pthread_mutex_destroy(&s->pins_lock);
 	pthread_mutex_destroy(&s->reaper_lock);
 	pthread_cond_destroy(&s->reaper_wake);
+	pthread_cond_destroy(&s->reaper_done);
 	free(s);
 }
 
 void
 storage_shut_down(struct storage *s)
 {
+	pthread_mutex_lock(&s->reaper_lock);
+	s->shutting_down = true;
+	pthread_cond_broadcast(&s->reaper_done);
+	pthread_mutex_unlock(&s->reaper_lock);
 	if (s->compaction)
 		compaction_stop(s->compaction);
 	scrub_stop(s->scrub);

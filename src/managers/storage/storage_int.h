@@ -37,6 +37,9 @@ struct storage {
 	pthread_t reaper;
 	pthread_mutex_t reaper_lock; /* below */
 	pthread_cond_t reaper_wake;
+	pthread_cond_t reaper_done;
+	uint64_t reap_asked, reap_answered; /* reaper_finish */
+	bool shutting_down;    /* nobody waits for it any more */
 	bool stopping;
 	uint64_t reaping;      /* the bucket whose contents are being reaped; 0: none */
 	uint64_t reaped;       /* buckets that were gone through */
@@ -44,6 +47,8 @@ struct storage {
 
 /* The reaper's thread. */
 void *reaper_run(void *data);
+/* Waits until what was purged before is reaped, but for what is being read or cannot be reaped now. [worker] */
+void reaper_finish(struct storage *s);
 /* Is it to end? */
 bool reaper_stopping(struct storage *s);
 
