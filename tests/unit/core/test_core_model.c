@@ -1,11 +1,13 @@
 /*
- * Random operations of every verb that core has agree with a simple model in memory: see model.h. After each of them a listing, counters,
- * quotas, uploads and the feed are compared, every few of them also the bytes, and what rows were at the serials of snapshots; in between the store
- * is killed, also in the middle of an operation, with its index or without, compacted, and whatever else it does by itself is made to happen. Writing at an
- * offset and truncating are not among the operations: core has no such verbs yet.
+ * Random operations of every verb that core has agree with a simple model in memory: see model.h. After each of them a
+ * listing, counters, quotas, uploads and the feed are compared, every few of them also the bytes, and what rows were at
+ * the serials of snapshots; in between the store is killed, also in the middle of an operation, with its index or
+ * without, compacted, and whatever else it does by itself is made to happen. Writing at an offset and truncating are
+ * not among the operations: core has no such verbs yet.
  *
- * A script that fails is made short and printed. RESTFS_SCRIPT=FILE runs such a script again, RESTFS_SEED=N chooses another beginning,
- * RESTFS_ROUNDS=N how many scripts there are.
+ * A script that fails is made short and printed. RESTFS_SCRIPT=FILE runs such a script again. RESTFS_ROUNDS=N says how
+ * many scripts there are, by themselves always the same; then they are others each time, unless RESTFS_SEED=N says
+ * where to begin. RESTFS_SHRINK_SECONDS=N: how long to look for a shorter one, 0: not at all.
  */
 #include "base/log.h"
 #include "model.h"
@@ -32,7 +34,8 @@ report(const struct model_run *run, const struct model_script *script, uint64_t 
 {
 	struct model_script *small;
 
-	fprintf(stderr, "seed %llu, operation %zu of %zu: %s\n", (unsigned long long)seed, run->next + 1, script->count, run->problem);
+	fprintf(stderr, "seed %llu, operation %zu of %zu: %s\n", (unsigned long long)seed, run->next + 1, script->count,
+		run->problem);
 	if (run->next < script->count)
 		op_print(stderr, &script->ops[run->next]);
 	if (!setting("RESTFS_SHRINK_SECONDS", 1))
@@ -46,9 +49,11 @@ report(const struct model_run *run, const struct model_script *script, uint64_t 
 static void
 scripts_are_run(void)
 {
-	uint64_t seed = setting("RESTFS_SEED", 1), rounds = setting("RESTFS_ROUNDS", ROUNDS), crashes = 0, past_reads = 0;
+	uint64_t rounds = setting("RESTFS_ROUNDS", ROUNDS), crashes = 0, past_reads = 0, seed;
 	struct model_run *run = run_new();
 
+	random_bytes(&seed, sizeof(seed));
+	seed = setting("RESTFS_SEED", getenv("RESTFS_ROUNDS") ? seed >> 32 : 1);
 	for (uint64_t round = 0; round < rounds; round++) {
 		struct model_script *script = script_make(seed + round, OPERATIONS);
 
@@ -60,7 +65,7 @@ scripts_are_run(void)
 		past_reads += run->past_reads;
 		free(script);
 	}
-	print_message("%llu rounds, %llu operations, %llu crashes, %llu reads at an old serial\n", (unsigned long long)rounds,
+	print_message("done: %llu operations, %llu of them crashes, and %llu reads at an old serial\n",
 		(unsigned long long)rounds * OPERATIONS, (unsigned long long)crashes, (unsigned long long)past_reads);
 	run_free(run);
 }
@@ -101,14 +106,15 @@ random_operations_agree_with_a_model(void **state)
 static void
 bodies_of_all_sizes_come_back(void **state)
 {
-	static const size_t sizes[] = { 1, 65535, 65536, 65537, 262143, 262144, 262145, 1048575, 1048576, 1048577, 3 * 1048576, 67 * 1048576 + 5 };
-	struct bucket_create_args create = { .name = BYTES_LITERAL("sizes") };
+	static const size_t sizes[] = {1, 65535, 65536, 65537, 262143, 262144, 262145, 1048575, 1048576, 1048577,
+		3 * 1048576, 67 * 1048576 + 5};
+	struct bucket_create_args create = {.name = BYTES_LITERAL("sizes")};
 	struct test_store t;
 
 	store_open(&t);
 	for (int compress = 0; compress < 2; compress++) {
 		bool yes = compress;
-		struct bucket_changes changes = { .compress = &yes };
+		struct bucket_changes changes = {.compress = &yes};
 
 		if (!compress)
 			assert_int_equal(bucket_create(&t.core, store_request(&t), &create), RFS_OK);
@@ -116,11 +122,13 @@ bodies_of_all_sizes_come_back(void **state)
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 			uint8_t *body = malloc(sizes[i]), *back = NULL;
 			size_t len = 0;
-			struct byte_range whole = { 0 }, part = { .given = true };
+			struct byte_range whole = {0}, part = {.given = true};
 
 			for (size_t k = 0; k < sizes[i]; k++)
 				body[k] = (uint8_t)(compress ? k >> 9 : k * 2654435761u >> 13);
-			assert_int_equal(store_put(&t, "sizes", BYTES_LITERAL("dir/body"), bytes_of(body, sizes[i]), NULL), RFS_OK);
+			assert_int_equal(
+				store_put(&t, "sizes", BYTES_LITERAL("dir/body"), bytes_of(body, sizes[i]), NULL),
+				RFS_OK);
 			assert_int_equal(store_get(&t, "sizes", BYTES_LITERAL("dir/body"), whole, &back, &len), RFS_OK);
 			assert_int_equal(len, sizes[i]);
 			assert_int_equal(memcmp(back, body, len), 0);
@@ -128,7 +136,8 @@ bodies_of_all_sizes_come_back(void **state)
 			for (int r = 0; r < 20; r++) {
 				part.first = random_u64() % sizes[i];
 				part.last = part.first + random_u64() % 200000;
-				assert_int_equal(store_get(&t, "sizes", BYTES_LITERAL("dir/body"), part, &back, &len), RFS_OK);
+				assert_int_equal(
+					store_get(&t, "sizes", BYTES_LITERAL("dir/body"), part, &back, &len), RFS_OK);
 				assert_int_equal(len, (part.last < sizes[i] ? part.last + 1 : sizes[i]) - part.first);
 				assert_int_equal(memcmp(back, body + part.first, len), 0);
 				free(back);
