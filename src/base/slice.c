@@ -61,7 +61,7 @@ slice_ref(struct slice s)
 struct slice
 slice_part(struct slice s, size_t from, size_t len)
 {
-	assert(from <= s.len && len <= s.len - from);
+	assert(from <= s.len && len <= s.len - from && slice_file(&s) == NULL);
 	if (from)
 		s.data += from;
 	s.len = len;

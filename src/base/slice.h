@@ -14,9 +14,16 @@ struct slice_owner {
 };
 
 struct slice {
-	const uint8_t *data;
+	const uint8_t *data; /* NULL, and not empty: the bytes are in a file */
 	size_t len;
 	struct slice_owner *owner; /* NULL: static memory */
+};
+
+/* The owner of bytes that stay in a file, for a socket: who made it keeps the descriptor open until the release. Only who asked for such a slice gets one. */
+struct slice_file {
+	struct slice_owner owner;
+	int fd;
+	uint64_t offset; /* of the slice's first byte */
 };
 
 /* New memory with one reference. The creator may write through slice_writable until it shares the slice. NULL owner and data when `len` cannot be had. */
@@ -32,6 +39,12 @@ struct slice slice_part(struct slice s, size_t from, size_t len);
 void slice_unref(struct slice *s);
 /* Moves the reference out of `s`. */
 struct slice slice_take(struct slice *s);
+/* Where its bytes are; NULL: in memory. */
+static inline const struct slice_file *
+slice_file(const struct slice *s)
+{
+	return s->data == NULL && s->len ? (const struct slice_file *)(const void *)s->owner : NULL;
+}
 static inline struct bytes
 slice_bytes(struct slice s)
 {

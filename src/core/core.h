@@ -177,6 +177,7 @@ struct object_get_args {
 	struct conditions conditions;
 	struct byte_range range;
 	bool head_only; /* no bytes will be read */
+	bool to_socket; /* bytes may be a slice_file */
 	uint32_t part_number; /* 0: none. Of a multipart upload: that part's bytes */
 };
 

@@ -106,7 +106,7 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 		return RFS_OK;
 	out->read = ARENA_NEW(rq->arena, struct object_read);
 	*out->read = (struct object_read){ .core = core, .rq = rq, .key = args->key, .entry = object_entry(rq->arena, &at, &row) };
-	out->read->reader = content_reader_new(core->storage, rq, &out->bucket, &out->version.content, out->offset, out->length);
+	out->read->reader = content_reader_new(core->storage, rq, &out->bucket, &out->version.content, out->offset, out->length, args->to_socket);
 	if (!(err = still_there(core, rq, &at)) && (err = content_read(out->read->reader, &out->read->first)) &&
 		(err == RFS_ERR_DAMAGED || (err == RFS_ERR_NOT_FOUND && last)))
 		damage_tell(out);

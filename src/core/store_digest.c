@@ -59,7 +59,7 @@ line_content(struct digesting *d, const struct bucket_row *bucket, const struct 
 	struct slice part = {0};
 	enum rfs_err err;
 
-	reader = content_reader_new(d->core->storage, &d->item, bucket, content, 0, content->size);
+	reader = content_reader_new(d->core->storage, &d->item, bucket, content, 0, content->size, false);
 	while (!(err = content_read(reader, &part)) && part.len) {
 		digester_update(sha256, part.data, part.len);
 		slice_unref(&part);

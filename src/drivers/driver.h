@@ -111,6 +111,12 @@ struct storage_ops {
 	/* Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED; beyond its end INTERNAL. The slice is the caller's. Whole-payload reads are checked against the record's checksum; parts are not */
 	enum rfs_err (*get)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
 		size_t len, struct slice *out);
+	/*
+	 * As get, for bytes that go to a socket: the slice is a slice_file. `right` sees them once, in the kernel's own memory of the file, and says
+	 * whether they are what they should be; else DAMAGED. NOT_FOUND: not in this way, get them. NULL: not offered.
+	 */
+	enum rfs_err (*get_file)(struct storage_driver *d, struct request *rq, const struct block_location *location, uint64_t offset, size_t len,
+		bool (*right)(void *data, struct bytes bytes), void *data, struct slice *out);
 	/* The block will not be read again. */
 	enum rfs_err (*remove)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location);
 	void (*close)(struct storage_driver *d);

@@ -226,6 +226,7 @@ struct http_turn {
 	size_t out_bytes;
 	uv_write_t write;
 	size_t writing; /* bytes in uv_write */
+	uint8_t *copy;  /* what uv_write has of a file; malloc'ed */
 	size_t drain_below;
 	void (*drain_cb)(struct http_exchange *x);
 
@@ -324,7 +325,7 @@ struct http_fill *fill_new(struct http_budget *b, size_t size);
 /* http_output.c */
 void output_push(struct http_turn *t, struct slice slice, bool charge);
 void output_consume(struct http_turn *t, size_t len);
-/* What to write next, at most `most` buffers and about `bytes`; their number. */
+/* What to write next of what is in memory, at most `most` buffers and about `bytes`; their number. */
 unsigned output_gather(const struct http_turn *t, uv_buf_t *bufs, unsigned most, size_t bytes);
 void output_clear(struct http_turn *t);
 /* False: the connection has failed. */

@@ -1,10 +1,14 @@
 /* http_output.c: what waits to be written, and its way into the kernel: once at once, the rest when there is room.
  * [loop] */
 #include "net/http_int.h"
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
 
 #define OUTPUT_BUFS 64
 #define CIPHER_BYTES ((size_t)32 * 1024) /* enciphered ahead of the socket: a client that does not read holds it */
+#define COPY_BYTES ((size_t)16 * 1024)   /* of a file, for libuv to wait with until there is room */
 #define TLS_RECORD_BYTES ((size_t)16 * 1024)
 
 void
@@ -23,6 +27,7 @@ output_push(struct http_turn *t, struct slice slice, bool charge)
 		t->parts = xrealloc(t->parts, t->part_room * sizeof(t->parts[0]));
 	}
 	turn_moves(t);
+	charge = charge && !slice_file(&slice);
 	if (charge)
 		budget_charge(t->hl->server->budget, slice.len);
 	t->out_bytes += slice.len;
@@ -77,6 +82,8 @@ output_gather(const struct http_turn *t, uv_buf_t *bufs, unsigned most, size_t b
 		const struct slice *s = &t->parts[t->part_first + i].slice;
 		size_t len = s->len - offset < bytes ? s->len - offset : bytes;
 
+		if (slice_file(s))
+			break;
 		bufs[n++] = uv_buf_init((char *)s->data + offset, (unsigned)len);
 		bytes -= len;
 		offset = 0;
@@ -92,6 +99,8 @@ on_written(uv_write_t *write, int status)
 	size_t len = t->writing;
 
 	t->writing = 0;
+	free(t->copy);
+	t->copy = NULL;
 	if (status == 0) {
 		output_consume(t, len);
 		c->looks = 0;
@@ -101,19 +110,70 @@ on_written(uv_write_t *write, int status)
 	conn_advance(c);
 }
 
+/* What comes next is in a file; and where. NULL: it is in memory. */
+static const struct slice_file *
+next_file(const struct http_turn *t, off_t *at, size_t *len)
+{
+	const struct slice *s = &t->parts[t->part_first].slice;
+	const struct slice_file *f = slice_file(s);
+
+	if (f == NULL)
+		return NULL;
+	*at = (off_t)(f->offset + t->part_offset);
+	*len = s->len - t->part_offset;
+	return f;
+}
+
+/* The first bytes of a file, in memory; 0: they cannot be read. */
+static unsigned
+gather_copy(struct http_turn *t, const struct slice_file *f, off_t at, size_t len, uv_buf_t *buf)
+{
+	ssize_t got;
+
+	t->copy = xmalloc(COPY_BYTES);
+	do
+		got = pread(f->fd, t->copy, len < COPY_BYTES ? len : COPY_BYTES, at);
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		*buf = uv_buf_init((char *)t->copy, (unsigned)got);
+	return got > 0;
+}
+
 static bool
 write_rest(struct http_conn *c, struct http_turn *t)
 {
+	off_t at;
+	size_t len;
+	const struct slice_file *f = next_file(t, &at, &len);
 	uv_buf_t bufs[OUTPUT_BUFS];
-	unsigned n = output_gather(t, bufs, OUTPUT_BUFS, HTTP_WRITE_BYTES);
+	unsigned n = f ? gather_copy(t, f, at, len, bufs) : output_gather(t, bufs, OUTPUT_BUFS, HTTP_WRITE_BYTES);
 
 	for (unsigned i = 0; i < n; i++)
 		t->writing += bufs[i].len;
 	t->write.data = t;
-	if (uv_write(&t->write, &c->stream, bufs, n, on_written) == 0)
+	if (n && uv_write(&t->write, &c->stream, bufs, n, on_written) == 0)
 		return true;
 	t->writing = 0;
+	free(t->copy);
+	t->copy = NULL;
 	return false;
+}
+
+/* From the page cache into the socket; as uv_try_write. */
+static ssize_t
+send_file(struct http_conn *c, const struct slice_file *f, off_t at, size_t len)
+{
+	uv_os_fd_t socket;
+	ssize_t n;
+
+	if (uv_fileno(&c->handle, &socket) != 0)
+		return UV_EBADF;
+	do
+		n = sendfile(socket, f->fd, &at, len);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return UV_EIO; /* the file has become shorter */
+	return n < 0 ? uv_translate_sys_error(errno) : n;
 }
 
 static bool
@@ -124,9 +184,11 @@ flush_plain(struct http_conn *c, struct http_turn *t)
 	if (t == NULL || t->writing)
 		return true;
 	while (t->out_bytes) {
-		unsigned n = output_gather(t, bufs, OUTPUT_BUFS, SIZE_MAX);
-		int written = uv_try_write(&c->stream, bufs, n);
+		off_t at;
 		size_t asked = 0;
+		const struct slice_file *f = next_file(t, &at, &asked);
+		unsigned n = f ? 0 : output_gather(t, bufs, OUTPUT_BUFS, SIZE_MAX);
+		ssize_t written = f ? send_file(c, f, at, asked) : uv_try_write(&c->stream, bufs, n);
 
 		for (unsigned i = 0; i < n; i++)
 			asked += bufs[i].len;

@@ -1,5 +1,6 @@
 /* test_driver_blocks.c: blocks: with a commit, and stored before it; see contract.h. */
 #include "contract.h"
+#include <unistd.h>
 
 static void
 payload_beyond_the_limits_does_nothing(void **state)
@@ -101,6 +102,55 @@ stored_blocks_are_read_back_and_named_by_a_row(void **state)
 	assert_int_equal(d->ops->remove(d, &s->rq, 502, &tickets[2].location), RFS_OK);
 }
 
+struct seen {
+	size_t len;
+	unsigned seed;
+	bool right;
+};
+
+static bool
+look(void *data, struct bytes bytes)
+{
+	struct seen *seen = data;
+	struct slice expected = pattern(300000, seen->seed);
+
+	assert_int_equal(bytes.len, seen->len);
+	assert_memory_equal(bytes.data, expected.data + 1000, bytes.len);
+	slice_unref(&expected);
+	return seen->right;
+}
+
+/* Of drivers that keep blocks in files. */
+static void
+bytes_for_a_socket_stay_in_their_file(void **state)
+{
+	struct store *s = *state;
+	struct storage_driver *d = s->drivers.storage;
+	struct slice payload = pattern(300000, 3), out;
+	struct seen seen = {200000, 3, true};
+	struct block_ticket ticket;
+	uint8_t *bytes = malloc(seen.len);
+
+	assert_int_equal(d->ops->put(d, &s->rq, BUCKET, 500, &payload, 1, &ticket), RFS_OK);
+	assert_int_equal(d->ops->wait(d, &s->rq, &ticket, 1), RFS_OK);
+	if (d->ops->get_file) {
+		assert_int_equal(d->ops->get_file(d, &s->rq, &ticket.location, 1000, seen.len, look, &seen, &out), RFS_OK);
+		assert_non_null(slice_file(&out));
+		assert_int_equal(out.len, seen.len);
+		assert_int_equal(pread(slice_file(&out)->fd, bytes, seen.len, (off_t)slice_file(&out)->offset), seen.len);
+		assert_memory_equal(bytes, payload.data + 1000, seen.len);
+		slice_unref(&out);
+		seen.right = false;
+		assert_int_equal(
+			d->ops->get_file(d, &s->rq, &ticket.location, 1000, seen.len, look, &seen, &out), RFS_ERR_DAMAGED);
+		assert_int_equal(
+			d->ops->get_file(d, &s->rq, &ticket.location, 299999, 2, look, &seen, &out), RFS_ERR_NOT_FOUND);
+	}
+	d->ops->settle(d, &ticket, 1);
+	slice_unref(&payload);
+	free(bytes);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -108,6 +158,7 @@ main(int argc, char **argv)
 		TEST(payload_beyond_the_limits_does_nothing),
 		TEST(payload_that_went_with_a_commit_is_read_back),
 		TEST(stored_blocks_are_read_back_and_named_by_a_row),
+		TEST(bytes_for_a_socket_stay_in_their_file),
 	};
 
 	return cmocka_run_group_tests_name(contract_begin(argc, argv), tests, NULL, NULL);

@@ -256,6 +256,7 @@ static const struct storage_ops storage_ops = {
 	.wait = bulk_wait,
 	.settle = bulk_settle,
 	.get = block_get,
+	.get_file = block_get_file,
 	.remove = bulk_remove,
 	.close = embedded_storage_close,
 };

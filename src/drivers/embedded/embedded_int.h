@@ -121,7 +121,12 @@ struct volume {
 	unsigned pins; /* under cache lock */
 	uint64_t used; /* tick of the last use */
 	bool dropped;  /* under cache lock: not in the cache any more; the last pin's end closes it */
+	uint8_t *window;        /* under cache lock: VOLUME_WINDOW_BYTES of the file, mapped to be read; NULL: none yet */
+	uint64_t window_offset; /* of it in the file; it may go beyond the end */
+	unsigned window_users;
 };
+#define VOLUME_WINDOW_BYTES ((size_t)16 << 20) /* so little, that page tables take little */
+#define VOLUME_WINDOW_ALIGN ((size_t)2 << 20)
 
 struct volume_cache {
 	pthread_mutex_t lock;
@@ -150,6 +155,10 @@ void volume_cache_fini(struct volume_cache *c);
 /* WOULD_BLOCK when it is not in the cache and may_block is false. NOT_FOUND. */
 enum rfs_err volume_pin(struct embedded *e, uint32_t number, bool may_block, struct volume **out) RFS_MUST_CHECK;
 void volume_unpin(struct embedded *e, struct volume *v);
+/* Where [offset, offset + len) of a pinned one is mapped, whether or not the file goes so far, until volume_look_end; NULL: not now. `len` up to 1 MiB. */
+uint8_t *volume_look(struct embedded *e, struct volume *v, uint64_t offset, size_t len);
+/* What was looked at does not stay in the mapping: it would count as the process's memory. */
+void volume_look_end(struct embedded *e, struct volume *v, uint8_t *at, size_t len);
 /* Its name has gone: it is closed when the last pin is. */
 void volume_drop(struct embedded *e, uint64_t number);
 /* Opens one for reading and decodes its superblock; `fd` is the caller's, also after an error, unless it is -1. NOT_FOUND, DAMAGED */
@@ -565,7 +574,7 @@ void commit_finish(struct commit *c, enum rfs_err error, size_t failed_op);
 /* Pins the bucket's state and every counter of the batch. WOULD_BLOCK with `nowait`. */
 enum rfs_err commit_pin(struct commit *c, bool nowait) RFS_MUST_CHECK;
 
-/* ---- blocks (block_read.c, bulk.c) ---- */
+/* ---- blocks (block_read.c, block_file.c, bulk.c) ---- */
 
 struct bulk_volume {
 	struct bulk_volume *next;
@@ -587,6 +596,8 @@ struct bulk {
 
 enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t number,
 	const struct block_location *location, uint64_t offset, size_t len, struct slice *out);
+enum rfs_err block_get_file(struct storage_driver *d, struct request *rq, const struct block_location *location,
+	uint64_t offset, size_t len, bool (*right)(void *data, struct bytes bytes), void *data, struct slice *out);
 enum rfs_err bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
 	const struct slice *parts, size_t count, struct block_ticket *out);
 enum rfs_err bulk_wait(struct storage_driver *d, struct request *rq, const struct block_ticket *tickets, size_t count);

@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -284,6 +285,8 @@ volume_cache_init(struct volume_cache *c)
 static void
 volume_close(struct volume *v)
 {
+	if (v->window)
+		munmap(v->window, VOLUME_WINDOW_BYTES);
 	close(v->fd);
 	free(v);
 }
@@ -405,6 +408,53 @@ volume_unpin(struct embedded *e, struct volume *v)
 	pthread_mutex_unlock(&e->cache.lock);
 	if (last)
 		volume_close(v);
+}
+
+static bool
+window_has(const struct volume *v, uint64_t offset, size_t len)
+{
+	return v->window && offset >= v->window_offset && offset + len <= v->window_offset + VOLUME_WINDOW_BYTES;
+}
+
+static void
+window_move(struct volume *v, uint64_t offset)
+{
+	void *window;
+
+	if (v->window)
+		munmap(v->window, VOLUME_WINDOW_BYTES);
+	v->window_offset = offset - offset % VOLUME_WINDOW_ALIGN;
+	window = mmap(NULL, VOLUME_WINDOW_BYTES, PROT_READ, MAP_SHARED, v->fd, (off_t)v->window_offset);
+	v->window = window == MAP_FAILED ? NULL : window;
+}
+
+uint8_t *
+volume_look(struct embedded *e, struct volume *v, uint64_t offset, size_t len)
+{
+	uint8_t *at = NULL;
+
+	pthread_mutex_lock(&e->cache.lock);
+	if (!window_has(v, offset, len) && !v->window_users)
+		window_move(v, offset);
+	if (window_has(v, offset, len)) {
+		v->window_users++;
+		at = v->window + (offset - v->window_offset);
+	}
+	pthread_mutex_unlock(&e->cache.lock);
+	return at;
+}
+
+void
+volume_look_end(struct embedded *e, struct volume *v, uint8_t *at, size_t len)
+{
+	/* A fault brings in its neighbours too, which lie in the same part. */
+	size_t from = (size_t)(at - v->window) / VOLUME_WINDOW_ALIGN * VOLUME_WINDOW_ALIGN;
+	size_t end = ((size_t)(at - v->window) + len + VOLUME_WINDOW_ALIGN - 1) / VOLUME_WINDOW_ALIGN * VOLUME_WINDOW_ALIGN;
+
+	madvise(v->window + from, end - from, MADV_DONTNEED);
+	pthread_mutex_lock(&e->cache.lock);
+	v->window_users--;
+	pthread_mutex_unlock(&e->cache.lock);
 }
 
 void

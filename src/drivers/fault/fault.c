@@ -8,6 +8,7 @@ struct fault {
 	struct metadata_driver metadata;
 	struct storage_driver storage;
 	struct metadata_ops metadata_ops; /* without what the wrapped one does not offer */
+	struct storage_ops storage_ops;
 	struct volume_ops volumes;
 	struct store_drivers inner;
 	struct fault_rules *rules;
@@ -171,6 +172,18 @@ fault_read(struct storage_driver *d, struct request *rq, uint64_t number, const 
 }
 
 static enum rfs_err
+fault_read_file(struct storage_driver *d, struct request *rq, const struct block_location *location, uint64_t offset,
+	size_t len, bool (*right)(void *data, struct bytes bytes), void *data, struct slice *out)
+{
+	struct fault *f = fault_of_storage(d);
+	enum rfs_err err = fault_strike(f, FAULT_READ);
+
+	return err ? request_fail(rq, err, "read: a fault was injected")
+		   : f->inner.storage->ops->get_file(
+			     f->inner.storage, rq, location, offset, len, right, data, out);
+}
+
+static enum rfs_err
 fault_remove(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location)
 {
 	struct fault *f = fault_of_storage(d);
@@ -205,6 +218,7 @@ static const struct storage_ops storage_ops = {
 	.wait = fault_wait,
 	.settle = fault_settle,
 	.get = fault_read,
+	.get_file = fault_read_file,
 	.remove = fault_remove,
 	.close = fault_storage_close,
 };
@@ -265,7 +279,10 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 	if (inner.metadata->ops->describe == NULL)
 		f->metadata_ops.describe = NULL;
 	f->metadata.ops = &f->metadata_ops;
-	f->storage.ops = &storage_ops;
+	f->storage_ops = storage_ops;
+	if (inner.storage->ops->get_file == NULL)
+		f->storage_ops.get_file = NULL;
+	f->storage.ops = &f->storage_ops;
 	if (inner.storage->volumes) {
 		f->volumes = (struct volume_ops){.locate = inner.storage->volumes->locate,
 			.list = fault_list,

@@ -153,25 +153,44 @@ frame_raw_size(const struct frame_table *t, uint32_t i)
 	return i + 1 < t->count ? FRAME_BYTES : t->raw_size - i * FRAME_BYTES;
 }
 
+bool
+frames_match(const struct frame_table *t, uint32_t first, uint32_t last, struct bytes payload)
+{
+	size_t at = 0;
+
+	for (uint32_t i = first; i <= last; i++) {
+		if (crc32c(0, payload.data + at, t->frame[i].stored) != t->frame[i].crc)
+			return false;
+		at += t->frame[i].stored;
+	}
+	return true;
+}
+
+bool
+frames_are_plain(const struct frame_table *t, uint32_t first, uint32_t last)
+{
+	for (uint32_t i = first; i <= last; i++)
+		if (t->frame[i].codec != CODEC_PLAIN || t->frame[i].stored != frame_raw_size(t, i))
+			return false;
+	return true;
+}
+
 enum rfs_err
 frames_decode(const struct frame_table *t, uint32_t first, uint32_t last, struct slice payload, bool verify, size_t from, size_t len, struct slice *out)
 {
-	bool plain = true;
 	size_t at = 0, raw = 0;
 	struct slice decoded;
 
+	if (verify && !frames_match(t, first, last, slice_bytes(payload)))
+		return RFS_ERR_DAMAGED;
 	for (uint32_t i = first; i <= last; i++) {
-		if (verify && crc32c(0, payload.data + at, t->frame[i].stored) != t->frame[i].crc)
-			return RFS_ERR_DAMAGED;
 		if (t->frame[i].codec == CODEC_PLAIN && t->frame[i].stored != frame_raw_size(t, i))
 			return RFS_ERR_DAMAGED;
-		plain = plain && t->frame[i].codec == CODEC_PLAIN;
-		at += t->frame[i].stored;
 		raw += frame_raw_size(t, i);
 	}
 	if (from + len > raw)
 		return RFS_ERR_DAMAGED;
-	if (plain) {
+	if (frames_are_plain(t, first, last)) {
 		*out = slice_part(payload, from, len);
 		return RFS_OK;
 	}

@@ -42,8 +42,9 @@ void content_writer_free(struct content_writer *w, bool published);
 /* Reading [offset, offset + length) of a content. While the reader lives, the content's rows stay, also when its name goes. */
 struct content_reader;
 
+/* `to_socket`: a slice_file is welcome. */
 struct content_reader *content_reader_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content,
-	uint64_t offset, uint64_t length);
+	uint64_t offset, uint64_t length, bool to_socket);
 /* The next bytes, verified, at most 256 KiB; empty at the end. WOULD_BLOCK, and nothing has moved. NOT_FOUND: the content went before the reader was there */
 enum rfs_err content_read(struct content_reader *r, struct slice *out) RFS_MUST_CHECK;
 void content_reader_free(struct content_reader *r);

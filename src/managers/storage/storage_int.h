@@ -175,6 +175,10 @@ struct frame_table {
 };
 #define FRAME_TABLE_BYTES(raw) (FRAME_TABLE_HEAD + FRAME_TABLE_ENTRY * (((size_t)(raw) + FRAME_BYTES - 1) / FRAME_BYTES))
 bool frame_table_decode(struct bytes head, size_t payload_bytes, struct frame_table *out);
+/* Are the frames first..last stored as they are? */
+bool frames_are_plain(const struct frame_table *t, uint32_t first, uint32_t last);
+/* Do they have their checksums? `payload` begins with the first one's first byte. */
+bool frames_match(const struct frame_table *t, uint32_t first, uint32_t last, struct bytes payload);
 /*
  * `payload` holds the frames first..last, beginning with the first one's first byte. Raw bytes [from, from + len), relative to the first frame's. No copy when
  * all those frames are plain. DAMAGED

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -214,6 +215,80 @@ begin_big(struct http_exchange *x)
 	on_big_drain(x);
 }
 
+uint8_t
+fixture_file_byte(size_t at)
+{
+	return (uint8_t)(at * 7 + (at >> 11));
+}
+
+static void
+file_release(struct slice_owner *owner)
+{
+	close(((struct slice_file *)(void *)owner)->fd);
+	free(owner);
+}
+
+/* Its own file, whose bytes lie a little behind the beginning. */
+static struct slice
+file_slice(size_t at, size_t len)
+{
+	struct slice_file *f = xcalloc(1, sizeof(*f));
+	uint8_t *bytes = xmalloc(len);
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = fixture_file_byte(at + i);
+	f->fd = memfd_create("file", MFD_CLOEXEC);
+	f->offset = 100;
+	assert_int_equal(pwrite(f->fd, bytes, len, 100), len);
+	free(bytes);
+	atomic_init(&f->owner.references, 1);
+	f->owner.release = file_release;
+	return (struct slice){NULL, len, &f->owner};
+}
+
+static void
+on_file_drain(struct http_exchange *x)
+{
+	struct fixture *f = fixture_of(x);
+	struct state *st = x->user;
+	size_t at = FILE_BYTES - st->left, len = st->left < FILE_PIECE_BYTES ? st->left : FILE_PIECE_BYTES;
+	uint8_t first = fixture_file_byte(at);
+
+	if (x->gone) {
+		atomic_fetch_add(&f->gone, 1);
+		return;
+	}
+	http_reply_send(x, slice_copy(bytes_of(&first, 1)));
+	http_reply_send(x, file_slice(at + 1, len - 1));
+	st->left -= len;
+	if (st->left)
+		http_reply_on_drain(x, 1, on_file_drain);
+	else
+		http_reply_end(x);
+}
+
+static void
+answer_file(struct http_exchange *x)
+{
+	struct state *st = x->user;
+
+	st->left = FILE_BYTES;
+	assert_true(http_sends_files(x));
+	http_reply_begin(x, 200, (int64_t)FILE_BYTES);
+	on_file_drain(x);
+}
+
+static void
+answer_cut(struct http_exchange *x)
+{
+	struct slice s = file_slice(0, 1000);
+
+	http_reply_begin(x, 200, 2000);
+	s.len = 2000;
+	http_reply_send(x, s);
+	http_reply_end(x);
+}
+
 static void
 answer_chunked(struct http_exchange *x)
 {
@@ -250,6 +325,10 @@ door_request(struct http_exchange *x)
 		begin_stay(x);
 	} else if (bytes_equal_str(x->path, "/big")) {
 		begin_big(x);
+	} else if (bytes_equal_str(x->path, "/file")) {
+		answer_file(x);
+	} else if (bytes_equal_str(x->path, "/cut")) {
+		answer_cut(x);
 	} else if (bytes_equal_str(x->path, "/chunked")) {
 		answer_chunked(x);
 	} else if (bytes_equal_str(x->path, "/short")) {

@@ -13,11 +13,14 @@
 
 #define FIXTURE_STAYS 400
 #define BIG_BYTES ((size_t)48 * 1024 * 1024)
+#define FILE_BYTES ((size_t)24 * 1024 * 1024)
+#define FILE_PIECE_BYTES ((size_t)250001)
 
 /*
  * The door: /hello answers "hello"; /echo the body; /count its length, one step of work a megabyte; /ignore 403 without
  * reading; /early and /late "woken", by another thread before or after it suspends; /stay
- * "stayed", when fixture_wake is called; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain; /chunked three parts; /short
+ * "stayed", when fixture_wake is called; /work "worked", after 50 ms on a worker; /big BIG_BYTES of 'b' as they drain;
+ * /file FILE_BYTES of fixture_file_byte, of each piece the first byte from memory; /cut a file that is shorter than was said; /chunked three parts; /short
  * fewer bytes than promised; anything else 404 with the path, a bar and the query.
  */
 struct fixture {
@@ -38,6 +41,7 @@ struct fixture *fixture_new(unsigned loops, const struct http_options *options, 
 /* Stops everything, and checks that every request() had its end(). */
 void fixture_free(struct fixture *f);
 void fixture_options(struct http_options *o);
+uint8_t fixture_file_byte(size_t at);
 /* Those that stay, of a server with one loop. */
 void fixture_wake(struct fixture *f);
 

@@ -299,6 +299,52 @@ writes_to_a_slow_reader_as_it_reads(void **state)
 }
 
 static void
+sends_files_to_a_slow_reader(void **state)
+{
+	struct fixture *f = fixture_new(1, NULL, NULL);
+	int fd = client_open(f), small = 65536;
+	size_t got = 0, head = 0;
+	uint8_t *bytes = xmalloc(FILE_BYTES + 4096);
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	client_send(fd, "GET /file HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+	sleep_ns(100000000);
+	while ((n = recv(fd, bytes + got, FILE_BYTES + 4096 - got, 0)) > 0) {
+		got += (size_t)n;
+		if (got < 2000000)
+			sleep_ns(5000000);
+	}
+	while (memcmp(bytes + head, "\r\n\r\n", 4) != 0)
+		head++;
+	head += 4;
+	assert_int_equal(got - head, FILE_BYTES);
+	for (size_t i = 0; i < FILE_BYTES; i++)
+		if (bytes[head + i] != fixture_file_byte(i))
+			fail_msg("byte %zu is wrong", i);
+	free(bytes);
+	close(fd);
+	fixture_free(f);
+}
+
+static void
+resets_an_answer_whose_file_is_cut(void **state)
+{
+	struct fixture *f = fixture_new(1, NULL, NULL);
+	int fd = client_open(f);
+	size_t got = 0;
+	char c[4096];
+	ssize_t n;
+
+	client_send(fd, "GET /cut HTTP/1.1\r\n" HOST "\r\n");
+	while ((n = recv(fd, c, sizeof(c), 0)) > 0)
+		got += (size_t)n;
+	assert_true(got < 2000);
+	close(fd);
+	fixture_free(f);
+}
+
+static void
 resets_an_answer_that_falls_short(void **state)
 {
 	struct fixture *f = fixture_new(1, NULL, NULL);
@@ -516,6 +562,8 @@ main(void)
 		cmocka_unit_test(tells_the_door_of_broken_bodies),
 		cmocka_unit_test(limits_trailers_and_chunk_extensions),
 		cmocka_unit_test(writes_to_a_slow_reader_as_it_reads),
+		cmocka_unit_test(sends_files_to_a_slow_reader),
+		cmocka_unit_test(resets_an_answer_whose_file_is_cut),
 		cmocka_unit_test(resets_an_answer_that_falls_short),
 		cmocka_unit_test(ends_once_when_the_client_goes_away),
 		cmocka_unit_test(closes_what_does_not_move),
