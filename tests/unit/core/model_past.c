@@ -24,7 +24,7 @@ bytes_were(struct test_store *t, struct model_run *run, const struct bucket_row 
 {
 	struct bytes expected = body_bytes(&o->body);
 	struct content_reader *reader =
-		content_reader_new(t->core.storage, &t->rq, bucket, &v->content, 0, v->content.size);
+		content_reader_new(t->core.storage, &t->rq, bucket, &v->content, 0, v->content.size, false);
 	bool same = true;
 	size_t at = 0;
 

@@ -55,7 +55,7 @@ assert_was(const char *key, uint64_t serial, const char *body)
 	assert_int_equal(found, body != NULL);
 	if (!body)
 		return;
-	reader = content_reader_new(store.core.storage, &store.rq, &bucket, &v.content, 0, v.content.size);
+	reader = content_reader_new(store.core.storage, &store.rq, &bucket, &v.content, 0, v.content.size, false);
 	assert_int_equal(content_read(reader, &bytes), RFS_OK);
 	assert_int_equal(bytes.len, strlen(body));
 	assert_memory_equal(bytes.data, body, bytes.len);
