@@ -106,9 +106,10 @@ bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bu
 {
 	struct row row;
 	uint64_t epoch;
+	bool cached = cache_get(m, rq, name, &row, &epoch);
 	enum rfs_err err;
 
-	if (!cache_get(m, rq, name, &row, &epoch)) {
+	if (!cached) {
 		if ((err = metadata_get(m, rq, key_table(rq->arena, DOMAIN_BUCKET, TABLE_NAME, name), &row)))
 			return err;
 		if (!row.found)
@@ -119,12 +120,16 @@ bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bu
 			return err;
 		if (!row.found)
 			return RFS_ERR_NO_SUCH_BUCKET;
-		cache_fill(m, name, &row, epoch);
 	}
 	if ((err = bucket_row_decode(row.value, out)))
 		return request_fail(rq, err, "reading the row of bucket %.*s", (int)name.len, (const char *)name.data);
 	out->serial = row.serial;
-	return out->removed ? RFS_ERR_NO_SUCH_BUCKET : RFS_OK;
+	/* Of one that is removed the name may be left, and lead to another next: nothing would have it forgotten. */
+	if (out->removed)
+		return RFS_ERR_NO_SUCH_BUCKET;
+	if (!cached)
+		cache_fill(m, name, &row, epoch);
+	return RFS_OK;
 }
 
 void

@@ -469,6 +469,30 @@ a_start_whose_first_look_fails_reaps_what_was_left(void **state)
 	assert_nothing_is_left(s);
 }
 
+/* A removal is two commits, and a new one has its name before or after the second. */
+static void
+a_bucket_whose_removal_ends_anywhere_can_be_made_again(void **state)
+{
+	struct scene *s = *state;
+	struct bytes name = BYTES_LITERAL("again");
+	struct bucket_create_args create = { .name = name };
+	struct bucket_row bucket;
+
+	for (uint64_t commit = 0; commit < 4; commit++) {
+		enum rfs_err err;
+
+		bucket_make(&s->t, name);
+		s->t.rules.op[FAULT_COMMIT].fail_from = fault_calls(&s->t.drivers, FAULT_COMMIT) + 1 + commit;
+		err = bucket_remove(&s->t.core, store_request(&s->t), name);
+		s->t.rules.op[FAULT_COMMIT].fail_from = 0;
+		assert_true(err == RFS_OK || err == RFS_ERR_IO);
+		err = bucket_create(&s->t.core, store_request(&s->t), &create);
+		assert_true(err == RFS_OK || err == RFS_ERR_BUCKET_OWNED);
+		assert_int_equal(bucket_find(s->t.core.metadata, store_request(&s->t), name, &bucket), RFS_OK);
+		assert_int_equal(bucket_remove(&s->t.core, store_request(&s->t), name), RFS_OK);
+	}
+}
+
 int
 main(void)
 {
@@ -482,6 +506,7 @@ main(void)
 		TEST(a_reaper_that_ends_anywhere_gives_references_back_once),
 		TEST(a_reaper_that_fails_tries_again),
 		TEST(a_start_whose_first_look_fails_reaps_what_was_left),
+		TEST(a_bucket_whose_removal_ends_anywhere_can_be_made_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
