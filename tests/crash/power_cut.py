@@ -179,6 +179,25 @@ class Disk:
         else:
             raise AssertionError("not followed: " + payload.decode())
 
+    def differences(self):
+        """Records of what the files below the root have, and those of this disk have not, as if it had just been written; not of names."""
+        records = []
+        for inode, node in self.nodes.items():
+            path = os.path.join(self.root, node.path)
+            if isinstance(node, Directory) or not os.path.exists(path) or os.stat(path).st_ino != inode:
+                continue
+            with open(path, "rb") as f:
+                is_there = f.read()
+            known = bytes(node.content(None, KEEP))
+            if known == is_there:
+                continue
+            first = len(os.path.commonprefix([known, is_there]))
+            if len(is_there) < len(known):
+                records.append(HEADER.pack(MAGIC, SIZE, inode, 0, len(is_there), 0))
+            if first < len(is_there):
+                records.append(HEADER.pack(MAGIC, WRITE, inode, first, len(is_there) - first, len(is_there) - first) + is_there[first:])
+        return b"".join(records)
+
     def relative(self, path):
         return os.path.relpath(path.decode(), self.root)
 

@@ -2,6 +2,7 @@
 import os
 
 from daemon import BUILD, Daemon
+from power_cut import Disk, Trace
 
 LIBRARY = os.path.join(BUILD, "tests", "crash", "io_trace.so")
 
@@ -20,6 +21,22 @@ class TracedDaemon(Daemon):
     def begin_trace(self):
         with open(self.trace_path, "wb"):
             pass
+        self.began = Disk(self.root)
+
+    def start(self, *options):
+        self.complete_trace()
+        return super().start(*options)
+
+    def complete_trace(self):
+        """What a process did last before it was killed may have happened without having been written down; the next one builds on it."""
+        if os.path.getsize(self.trace_path) == 0:
+            return
+        trace = Trace(self.trace_path)
+        missing = self.began.after(trace.records).differences()
+        with open(self.trace_path, "r+b") as f:
+            f.truncate(trace.ends[-1] if trace.ends else 0)
+            f.seek(0, os.SEEK_END)
+            f.write(missing)
 
     def position(self):
         return os.stat(self.trace_path).st_size
