@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BINARY, PATIENCE_SECONDS, flip, wait_until
+from daemon import BUILD, PATIENCE_SECONDS, flip, wait_until
 
 BUCKET = "scrubbed"
 SMALL = random.Random(1).randbytes(5000)
@@ -29,7 +29,7 @@ def store(own_daemon):
 
 
 def restfs(daemon, *arguments, status=0):
-    done = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    done = subprocess.run([os.path.join(BUILD, "restfs"), "--data", daemon.data, "--json", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == status, done.stderr
     return json.loads(done.stdout)
 
@@ -100,7 +100,7 @@ def test_verify_names_what_is_damaged(store):
     assert found["damaged_objects"] == 2
     assert sorted((d["bucket"], d["key"]) for d in found["damaged"]) == [(BUCKET, KEY), (BUCKET, "large")]
     assert sorted(known(store)) == [(BUCKET, KEY, "verify"), (BUCKET, "large", "verify")]
-    text = subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", store.data, "verify", BUCKET], capture_output=True, text=True).stdout
+    text = subprocess.run([os.path.join(BUILD, "restfs"), "--data", store.data, "verify", BUCKET], capture_output=True, text=True).stdout
     assert KEY in text and re.search(r"^damaged_objects +2$", text, re.M)
 
 
@@ -170,7 +170,7 @@ def test_a_slow_scrub_does_not_keep_the_daemon(store):
     store.stop()
     store.start("--set", "scrub.rate=4096", "--set", "scrub.verify_rate=4096")
     restfs(store, "scrub", "start")
-    with subprocess.Popen([BINARY.replace("restfsd", "restfs"), "--data", store.data, "verify", BUCKET], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
+    with subprocess.Popen([os.path.join(BUILD, "restfs"), "--data", store.data, "verify", BUCKET], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
         wait_until(lambda: restfs(store, "scrub", "status")["bytes"] > 0)
         assert store.stop() == 0
         assert verify.wait(PATIENCE_SECONDS) == 1
