@@ -7,6 +7,7 @@
 #include "drivers/embedded/embedded_int.h"
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RESIDENT_PAGES 256 /* asked at a time */
@@ -24,6 +25,15 @@ file_release(struct slice_owner *owner)
 
 	volume_unpin(f->e, f->volume);
 	free(f);
+}
+
+/* A page cache of large pages may have some of what is behind the file's end, where to look is a signal. */
+static bool
+is_within(const struct volume *v, uint64_t end)
+{
+	struct stat st;
+
+	return fstat(v->fd, &st) == 0 && end <= (uint64_t)st.st_size;
 }
 
 static bool
@@ -52,7 +62,7 @@ verify(struct embedded *e, struct volume *v, uint64_t offset, size_t len, bool m
 	bool (*right)(void *data, struct bytes bytes), void *data)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), before = offset % page, looked = before + len;
-	uint8_t *at = volume_look(e, v, offset - before, looked);
+	uint8_t *at = is_within(v, offset + len) ? volume_look(e, v, offset - before, looked) : NULL;
 	enum rfs_err err = RFS_OK;
 
 	if (at == NULL)
