@@ -8,7 +8,7 @@
 
 #define PIECE_BYTES (2 * FRAME_BYTES) /* given at once: what a client that does not read can hold */
 #define FILE_BYTES (4 * FRAME_BYTES)  /* given at once of a file: holds no memory */
-#define FILE_CONTENT_BYTES ((size_t)1 << 20) /* of less, a copy that stays in the processor's cache costs less than the file's pages */
+#define FILE_CONTENT_BYTES ((size_t)2 << 20) /* of less, a copy that stays in the processor's cache costs less than the file's pages */
 #define WHOLE_PAYLOAD_BYTES (FRAME_BYTES + 4096) /* payloads up to this are read in one go, whatever part is wanted */
 
 struct content_reader {
