@@ -376,7 +376,7 @@ what_is_being_read_is_reaped_when_its_readers_are_gone(void **state)
 
 /* --- a reaper that is interrupted -------------------------------------------------------------------------------------------------- */
 
-/* The reaper's Nth commit fails, for now. */
+/* The reaper's commits fail from the Nth on, until the rules are taken back. */
 static void
 reaper_fails_at(struct scene *s, uint64_t commit)
 {
