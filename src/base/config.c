@@ -6,10 +6,12 @@
 #include <stdlib.h>
 
 enum option_type { OPTION_TYPE_STRING, OPTION_TYPE_INT, OPTION_TYPE_BOOL };
+enum option_unit { UNIT_COUNT, UNIT_SIZE, UNIT_TIME };
 
 struct option {
 	const char *path;
 	enum option_type type;
+	enum option_unit unit;
 	size_t offset; /* in struct config */
 	const char *string;
 	int64_t min, max, integer; /* `integer`: the default of an INT or, as 0 or 1, of a BOOL */
@@ -18,11 +20,11 @@ struct option {
 
 static const struct option options[] = {
 #define OPTION_STRING(field, path, standard, text) \
-	{path, OPTION_TYPE_STRING, offsetof(struct config, field), standard, 0, 0, 0, text},
-#define OPTION_INT(field, path, min, max, standard, text) \
-	{path, OPTION_TYPE_INT, offsetof(struct config, field), NULL, min, max, standard, text},
+	{path, OPTION_TYPE_STRING, UNIT_COUNT, offsetof(struct config, field), standard, 0, 0, 0, text},
+#define OPTION_INT(field, path, unit, min, max, standard, text) \
+	{path, OPTION_TYPE_INT, UNIT_##unit, offsetof(struct config, field), NULL, min, max, standard, text},
 #define OPTION_BOOL(field, path, standard, text) \
-	{path, OPTION_TYPE_BOOL, offsetof(struct config, field), NULL, 0, 1, standard, text},
+	{path, OPTION_TYPE_BOOL, UNIT_COUNT, offsetof(struct config, field), NULL, 0, 1, standard, text},
 #include "base/options.def"
 #undef OPTION_STRING
 #undef OPTION_INT
@@ -92,20 +94,21 @@ option_find(const char *path)
 /* Sizes are in bytes, of 1024, times in milliseconds. */
 static const struct unit {
 	const char *name;
+	enum option_unit of;
 	int64_t factor;
 } units[] = {
-	{"", 1},
-	{"K", INT64_C(1) << 10},
-	{"M", INT64_C(1) << 20},
-	{"G", INT64_C(1) << 30},
-	{"T", INT64_C(1) << 40},
-	{"ms", 1},
-	{"s", 1000},
-	{"m", 60000},
-	{"h", 3600000},
-	{"d", 86400000},
+	{"", UNIT_COUNT, 1},
+	{"K", UNIT_SIZE, INT64_C(1) << 10},
+	{"M", UNIT_SIZE, INT64_C(1) << 20},
+	{"G", UNIT_SIZE, INT64_C(1) << 30},
+	{"T", UNIT_SIZE, INT64_C(1) << 40},
+	{"ms", UNIT_TIME, 1},
+	{"s", UNIT_TIME, 1000},
+	{"m", UNIT_TIME, 60000},
+	{"h", UNIT_TIME, 3600000},
+	{"d", UNIT_TIME, 86400000},
 };
-enum { SIZE_UNITS = 1, TIME_UNITS = 5, UNIT_COUNT = 10 };
+#define UNITS (sizeof(units) / sizeof(units[0]))
 
 /* Digits and a unit; KB and KiB are K. */
 static bool
@@ -116,14 +119,13 @@ parse_number(const char *text, int64_t *out)
 
 	if (!bytes_to_u64(bytes_of(text, digits), &v) || v > INT64_MAX)
 		return false;
-	for (size_t i = 0; i < UNIT_COUNT; i++) {
+	for (size_t i = 0; i < UNITS; i++) {
 		size_t len = strlen(units[i].name);
 		const char *rest = text + digits + len;
 
 		if (strncmp(text + digits, units[i].name, len) != 0)
 			continue;
-		if (!*rest ||
-			(i >= SIZE_UNITS && i < TIME_UNITS && (strcmp(rest, "B") == 0 || strcmp(rest, "iB") == 0)))
+		if (!*rest || (units[i].of == UNIT_SIZE && (strcmp(rest, "B") == 0 || strcmp(rest, "iB") == 0)))
 			return !__builtin_mul_overflow((int64_t)v, units[i].factor, out);
 	}
 	return false;
@@ -142,28 +144,14 @@ parse_bool(const char *text, bool *out)
 	return false;
 }
 
-static bool
-ends_with(const char *text, const char *end)
-{
-	return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
-}
-
-/* With the largest unit that leaves no fraction; what is counted has none. */
+/* With the largest unit that leaves no fraction. */
 static const char *
 number_text(const struct option *o, int64_t n, char text[32])
 {
-	static const char *const sizes[] = {"_bytes", "_memory", "rate"}, *const times[] = {"time", "interval"};
 	const struct unit *unit = &units[0];
-	size_t i = 0, end = 0;
 
-	for (size_t j = 0; j < 3; j++)
-		if (ends_with(o->path, sizes[j]))
-			i = SIZE_UNITS, end = TIME_UNITS;
-	for (size_t j = 0; j < 2; j++)
-		if (ends_with(o->path, times[j]))
-			i = TIME_UNITS, end = UNIT_COUNT;
-	for (; n && i < end; i++)
-		if (n % units[i].factor == 0)
+	for (size_t i = 1; n && i < UNITS; i++)
+		if (units[i].of == o->unit && n % units[i].factor == 0)
 			unit = &units[i];
 	snprintf(text, 32, "%lld%s", (long long)(n / unit->factor), unit->name);
 	return text;

@@ -12,7 +12,7 @@
 /* Strings are owned by the config; sizes in bytes; times in milliseconds unless the name says otherwise. */
 struct config {
 #define OPTION_STRING(field, path, standard, text) char *field;
-#define OPTION_INT(field, path, min, max, standard, text) int64_t field;
+#define OPTION_INT(field, path, unit, min, max, standard, text) int64_t field;
 #define OPTION_BOOL(field, path, standard, text) bool field;
 #include "base/options.def"
 #undef OPTION_STRING

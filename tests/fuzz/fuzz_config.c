@@ -63,7 +63,7 @@ check_bounds(const struct config *c)
 #define OPTION_STRING(field, path, standard, text) \
 	if (c->field == NULL)                      \
 		abort();
-#define OPTION_INT(field, path, min, max, standard, text)       \
+#define OPTION_INT(field, path, unit, min, max, standard, text)       \
 	if (c->field < INT64_C(min) || c->field > INT64_C(max)) \
 		abort();
 #define OPTION_BOOL(field, path, standard, text)
@@ -79,7 +79,7 @@ check_equal(const struct config *a, const struct config *b)
 #define OPTION_STRING(field, path, standard, text) \
 	if (strcmp(a->field, b->field) != 0)       \
 		abort();
-#define OPTION_INT(field, path, min, max, standard, text) \
+#define OPTION_INT(field, path, unit, min, max, standard, text) \
 	if (a->field != b->field)                         \
 		abort();
 #define OPTION_BOOL(field, path, standard, text) \
@@ -125,7 +125,7 @@ put_file(struct buf *out, const struct config *c)
 #define OPTION_STRING(field, path, standard, text) \
 	put_name(out, path, &group);               \
 	put_string(out, c->field);
-#define OPTION_INT(field, path, min, max, standard, text) \
+#define OPTION_INT(field, path, unit, min, max, standard, text) \
 	put_name(out, path, &group);                      \
 	buf_printf(out, "%lldL;\n", (long long)c->field);
 #define OPTION_BOOL(field, path, standard, text) \
@@ -147,7 +147,7 @@ set_all(struct config *to, const struct config *from)
 #define OPTION_STRING(field, path, standard, text)     \
 	if (!config_set(to, path, from->field, error)) \
 		abort();
-#define OPTION_INT(field, path, min, max, standard, text)                 \
+#define OPTION_INT(field, path, unit, min, max, standard, text)                 \
 	snprintf(number, sizeof(number), "%lld", (long long)from->field); \
 	if (!config_set(to, path, number, error))                         \
 		abort();

@@ -60,19 +60,27 @@ rpc_debug_dump(struct rpc *rpc, struct request *rq, json_t *params, json_t **res
 	return *result ? RFS_OK : request_fail(rq, RFS_ERR_INTERNAL, "the dump is no JSON");
 }
 
+/* Which call from now on is meant; the next, where it is not said. */
+static enum rfs_err
+nth_of(struct request *rq, json_t *params, uint64_t *out)
+{
+	json_t *nth = json_object_get(params, "nth");
+	json_int_t count = json_is_integer(nth) ? json_integer_value(nth) : 1;
+
+	*out = (uint64_t)count;
+	return count < 1 ? request_fail(rq, RFS_ERR_INVALID_PARAMS, "nth is 1 or more") : RFS_OK;
+}
+
 enum rfs_err
 rpc_debug_crash(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
 {
 	struct bytes point = rpc_param_bytes(params, "point");
-	json_t *nth = json_object_get(params, "nth");
-	json_int_t count = json_is_integer(nth) ? json_integer_value(nth) : 1;
+	uint64_t nth;
 	enum rfs_err err;
 
-	if ((err = debug_allowed(rpc, rq)))
+	if ((err = debug_allowed(rpc, rq)) || (err = nth_of(rq, params, &nth)))
 		return err;
-	if (count < 1)
-		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "nth is 1 or more");
-	if (!crash_point_arm(point, (uint64_t)count))
+	if (!crash_point_arm(point, nth))
 		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "there is no such point; debug.points lists them");
 	return RFS_OK;
 }
@@ -102,17 +110,14 @@ rpc_debug_fault(struct rpc *rpc, struct request *rq, json_t *params, json_t **re
 		[FAULT_REMOVE] = "remove",
 		[FAULT_CHECKPOINT] = "checkpoint"};
 	struct bytes operation = rpc_param_bytes(params, "operation");
-	json_t *nth = json_object_get(params, "nth");
-	json_int_t count = json_is_integer(nth) ? json_integer_value(nth) : 1;
+	uint64_t nth;
 	enum rfs_err err;
 
-	if ((err = debug_allowed(rpc, rq)))
+	if ((err = debug_allowed(rpc, rq)) || (err = nth_of(rq, params, &nth)))
 		return err;
-	if (count < 1)
-		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "nth is 1 or more");
 	for (unsigned op = 0; op < FAULT_OP_COUNT; op++)
 		if (operations[op] && bytes_equal_str(operation, operations[op])) {
-			rpc->faults->op[op].fail_at = fault_calls(rpc->drivers, op) + (uint64_t)count;
+			rpc->faults->op[op].fail_at = fault_calls(rpc->drivers, op) + nth;
 			return RFS_OK;
 		}
 	return request_fail(rq, RFS_ERR_INVALID_PARAMS,

@@ -266,7 +266,7 @@ the_sample_is_valid_as_it_is_and_uncommented(void **state)
 	config_read_file(&c, path, error);
 	assert_string_equal(error, "");
 #define OPTION_STRING(field, option, value, about) assert_string_equal(c.field, standard.field);
-#define OPTION_INT(field, option, min, max, value, about) assert_true(c.field == standard.field);
+#define OPTION_INT(field, option, unit, min, max, value, about) assert_true(c.field == standard.field);
 #define OPTION_BOOL(field, option, value, about) assert_true(c.field == standard.field);
 #include "base/options.def"
 #undef OPTION_STRING
@@ -281,7 +281,7 @@ static void
 defaults_lie_within_their_bounds(void **state)
 {
 #define OPTION_STRING(field, option, value, about)
-#define OPTION_INT(field, option, min, max, value, about) assert_true((min) <= (value) && (value) <= (max));
+#define OPTION_INT(field, option, unit, min, max, value, about) assert_true((min) <= (value) && (value) <= (max));
 #define OPTION_BOOL(field, option, value, about)
 #include "base/options.def"
 #undef OPTION_STRING
