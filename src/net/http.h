@@ -98,9 +98,8 @@ void http_reply(struct http_exchange *x, int status, struct slice body);
 void http_reply_head(struct http_exchange *x, int status, int64_t content_length);
 /* `content_length` -1: chunked (to HTTP/1.0: until the connection closes). */
 void http_reply_begin(struct http_exchange *x, int status, int64_t content_length);
-/* A slice_file only where http_sends_files. */
+/* A slice_file not over TLS, which needs the bytes. */
 void http_reply_send(struct http_exchange *x, struct slice part);
-bool http_sends_files(const struct http_exchange *x);
 /* `cb` runs once when fewer than `below` bytes (at least 1) wait to be written, or gone. One at a time. */
 void http_reply_on_drain(struct http_exchange *x, size_t below, void (*cb)(struct http_exchange *x));
 size_t http_reply_unsent(const struct http_exchange *x);

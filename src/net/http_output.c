@@ -27,6 +27,7 @@ output_push(struct http_turn *t, struct slice slice, bool charge)
 		t->parts = xrealloc(t->parts, t->part_room * sizeof(t->parts[0]));
 	}
 	turn_moves(t);
+	assert(!slice_file(&slice) || !t->conn->tls);
 	charge = charge && !slice_file(&slice);
 	if (charge)
 		budget_charge(t->hl->server->budget, slice.len);

@@ -200,12 +200,6 @@ http_reply_send(struct http_exchange *x, struct slice part)
 	conn_touch(t->conn);
 }
 
-bool
-http_sends_files(const struct http_exchange *x)
-{
-	return turn_of(x)->conn->tls == NULL;
-}
-
 void
 http_reply_on_drain(struct http_exchange *x, size_t below, void (*cb)(struct http_exchange *x))
 {

@@ -96,7 +96,7 @@ read_args(struct s3_exchange *ex, struct object_get_args *args)
 	args->bucket = ex->bucket;
 	args->key = ex->key;
 	args->head_only = ex->method == S3_HEAD;
-	args->to_socket = http_sends_files(ex->http);
+	args->to_socket = !ex->rq->over_tls;
 	s3_conditions(ex, "", &args->conditions);
 	read_range(s3_header(ex, "range"), &args->range);
 	if ((err = s3_param_number(ex, "partNumber", 1, 10000, &part_number)))
