@@ -2,10 +2,10 @@
  * fuzz_s3_xml.c: each document that S3 clients send; the first byte says which. What was read is written and read
  * again.
  *
- * sources: src/base/*.c src/net/url.c src/doors/s3/s3_xml_read.c src/doors/s3/s3_xml_write.c
+ * sources: src/base/*.c src/net/url.c src/doors/s3/s3_xml_read.c src/net/xml_read.c src/net/xml_write.c
  */
 #include "doors/s3/s3_xml_read.h"
-#include "doors/s3/s3_xml_write.h"
+#include "net/xml_write.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -92,10 +92,10 @@ static enum rfs_err
 read_grant(
 	struct s3_exchange *ex, const struct xml_element *grant, const struct bucket_row *bucket, unsigned *bits)
 {
-	const struct xml_element *grantee = s3_xml_child(grant, "Grantee");
-	const struct xml_element *permission = s3_xml_child(grant, "Permission");
-	const struct xml_element *id = grantee ? s3_xml_child(grantee, "ID") : NULL;
-	const struct xml_element *uri = grantee ? s3_xml_child(grantee, "URI") : NULL;
+	const struct xml_element *grantee = xml_child(grant, "Grantee");
+	const struct xml_element *permission = xml_child(grant, "Permission");
+	const struct xml_element *id = grantee ? xml_child(grantee, "ID") : NULL;
+	const struct xml_element *uri = grantee ? xml_child(grantee, "URI") : NULL;
 	struct auth *auth = ex->door->core->auth;
 
 	if (!grantee || !permission || !s3_word_in(permissions, permission->text))
@@ -119,8 +119,8 @@ read_grant(
 static enum rfs_err
 check_policy_owner(struct s3_exchange *ex, const struct xml_element *root, const struct bucket_row *bucket)
 {
-	const struct xml_element *owner = s3_xml_child(root, "Owner");
-	const struct xml_element *id = owner ? s3_xml_child(owner, "ID") : NULL;
+	const struct xml_element *owner = xml_child(root, "Owner");
+	const struct xml_element *id = owner ? xml_child(owner, "ID") : NULL;
 	const struct identity *is = auth_identity(ex->door->core->auth, ex->rq, bucket->owner);
 
 	if (!id || bytes_equal_str(id->text, is->display_id))
@@ -139,7 +139,7 @@ read_policy(struct s3_exchange *ex, const struct bucket_row *bucket, enum acl *a
 	if ((err = s3_xml_parse(ex->rq, s3_document(ex), "AccessControlPolicy", &root)) ||
 		(err = check_policy_owner(ex, root, bucket)))
 		return err;
-	list = s3_xml_child(root, "AccessControlList");
+	list = xml_child(root, "AccessControlList");
 	for (grant = list ? list->first_child : NULL; grant; grant = grant->next)
 		if ((err = read_grant(ex, grant, bucket, &bits)))
 			return err;

@@ -5,7 +5,7 @@
 #include "base/config.h"
 #include "core/core.h"
 #include "doors/s3/s3_door.h"
-#include "doors/s3/s3_xml_write.h"
+#include "net/xml_write.h"
 #include "managers/auth/sigv4.h"
 #include "net/http.h"
 #include "net/url.h"

@@ -1,168 +1,6 @@
 /* s3_xml_read.c: see s3_xml_read.h. */
 #include "doors/s3/s3_xml_read.h"
-#include <libxml/parser.h>
-#include <libxml/parserInternals.h>
-#include <pthread.h>
 #include <stdlib.h>
-
-/* What the SAX callbacks build. */
-struct tree {
-	struct request *rq;
-	xmlParserCtxtPtr parser;
-	struct xml_element *root;
-	struct xml_element *open; /* the element that we are in; NULL outside the root */
-	struct buf text;          /* of `open`, since its start tag; only an element without children keeps it */
-	size_t depth;
-	size_t count;
-	const char *problem; /* why we stopped the parser; NULL: we did not */
-};
-
-static void
-tree_stop(struct tree *t, const char *problem)
-{
-	if (!t->problem)
-		t->problem = problem;
-	xmlStopParser(t->parser);
-}
-
-static bool
-is_blank(struct bytes text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		if (!memchr(" \t\r\n", text.data[i], 4))
-			return false;
-	}
-	return true;
-}
-
-static struct bytes
-trim(struct bytes v)
-{
-	while (v.len > 0 && is_blank(bytes_sub(v, 0, 1)))
-		v = bytes_sub(v, 1, v.len - 1);
-	while (v.len > 0 && is_blank(bytes_sub(v, v.len - 1, 1)))
-		v.len--;
-	return v;
-}
-
-static void
-on_start(void *context, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespace_count,
-	const xmlChar **namespaces, int attribute_count, int default_count, const xmlChar **attributes)
-{
-	struct tree *t = context;
-	struct xml_element *e;
-
-	if (t->problem)
-		return;
-	if (++t->depth > S3_XML_DEPTH_MAX || ++t->count > S3_XML_ELEMENTS_MAX) {
-		tree_stop(t, "there are too many elements, or too deep ones");
-		return;
-	}
-	if (!is_blank(buf_bytes(&t->text))) {
-		tree_stop(t, "there is text between elements");
-		return;
-	}
-	t->text.len = 0;
-	e = ARENA_NEW(t->rq->arena, struct xml_element);
-	e->name = arena_copy(t->rq->arena, bytes_str((const char *)name));
-	e->parent = t->open;
-	if (!t->open)
-		t->root = e;
-	else if (t->open->last_child)
-		t->open->last_child->next = e;
-	else
-		t->open->first_child = e;
-	if (t->open)
-		t->open->last_child = e;
-	t->open = e;
-}
-
-static void
-on_end(void *context, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri)
-{
-	struct tree *t = context;
-
-	if (t->problem || !t->open)
-		return;
-	if (!t->open->first_child)
-		t->open->text = arena_copy(t->rq->arena, buf_bytes(&t->text));
-	else if (!is_blank(buf_bytes(&t->text)))
-		tree_stop(t, "there is text between elements");
-	t->text.len = 0;
-	t->open = t->open->parent;
-	t->depth--;
-}
-
-static void
-on_characters(void *context, const xmlChar *text, int len)
-{
-	struct tree *t = context;
-
-	if (!t->problem && len > 0)
-		buf_put(&t->text, text, (size_t)len);
-}
-
-static void
-on_dtd(void *context, const xmlChar *name, const xmlChar *external_id, const xmlChar *system_id)
-{
-	tree_stop(context, "a DTD is not allowed");
-}
-
-/* &amp; and its four kin; no other entity exists without a DTD. */
-static xmlEntityPtr
-on_entity(void *context, const xmlChar *name)
-{
-	return xmlGetPredefinedEntity(name);
-}
-
-/* libxml2 would print to standard error. */
-static void
-on_error(void *context, xmlErrorPtr error)
-{
-}
-
-static pthread_once_t parser_once = PTHREAD_ONCE_INIT;
-
-/* The daemon aborts on a failed small allocation; libxml2 would call the document malformed. */
-static void
-parser_prepare(void)
-{
-	xmlMemSetup(free, xmalloc, xrealloc, xstrdup);
-	xmlInitParser();
-}
-
-static bool
-tree_parse(struct tree *t, struct bytes document)
-{
-	xmlSAXHandler handler = {
-		.initialized = XML_SAX2_MAGIC,
-		.startElementNs = on_start,
-		.endElementNs = on_end,
-		.characters = on_characters,
-		.ignorableWhitespace = on_characters,
-		.cdataBlock = on_characters,
-		.internalSubset = on_dtd,
-		.getEntity = on_entity,
-		.serror = on_error,
-	};
-	bool is_ok;
-
-	pthread_once(&parser_once, parser_prepare);
-	t->parser = xmlCreateMemoryParserCtxt((const char *)document.data, (int)document.len);
-	if (!t->parser)
-		return false;
-	xmlCtxtUseOptions(t->parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-	*t->parser->sax = handler;
-	t->parser->userData = t;
-	xmlParseDocument(t->parser);
-	is_ok = t->parser->wellFormed && !t->problem && t->root && !t->open;
-	/* Without a tree-building handler there is none, but for what xmlSAX2StartDocument would have made. */
-	if (t->parser->myDoc)
-		xmlFreeDoc(t->parser->myDoc);
-	t->parser->myDoc = NULL;
-	xmlFreeParserCtxt(t->parser);
-	return is_ok;
-}
 
 static enum rfs_err
 malformed(struct request *rq, const char *what)
@@ -176,31 +14,15 @@ malformed(struct request *rq, const char *what)
 enum rfs_err
 s3_xml_parse(struct request *rq, struct bytes document, const char *root_name, struct xml_element **root)
 {
-	struct tree t = {.rq = rq};
-	bool is_ok;
+	static const struct xml_limits limits = {S3_XML_BYTES_MAX, S3_XML_DEPTH_MAX, S3_XML_ELEMENTS_MAX};
+	const char *problem;
 
+	if (!xml_parse(rq->arena, document, &limits, root, &problem))
+		return malformed(rq, problem);
+	if (bytes_equal_str((*root)->name, root_name))
+		return RFS_OK;
 	*root = NULL;
-	if (document.len == 0 || document.len > S3_XML_BYTES_MAX)
-		return malformed(rq, document.len ? "it is too long" : "it is empty");
-	buf_init(&t.text, NULL);
-	is_ok = tree_parse(&t, document);
-	buf_fini(&t.text);
-	if (!is_ok)
-		return malformed(rq, t.problem ? t.problem : "it is not well-formed");
-	if (!bytes_equal_str(t.root->name, root_name))
-		return malformed(rq, "the root element is another");
-	*root = t.root;
-	return RFS_OK;
-}
-
-struct xml_element *
-s3_xml_child(const struct xml_element *parent, const char *name)
-{
-	for (struct xml_element *e = parent->first_child; e; e = e->next) {
-		if (bytes_equal_str(e->name, name))
-			return e;
-	}
-	return NULL;
+	return malformed(rq, "the root element is another");
 }
 
 static size_t
@@ -247,7 +69,7 @@ fields_read(const struct xml_element *parent, const struct field *fields, size_t
 static struct bytes
 unquoted(struct bytes etag)
 {
-	etag = trim(etag);
+	etag = xml_trim(etag);
 	if (etag.len >= 2 && etag.data[0] == '"' && etag.data[etag.len - 1] == '"')
 		return bytes_sub(etag, 1, etag.len - 2);
 	return etag;
@@ -293,8 +115,8 @@ s3_xml_read_delete(struct request *rq, struct bytes document, struct s3_delete *
 			if ((err = delete_key_read(rq, e, &out->keys[out->count++])))
 				return err;
 		} else if (bytes_equal_str(e->name, "Quiet")) {
-			out->quiet = bytes_equal_str_nocase(trim(e->text), "true");
-			if (!out->quiet && !bytes_equal_str_nocase(trim(e->text), "false"))
+			out->quiet = bytes_equal_str_nocase(xml_trim(e->text), "true");
+			if (!out->quiet && !bytes_equal_str_nocase(xml_trim(e->text), "false"))
 				return malformed(rq, "Quiet is neither true nor false");
 		} else {
 			return malformed(rq, "Delete holds something else than Object and Quiet");
@@ -328,7 +150,7 @@ part_read(struct request *rq, const struct xml_element *e, struct s3_completed_p
 		return malformed(rq, "a Part holds something else than its PartNumber, ETag and checksums");
 	if (!text.number.data || !text.part.etag.data)
 		return malformed(rq, "a Part has no PartNumber or no ETag");
-	if (!bytes_to_u64(trim(text.number), &number) || number < 1 || number > S3_PARTS_MAX)
+	if (!bytes_to_u64(xml_trim(text.number), &number) || number < 1 || number > S3_PARTS_MAX)
 		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT,
 			"Part number must be an integer between 1 and %d, inclusive", S3_PARTS_MAX);
 	*out = text.part;
@@ -367,7 +189,7 @@ s3_xml_read_create_bucket(struct request *rq, struct bytes document, struct byte
 	enum rfs_err err;
 
 	*location_constraint = bytes_of(NULL, 0);
-	if (is_blank(document))
+	if (xml_is_blank(document))
 		return RFS_OK;
 	if ((err = s3_xml_parse(rq, document, "CreateBucketConfiguration", &root)))
 		return err;
@@ -381,7 +203,7 @@ s3_xml_read_create_bucket(struct request *rq, struct bytes document, struct byte
 				rq, "CreateBucketConfiguration holds something else than one LocationConstraint");
 	}
 	if (location_constraint->data)
-		*location_constraint = trim(*location_constraint);
+		*location_constraint = xml_trim(*location_constraint);
 	return RFS_OK;
 }
 
@@ -392,7 +214,7 @@ list_add(const struct xml_element *e, struct bytes *list, size_t *count)
 	list[*count] = bytes_of(NULL, 0);
 	if (!text_take(e, &list[*count]))
 		return false;
-	list[*count] = trim(list[*count]);
+	list[*count] = xml_trim(list[*count]);
 	return list[(*count)++].len > 0;
 }
 
@@ -401,7 +223,7 @@ cors_max_age(const struct xml_element *e, int64_t *out)
 {
 	uint64_t seconds;
 
-	if (e->first_child || *out >= 0 || !bytes_to_u64(trim(e->text), &seconds) || seconds > INT32_MAX)
+	if (e->first_child || *out >= 0 || !bytes_to_u64(xml_trim(e->text), &seconds) || seconds > INT32_MAX)
 		return false;
 	*out = (int64_t)seconds;
 	return true;

@@ -2,14 +2,13 @@
  * s3_xml_read.h: the XML documents that S3 clients send, read into the request's arena. Pure functions over a whole
  * document. [any]
  *
- * libxml2's SAX parser builds a small tree of elements: no entity but the five of XML, no DTD, nothing loaded from
- * anywhere, at most 2 MiB, 8 levels and 100,000 elements. Attributes and namespaces are ignored, as S3 does. Document
- * shapes: Amazon S3 API reference, "Data types".
+ * At most 2 MiB, 8 levels and 100,000 elements. Document shapes: Amazon S3 API reference, "Data types".
  */
 #ifndef DOORS_S3_S3_XML_READ_H
 #define DOORS_S3_S3_XML_READ_H
 
 #include "base/request.h"
+#include "net/xml_read.h"
 
 #define S3_XML_BYTES_MAX (2 * 1024 * 1024)
 #define S3_XML_DEPTH_MAX 8
@@ -18,20 +17,9 @@
 #define S3_PARTS_MAX 10000
 #define S3_CORS_RULES_MAX 100
 
-struct xml_element {
-	struct bytes name; /* without its prefix */
-	struct bytes text; /* its own characters, entities resolved, in one piece */
-	struct xml_element *first_child;
-	struct xml_element *last_child;
-	struct xml_element *next; /* sibling */
-	struct xml_element *parent;
-};
-
 /* MALFORMED_XML unless the document is well-formed, inside the limits, and its root is called `root_name`. */
 RFS_MUST_CHECK enum rfs_err s3_xml_parse(
 	struct request *rq, struct bytes document, const char *root_name, struct xml_element **root);
-/* The first child of that name, or NULL. */
-struct xml_element *s3_xml_child(const struct xml_element *parent, const char *name);
 
 /* An optional field has data NULL when its element did not come. */
 struct s3_delete_key {

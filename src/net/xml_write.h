@@ -1,12 +1,12 @@
 /*
- * s3_xml_write.h: writes S3's XML answers into a buf. [any]
+ * xml_write.h: writes S3's XML documents into a buf. [any]
  *
  * Element names are our own literals and are not escaped. Text is: & < > " and carriage return; a character that
  * XML 1.0 forbids is written as a numeric reference (&#x1;), as S3 does without encoding-type=url, and a byte that is
  * no UTF-8 as &#xFFFD;.
  */
-#ifndef DOORS_S3_S3_XML_WRITE_H
-#define DOORS_S3_S3_XML_WRITE_H
+#ifndef NET_XML_WRITE_H
+#define NET_XML_WRITE_H
 
 #include "base/bytes.h"
 

@@ -1,5 +1,5 @@
-/* s3_xml_write.c: see s3_xml_write.h. */
-#include "doors/s3/s3_xml_write.h"
+/* xml_write.c: see xml_write.h. */
+#include "net/xml_write.h"
 #include "base/clock.h"
 #include "net/url.h"
 #include <inttypes.h>

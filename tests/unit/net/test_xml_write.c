@@ -1,5 +1,5 @@
-/* test_s3_xml_write.c: escaping and the shape of answers. */
-#include "doors/s3/s3_xml_write.h"
+/* test_xml_write.c: escaping and the shape of answers. */
+#include "net/xml_write.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
