@@ -132,6 +132,11 @@ struct storage_volume {
 	size_t tickets;   /* of blocks in it, not given back */
 };
 
+struct volume_limits {
+	uint64_t size; /* at which a volume is sealed and the next one begun; does not change while the store is open */
+	uint64_t room; /* what blocks that are moved find on the disk now */
+};
+
 struct storage_block {
 	uint64_t bucket;
 	uint64_t number;
@@ -147,6 +152,8 @@ struct storage_block {
 struct volume_ops {
 	/* The volume of a block, and what the block takes there. [any] */
 	void (*locate)(const struct block_location *location, uint64_t *volume, uint64_t *bytes);
+	/* [any] */
+	void (*limits)(struct storage_driver *d, struct volume_limits *out);
 	/* All that hold blocks, by number. */
 	enum rfs_err (*list)(struct storage_driver *d, struct request *rq, struct storage_volume **out, size_t *count);
 	/* The blocks of a sealed one, by bucket and number; rows may name some of them. NOT_FOUND, DAMAGED */

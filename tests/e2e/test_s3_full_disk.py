@@ -235,3 +235,21 @@ def test_the_disk_of_the_index_fills_first(disk):
         stop.set()
         writer.join()
         daemon.finish()
+
+
+def test_volumes_of_a_small_disk_are_small(disk):
+    """So that what is left in them finds room in the reserve: half of what is there goes, evenly, and its room comes back."""
+    store = disk(disk.path / "disk", 192)
+    daemon, s3 = start(store, "--set", "journal.volume_bytes=1073741824", "--set", "compaction.interval=500")
+    try:
+        s3.create_bucket(Bucket="full")
+        count = put_until_full(s3)
+        for number in range(0, count, 2):
+            s3.delete_object(Bucket="full", Key=f"{MIB}/{number}")
+        for number in range(8):
+            wait_until(lambda: works(s3.put_object, Bucket="full", Key=f"large/{number}", Body=body(number, 4 * MIB)))
+        for number in range(1, count, 2):
+            s3.delete_object(Bucket="full", Key=f"{MIB}/{number}")
+        assert metric(daemon, "restfs_store_poisoned") == 0
+    finally:
+        daemon.finish()

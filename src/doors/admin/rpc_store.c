@@ -12,9 +12,9 @@ rpc_store_compact(struct rpc *rpc, struct request *rq, json_t *params, json_t **
 
 	if (err)
 		return err;
-	*result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "volumes_removed", (json_int_t)r.volumes_removed,
+	*result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "volumes_removed", (json_int_t)r.volumes_removed,
 		"bytes_freed", (json_int_t)r.bytes_freed, "blocks_moved", (json_int_t)r.blocks_moved, "bytes_moved",
 		(json_int_t)r.bytes_moved, "checkpoint_bytes", (json_int_t)r.checkpoint_bytes, "live_bytes",
-		(json_int_t)r.live_bytes, "garbage_bytes", (json_int_t)r.garbage_bytes);
+		(json_int_t)r.live_bytes, "garbage_bytes", (json_int_t)r.garbage_bytes, "volumes_without_room", (json_int_t)r.volumes_without_room);
 	return RFS_OK;
 }

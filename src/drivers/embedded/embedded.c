@@ -437,6 +437,7 @@ open_embedded(struct embedded *e, const struct config *config, struct store_driv
 	if ((err = lock_store(e, error)))
 		goto out;
 	space_open(e);
+	e->volume_bytes = space_volume_bytes(e, e->volume_bytes);
 	if ((err = index_and_journal_open(e, config, error)))
 		goto out;
 	space_tend(e); /* whether the disk is full is known before anything is written ahead */

@@ -632,6 +632,10 @@ enum rfs_err space_admit(struct embedded *e, enum space_need need, uint64_t byte
 #define INDEX_SPARE ((uint64_t)1024 * 1024) /* free on the index's disk before it is written to */
 /* Is there room for so many bytes of the index, also by giving up reserve: all of it for what compacts, else half? */
 bool space_for_index(struct embedded *e, enum space_need need, uint64_t bytes);
+/* What compaction may move now, without that it comes to an end half way. */
+uint64_t space_to_move(struct embedded *e);
+/* The size of volumes: what is left in one has to find room in the reserve. */
+uint64_t space_volume_bytes(const struct embedded *e, uint64_t configured);
 /* Now and then: the reserve grows where there is room. [background] */
 void space_tend(struct embedded *e);
 

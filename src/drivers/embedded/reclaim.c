@@ -223,8 +223,17 @@ remove_volume(struct storage_driver *d, struct request *rq, uint64_t number, uin
 	return RFS_OK;
 }
 
+static void
+limits(struct storage_driver *d, struct volume_limits *out)
+{
+	struct embedded *e = embedded_of_storage(d);
+
+	*out = (struct volume_limits){.size = e->volume_bytes, .room = space_to_move(e)};
+}
+
 const struct volume_ops embedded_volume_ops = {
 	.locate = locate,
+	.limits = limits,
 	.list = list,
 	.blocks = blocks,
 	.seal = seal,

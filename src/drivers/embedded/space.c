@@ -27,6 +27,7 @@
 #define RELEASE_STEP MIB
 #define LITTLE MIB /* less than this is nothing */
 #define VOLUME_SPARE (MIB / 2) /* what a volume begins and ends with */
+#define VOLUME_LEAST (8 * MIB) /* a volume's size on a small disk */
 
 struct room {
 	uint64_t free, total;
@@ -196,6 +197,27 @@ space_tend(struct embedded *e)
 	}
 	note_locked(e, &room);
 	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t
+space_to_move(struct embedded *e)
+{
+	uint64_t spare = carried_through(BATCH_MAX_BYTES), room;
+
+	pthread_mutex_lock(&e->space.lock);
+	room = look(e).free + e->space.reserve;
+	pthread_mutex_unlock(&e->space.lock);
+	return room > spare ? (room - spare) / 8 * 7 : 0; /* the rest: rows of what is moved */
+}
+
+uint64_t
+space_volume_bytes(const struct embedded *e, uint64_t configured)
+{
+	uint64_t most = look(e).total / RESERVE_DISK_SHARE;
+
+	if (most < VOLUME_LEAST)
+		most = VOLUME_LEAST;
+	return configured < most ? configured : most;
 }
 
 void

@@ -241,6 +241,14 @@ fault_blocks(struct storage_driver *d, struct request *rq, uint64_t number, stru
 	return inner->volumes->blocks(inner, rq, number, out, count);
 }
 
+static void
+fault_limits(struct storage_driver *d, struct volume_limits *out)
+{
+	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
+
+	inner->volumes->limits(inner, out);
+}
+
 static enum rfs_err
 fault_seal(struct storage_driver *d, struct request *rq, uint64_t number)
 {
@@ -285,6 +293,7 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 	f->storage.ops = &f->storage_ops;
 	if (inner.storage->volumes) {
 		f->volumes = (struct volume_ops){.locate = inner.storage->volumes->locate,
+			.limits = fault_limits,
 			.list = fault_list,
 			.blocks = fault_blocks,
 			.seal = fault_seal,

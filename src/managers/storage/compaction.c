@@ -32,6 +32,7 @@
 #define LOOK_TICK_NS INT64_C(500000000)
 #define FIRST_LOOK_NS (INT64_C(60) * 1000000000) /* after the start: for what was deleted before it */
 #define REST_FACTOR 19 /* of twenty parts of the time it looks for at most one, unless asked, or the disk is full */
+#define HURRIED_PERCENT 10 /* of a volume, that is garbage, when room is wanted now */
 #define FAILED_WAIT_NS (INT64_C(60) * 1000000000)
 
 struct volume_state {
@@ -105,11 +106,18 @@ pace(void *data, uint64_t bytes)
 	return go_on;
 }
 
-/* Then what is little is worth it, and volumes go one by one. */
+/* Then volumes go one by one. */
 static bool
 is_full(void)
 {
 	return metric_get(METRIC_STORE_FULL) != 0;
+}
+
+/* Then what is little is worth it. */
+static bool
+is_hurried(const struct compaction *c)
+{
+	return c->by_hand || is_full();
 }
 
 static void
@@ -360,13 +368,21 @@ least_gain(const struct compaction *c)
 {
 	uint64_t least = c->volume_bytes / 16;
 
-	return (c->by_hand || is_full()) && least > 1024 * 1024 ? 1024 * 1024 : least;
+	return is_hurried(c) && least > 1024 * 1024 ? 1024 * 1024 : least;
+}
+
+static bool
+has_garbage(const struct compaction *c, const struct volume_state *s)
+{
+	unsigned percent = is_hurried(c) && c->percent > HURRIED_PERCENT ? HURRIED_PERCENT : c->percent;
+
+	return garbage_of(s) * 100 >= s->v.bytes * percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
 }
 
 static bool
 would_be_worth_it(const struct compaction *c, const struct volume_state *s)
 {
-	return !s->removed && !s->tried && !s->kept && garbage_of(s) * 100 >= s->v.bytes * c->percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
+	return !s->removed && !s->tried && !s->kept && has_garbage(c, s);
 }
 
 static bool
@@ -375,20 +391,28 @@ is_worth_it(const struct compaction *c, const struct volume_state *s)
 	return !s->v.tickets && would_be_worth_it(c, s);
 }
 
-/* Do the journal's volumes that are worth it give back more than the checkpoint takes that lets them go? */
-static bool
-checkpoint_pays(struct compaction *c)
+/* What a checkpoint takes, about. */
+static uint64_t
+checkpoint_cost(struct compaction *c)
 {
 	struct metadata_driver *d = metadata_driver(c->storage->metadata);
 	struct metadata_info info = { 0 };
-	uint64_t gain = 0, row_bytes = ROW_BYTES_GUESS, cost;
+	uint64_t row_bytes = ROW_BYTES_GUESS;
 
-	if (!d->ops->checkpoint)
-		return false;
 	d->ops->info(d, &info);
 	if (info.checkpoint.rows)
 		row_bytes = info.checkpoint.bytes / info.checkpoint.rows + 1;
-	cost = info.rows_estimate * row_bytes;
+	return info.rows_estimate * row_bytes;
+}
+
+/* Do the journal's volumes that are worth it give back more than the checkpoint takes that lets them go? */
+static bool
+checkpoint_pays(struct compaction *c, uint64_t cost)
+{
+	uint64_t gain = 0;
+
+	if (!metadata_driver(c->storage->metadata)->ops->checkpoint)
+		return false;
 	for (size_t i = 0; i < c->count; i++)
 		if (c->volumes[i].v.has_batches && !c->volumes[i].v.covered && is_worth_it(c, &c->volumes[i]))
 			gain += garbage_of(&c->volumes[i]);
@@ -474,26 +498,50 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 	return err;
 }
 
+/*
+ * Those to empty, the worst first. What finds no room on the disk is not begun: half moved it would only take some, of what deletes need. They make room, or those
+ * before it do.
+ */
+static size_t
+choose(struct compaction *c, struct volume_state **list)
+{
+	uint64_t checkpoint = checkpoint_cost(c);
+	bool pays = checkpoint_pays(c, checkpoint);
+	struct volume_limits limits;
+	size_t count = 0;
+
+	c->storage->driver->volumes->limits(c->storage->driver, &limits);
+	c->report.volumes_without_room = 0;
+	for (size_t i = 0; i < c->count; i++) {
+		struct volume_state *s = &c->volumes[i];
+		bool uncovered = s->v.has_batches && !s->v.covered;
+
+		c->left |= s->v.tickets && would_be_worth_it(c, s);
+		if (!is_worth_it(c, s) || (uncovered && !pays))
+			continue;
+		if (s->live_bytes + (uncovered ? checkpoint : 0) <= limits.room)
+			list[count++] = s;
+		else
+			c->report.volumes_without_room++;
+	}
+	c->left |= c->report.volumes_without_room != 0;
+	if (count)
+		qsort(list, count, sizeof(struct volume_state *), by_garbage);
+	return count;
+}
+
 /* Empties a bounded number of volumes. `any`: there were some. */
 static enum rfs_err
 empty_worst(struct compaction *c, bool *any)
 {
 	struct volume_state **list = xcalloc(c->count + 1, sizeof(struct volume_state *));
-	bool pays = checkpoint_pays(c), uncovered = false;
 	uint64_t moved = 0, most = STEP_VOLUMES * c->volume_bytes, all = 0;
-	size_t count = 0;
+	size_t count = choose(c, list);
+	bool uncovered = false;
 	enum rfs_err err = RFS_OK;
 
-	for (size_t i = 0; i < c->count; i++) {
-		struct volume_state *s = &c->volumes[i];
-
-		all += s->v.bytes;
-		c->left |= s->v.tickets && would_be_worth_it(c, s);
-		if (is_worth_it(c, s) && (!s->v.has_batches || s->v.covered || pays))
-			list[count++] = s;
-	}
-	if (count)
-		qsort(list, count, sizeof(struct volume_state *), by_garbage);
+	for (size_t i = 0; i < c->count; i++)
+		all += c->volumes[i].v.bytes;
 	if (most < all / STEP_SHARE)
 		most = all / STEP_SHARE;
 	for (size_t i = 0; !err && i < count && (i == 0 || (moved < most && !is_full())); i++) {
@@ -564,6 +612,8 @@ round_ended(struct compaction *c, uint64_t asked, enum rfs_err err)
 	if (r->volumes_removed)
 		log_info(0, "compaction: %llu volumes, %llu bytes given back; %llu bytes moved", (unsigned long long)r->volumes_removed,
 			(unsigned long long)r->bytes_freed, (unsigned long long)r->bytes_moved);
+	if (r->volumes_without_room)
+		log_warn(0, "compaction: what is live in %llu volumes finds no room on the disk", (unsigned long long)r->volumes_without_room);
 	pthread_mutex_lock(&c->lock);
 	c->step = "wait";
 	c->step_volume = 0;
@@ -677,6 +727,7 @@ struct compaction *
 compaction_start(struct storage *s, const struct config *config)
 {
 	struct compaction *c = xcalloc(1, sizeof(*c));
+	struct volume_limits limits;
 	pthread_condattr_t monotonic;
 
 	c->storage = s;
@@ -685,7 +736,8 @@ compaction_start(struct storage *s, const struct config *config)
 	c->percent = (unsigned)config->compaction_garbage_percent;
 	c->rate = (uint64_t)config->compaction_rate;
 	c->interval_ns = config->compaction_interval * 1000000;
-	c->volume_bytes = (uint64_t)config->journal_volume_bytes;
+	s->driver->volumes->limits(s->driver, &limits);
+	c->volume_bytes = limits.size;
 	c->rq = (struct request){ .arena = arena_new(65536), .door = "compaction", .may_block = true, .need = SPACE_COMPACTS };
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&monotonic);

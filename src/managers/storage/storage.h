@@ -85,6 +85,7 @@ struct compaction_report {
 	uint64_t blocks_moved, bytes_moved;
 	uint64_t checkpoint_bytes;          /* written; 0: none was worth it */
 	uint64_t live_bytes, garbage_bytes; /* what is left */
+	uint64_t volumes_without_room;      /* worth it, but what is live in them finds no room on the disk */
 };
 enum rfs_err storage_compact(struct storage *s, struct request *rq, struct compaction_report *out) RFS_MUST_CHECK;
 /* Whoever waits for a compaction or a verify is answered, and none is begun any more: before the doors are closed. */

@@ -21,6 +21,7 @@ struct hooks {
 	void *data;
 	atomic_bool armed;
 
+	atomic_bool no_room; /* for what is moved */
 	atomic_int blocks;       /* payloads that were put or went with a batch that was committed */
 	atomic_int reads[256]; /* gets and scans, by table */
 };
@@ -164,6 +165,14 @@ hooks_read(struct storage_driver *d, struct request *rq, uint64_t number, const 
 	return hooks.inner.storage->ops->get(hooks.inner.storage, rq, number, location, offset, len, out);
 }
 
+static inline void
+hooks_limits(struct storage_driver *d, struct volume_limits *out)
+{
+	hooks.inner.storage->volumes->limits(hooks.inner.storage, out);
+	if (atomic_load(&hooks.no_room))
+		out->room = 0;
+}
+
 static inline enum rfs_err
 hooks_list(struct storage_driver *d, struct request *rq, struct storage_volume **out, size_t *count)
 {
@@ -195,7 +204,7 @@ hooks_wrap(struct store_drivers *drivers)
 	static struct metadata_ops metadata_ops = {
 		.get = hooks_get, .multi_get = hooks_multi_get, .scan = hooks_scan, .commit = hooks_commit, .info = hooks_info, .close = hooks_close,
 	};
-	static struct volume_ops volume_ops = { .list = hooks_list, .blocks = hooks_blocks, .seal = hooks_seal, .remove = hooks_volume_remove };
+	static struct volume_ops volume_ops = { .limits = hooks_limits, .list = hooks_list, .blocks = hooks_blocks, .seal = hooks_seal, .remove = hooks_volume_remove };
 	static const struct storage_ops storage_ops = { .put = hooks_put, .wait = hooks_wait, .settle = hooks_settle, .get = hooks_read };
 
 	hooks.inner = *drivers;
@@ -207,6 +216,7 @@ hooks_wrap(struct store_drivers *drivers)
 		volume_ops.locate = drivers->storage->volumes->locate;
 		hooks.storage.volumes = &volume_ops;
 	}
+	atomic_store(&hooks.no_room, false);
 	atomic_store(&hooks.blocks, 0);
 	for (size_t i = 0; i < 256; i++)
 		atomic_store(&hooks.reads[i], 0);

@@ -223,6 +223,29 @@ space_of_what_was_deleted_comes_back(void **state)
 	assert_int_equal(compact(s).live_bytes, 0);
 }
 
+/* Half moved it would only take room. What is empty goes all the same. */
+static void
+what_finds_no_room_is_not_begun(void **state)
+{
+	struct scene *s = *state;
+	struct compaction_report report;
+
+	blocks_resize(&s->t, "box", 300 * KB, 4);
+	objects_put(s);
+	most_deleted(s);
+	atomic_store(&hooks.no_room, true);
+	report = compact(s);
+	assert_int_equal(report.blocks_moved, 0);
+	assert_true(report.volumes_without_room > 0);
+	objects_verify(s);
+	for (size_t i = 0; i < OBJECTS; i += 4)
+		object_delete_at(s, i);
+	bucket_settle(&s->t, bucket_number(&s->t, "box"));
+	assert_true(compact(s).volumes_removed > 0);
+	atomic_store(&hooks.no_room, false);
+	assert_int_equal(compact(s).volumes_without_room, 0);
+}
+
 /* Its volumes go when their blocks were moved, and a checkpoint has what else they held. */
 static void
 the_journals_space_comes_back(void **state)
@@ -562,6 +585,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 	const struct CMUnitTest tests[] = {
 		TEST(space_of_what_was_deleted_comes_back),
+		TEST(what_finds_no_room_is_not_begun),
 		TEST(the_journals_space_comes_back),
 		TEST(numbers_of_volumes_are_not_used_again),
 		TEST(what_is_being_written_keeps_its_volume),
