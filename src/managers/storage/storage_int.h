@@ -62,7 +62,7 @@ void feeds_reap(struct storage *s, struct request *rq, struct feeds_round *round
 /* The first bucket with a number >= `*bucket` that has rows, also one that was removed. */
 enum rfs_err storage_bucket_from(struct storage *s, struct request *rq, uint64_t *bucket, bool *found) RFS_MUST_CHECK;
 
-/* --- compaction.c: which volumes to empty, and when; compaction_move.c: the moving of blocks -------------------------------------- */
+/* --- compaction.c: when; compaction_round.c: which volumes to empty; compaction_move.c: the moving of blocks ---------------------- */
 
 struct compaction *compaction_start(struct storage *s, const struct config *config);
 void compaction_stop(struct compaction *c);
