@@ -274,6 +274,8 @@ bucket_configure(struct core *core, struct request *rq, struct bytes name, const
 			bucket.compress = *changes->compress;
 		if (changes->deduplicate)
 			bucket.deduplicate = *changes->deduplicate;
+		if (changes->owner)
+			bucket.owner = *changes->owner;
 		b->bucket = bucket.id;
 		bucket_put(b, &bucket);
 		feed_append(b, rq, &bucket, CHANGE_BUCKET, name, NULL);

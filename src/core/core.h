@@ -49,6 +49,7 @@ struct bucket_changes {
 	const struct bytes *cors; /* empty: none */
 	const bool *compress;
 	const bool *deduplicate;
+	const uint64_t *owner; /* an identity's id */
 };
 enum rfs_err bucket_configure(struct core *core, struct request *rq, struct bytes name, const struct bucket_changes *changes) RFS_MUST_CHECK;
 

@@ -220,6 +220,24 @@ def test_a_user_and_his_key_work_until_they_are_removed(store):
     assert "unknown" in store.restfs("bucket", "ls")
 
 
+def test_a_bucket_is_given_to_somebody_else(store):
+    for name in ("anna", "bert"):
+        store.restfs("user", "add", name)
+    anna, bert = (json.loads(store.restfs("key", "add", name, "--json")) for name in ("anna", "bert"))
+    anna, bert = (store.client(k["access_key"], k["secret_key"]) for k in (anna, bert))
+    anna.create_bucket(Bucket="photos")
+    anna.put_object(Bucket="photos", Key="a", Body=b"bytes")
+    assert denied(bert.get_object, Bucket="photos", Key="a") == "AccessDenied"
+    assert "NO_SUCH_USER" in store.restfs("bucket", "set", "photos", "--owner=nobody", code=1)
+    store.restfs("bucket", "set", "photos", "--owner=bert")
+    assert bert.get_object(Bucket="photos", Key="a")["Body"].read() == b"bytes"
+    bert.put_object(Bucket="photos", Key="b", Body=b"his")
+    assert [b["Name"] for b in bert.list_buckets()["Buckets"]] == ["photos"]
+    for call in (anna.get_object, anna.delete_object):
+        assert denied(call, Bucket="photos", Key="a") == "AccessDenied"
+    assert anna.list_buckets()["Buckets"] == []
+
+
 def test_members_share_what_their_group_owns(store):
     for name in ("anna", "bert"):
         store.restfs("user", "add", name)

@@ -98,8 +98,9 @@ rpc_bucket_set(struct rpc *rpc, struct request *rq, json_t *params, json_t **res
 	json_t *compress_given = json_object_get(params, "compress"),
 	       *deduplicate_given = json_object_get(params, "deduplicate");
 	bool compress = json_is_true(compress_given), deduplicate = json_is_true(deduplicate_given);
-	struct bytes name = rpc_param_bytes(params, "name");
+	struct bytes name = rpc_param_bytes(params, "name"), owner_name = rpc_param_bytes(params, "owner");
 	struct bucket_changes changes = {0};
+	const struct identity *owner;
 	struct bucket_row bucket;
 	enum acl acl;
 	enum rfs_err err;
@@ -113,9 +114,14 @@ rpc_bucket_set(struct rpc *rpc, struct request *rq, json_t *params, json_t **res
 		changes.compress = &compress;
 	if (json_is_boolean(deduplicate_given))
 		changes.deduplicate = &deduplicate;
-	if (!changes.acl && !changes.compress && !changes.deduplicate)
-		return request_fail(
-			rq, RFS_ERR_INVALID_PARAMS, "there is nothing to change: give acl, compress or deduplicate");
+	if (owner_name.len > 0) {
+		if ((err = auth_owner_find(rpc->core->auth, rq, owner_name, &owner)))
+			return err;
+		changes.owner = &owner->id;
+	}
+	if (!changes.acl && !changes.compress && !changes.deduplicate && !changes.owner)
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS,
+			"there is nothing to change: give acl, compress, deduplicate or owner");
 	if ((err = bucket_configure(rpc->core, rq, name, &changes)))
 		return err;
 	if ((err = bucket_open(rpc->core, rq, name, OP_BUCKET_READ, &bucket)))
