@@ -2,7 +2,8 @@
  * cli.h: `restfs`, the command line: what its files share. One thread, blocking calls, memory from one arena until the
  * end.
  *
- *   cli_main.c -> cli_parse.c (commands.def -> a method and its parameters) -> cli_rpc.c (JSON-RPC) -> cli_http.c
+ *   cli_main.c -> cli_parse.c (cli_table.c: commands.def -> a command and its parameters) -> cli_help.c
+ *              -> cli_rpc.c (JSON-RPC) -> cli_http.c
  * (socket or network)
  *              -> cli_show.c (the answer for people, or as JSON)
  *              -> cli_fsck.c, cli_salvage.c (what is done here, without a daemon) -> cli_findings.c
@@ -11,29 +12,21 @@
 #define CLIENTS_CLI_CLI_H
 
 #include "base/arena.h"
+#include "cli_table.h"
 #include <jansson.h>
 
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 struct cli;
 
-struct cli_command {
-	const char *words;             /* "user add" */
-	const char *method;            /* NULL: */
-	int (*local)(struct cli *cli); /* done here; gives the exit code, and has printed what there is to say */
-	const char *arguments;
-	const char *show;
-	const char *help;
-};
-extern const struct cli_command cli_commands[];
-extern const size_t cli_command_count;
-
 /* What the arguments say. */
 struct cli {
 	struct arena *arena;
 	const char *data;  /* the store's directory: its socket is used, */
 	const char *admin; /* unless this is given: http://HOST:PORT */
+	const char *profile, *endpoint; /* of the S3 side; NULL: not given */
 	bool json;
+	bool quiet; /* no progress, nothing but results and errors */
 	bool help;
 	bool version;
 	const char *topic;                 /* what --help is about: "user"; NULL: everything */
@@ -45,8 +38,8 @@ struct cli {
 
 /* False: `error` says what is wrong with them. */
 bool cli_parse(struct cli *cli, int argc, char **argv);
-/* All commands, or those that begin like `words`. */
-void cli_help(const char *words);
+/* Of the command, of those that begin with the topic, or of all. */
+void cli_help(const struct cli *cli);
 
 /* Calls a method; the result is a new reference. NULL: `error`. */
 json_t *cli_call(struct cli *cli, const char *method, json_t *params);
@@ -65,10 +58,13 @@ struct cli_finding {
 };
 void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
 
-int cli_fsck(struct cli *cli);
-int cli_salvage(struct cli *cli);
+/* Commands that are done here: each gives the exit code, and has printed what there is to say. */
+#define LOCAL_COMMAND(words, function, arguments, help) int function(struct cli *cli);
+#include "commands.def"
 
 /* `error`, and false. */
 bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints `error`, and gives this exit code. */
+int cli_complain(const struct cli *cli, int code);
 
 #endif

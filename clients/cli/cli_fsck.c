@@ -82,7 +82,7 @@ cli_fsck(struct cli *cli)
 			code = totals.findings ? EXIT_REFUSED : EXIT_DONE;
 	}
 	if (code == EXIT_USAGE)
-		fprintf(stderr, "restfs: %s\n", cli->error);
+		cli_complain(cli, code);
 	config_fini(&config);
 	return code;
 }

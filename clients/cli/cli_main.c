@@ -3,6 +3,7 @@
  * `fsck` and `salvage` have their own.
  */
 #include "cli.h"
+#include "cli_progress.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,28 @@ cli_fail(struct cli *cli, const char *format, ...)
 	return false;
 }
 
-/* The list of buckets may come in pages: the next one begins behind the last name. A feed is as long as it is: a page. */
+int
+cli_complain(const struct cli *cli, int code)
+{
+	fprintf(stderr, "%srestfs:%s %s\n", cli_colour(stderr, COLOUR_RED), cli_colour(stderr, COLOUR_NONE),
+		cli->error);
+	return code;
+}
+
+/* In the table's order: what is done here has a function. */
+static int (*const functions[])(struct cli *) = {
+#define GROUP(name, title) NULL,
+#define COMMAND(words, method, arguments, show, help) NULL,
+#define LOCAL_COMMAND(words, function, arguments, help) function,
+#define ABOUT(text) NULL,
+#define EXAMPLE(line, text) NULL,
+#define OPTION(name, text) NULL,
+#define GLOBAL(argument, text) NULL,
+#include "commands.def"
+};
+
+/* The list of buckets may come in pages: the next one begins behind the last name. A feed is as long as it is: a page.
+ */
 static json_t *
 call_all_pages(struct cli *cli)
 {
@@ -52,27 +74,24 @@ run(struct cli *cli, int argc, char **argv)
 	json_t *result;
 	int code;
 
-	if (!cli_parse(cli, argc, argv)) {
-		fprintf(stderr, "restfs: %s\n", cli->error);
-		return EXIT_USAGE;
-	}
+	if (!cli_parse(cli, argc, argv))
+		return cli_complain(cli, EXIT_USAGE);
 	if (cli->help || cli->version) {
 		if (cli->version)
 			printf("restfs %s\n", RESTFS_VERSION);
 		else
-			cli_help(cli->command ? cli->command->words : cli->topic ? cli->topic : "");
+			cli_help(cli);
 		return EXIT_DONE;
 	}
-	if (cli->command->local)
-		return cli->command->local(cli);
+	if (!cli->command->method)
+		return functions[cli->command - cli_table](cli);
 	result = call_all_pages(cli);
-	if (!result) {
-		fprintf(stderr, "restfs: %s\n", cli->error);
-		return EXIT_REFUSED;
-	}
+	if (!result)
+		return cli_complain(cli, EXIT_REFUSED);
 	cli_show(cli, result);
 	/* Who asks whether all is well has to be told by the code, too. */
-	code = strcmp(cli->command->method, "bucket.verify") == 0 && json_array_size(json_object_get(result, "damaged")) > 0
+	code = strcmp(cli->command->method, "bucket.verify") == 0 &&
+			       json_array_size(json_object_get(result, "damaged")) > 0
 		       ? EXIT_REFUSED
 		       : EXIT_DONE;
 	json_decref(result);

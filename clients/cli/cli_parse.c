@@ -1,75 +1,16 @@
-/*
- * cli_parse.c: the command line, parsed by the text of commands.def, and --help, printed from it.
- */
+/* cli_parse.c: the command line, parsed by the text of commands.def. */
 #include "cli.h"
-#include <ctype.h>
+#include "cli_arguments.h"
+#include "cli_values.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <strings.h>
 
-const struct cli_command cli_commands[] = {
-#define COMMAND(words, method, arguments, show, help) {words, method, NULL, arguments, show, help},
-#define LOCAL_COMMAND(words, function, arguments, help) {words, NULL, function, arguments, "", help},
-#include "commands.def"
-#undef COMMAND
-#undef LOCAL_COMMAND
-};
-const size_t cli_command_count = sizeof(cli_commands) / sizeof(cli_commands[0]);
-
-/* --- the text of arguments ---------------------------------------------------------------------------------------- */
-
-/* One word of it. */
-struct argument {
-	char name[32];  /* "NAME", "--acl" */
-	char param[32]; /* "name", "acl" */
-	char value[32]; /* "ACL", "on|off"; empty: a flag, or positional */
-	bool optional;
-	bool positional;
-};
-
-/* Copies up to one of `stops`. */
-static void
-word_copy(const char **at, const char *stops, char *out, size_t size)
-{
-	size_t len = strcspn(*at, stops);
-
-	snprintf(out, size, "%.*s", (int)len, *at);
-	*at += len;
-}
-
-/* False at the end. */
-static bool
-argument_next(const char **at, struct argument *out)
-{
-	size_t i;
-
-	*at += strspn(*at, " ]");
-	if (**at == '\0')
-		return false;
-	*out = (struct argument){.optional = **at == '['};
-	*at += out->optional;
-	out->positional = **at != '-';
-	word_copy(at, ":= ]", out->name, sizeof(out->name));
-	snprintf(out->param, sizeof(out->param), "%s", out->name + (out->positional ? 0 : 2));
-	if (**at == ':') {
-		++*at;
-		word_copy(at, "= ]", out->param, sizeof(out->param));
-	}
-	if (**at == '=') {
-		++*at;
-		word_copy(at, " ]", out->value, sizeof(out->value));
-	}
-	for (i = 0; out->param[i]; i++)
-		out->param[i] = out->param[i] == '-' ? '_' : (char)tolower((unsigned char)out->param[i]);
-	return true;
-}
-
-/* --- parsing ------------------------------------------------------------------------------------------------------ */
-
-/* What is left to look at. */
+/* What is left to look at, and what it has come to. */
 struct words {
 	char **at;
 	int left;
+	json_t *globals; /* as `params`, of the options that every command has */
+	const char **positional;
+	size_t positional_count;
 };
 
 static char *
@@ -81,242 +22,268 @@ words_take(struct words *w)
 	return *w->at++;
 }
 
-/* Does `word` say this option? `value` is what follows '=', or the next word where `wants` it; NULL: none. */
-static bool
-option_match(const char *word, const char *name, bool wants, struct words *w, const char **value)
-{
-	size_t len = strlen(name);
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
-	if (strncmp(word, name, len) != 0 || (word[len] != '\0' && word[len] != '='))
-		return false;
-	*value = word[len] == '=' ? word + len + 1 : wants ? words_take(w) : NULL;
-	return true;
+/* By its name, whose end is not its text's, or, where that is NULL, by its letter. */
+static bool
+option_in(const char *arguments, const char *name, size_t len, char letter, struct argument *out)
+{
+	while (argument_next(&arguments, out))
+		if (!out->positional &&
+			(name ? strlen(out->name) == len && strncmp(out->name, name, len) == 0 : out->letter == letter))
+			return true;
+	return false;
 }
 
-/* The options that every command has; `found` false: it is none of them. */
+/* A command's own come before those that all have: `ls -h` is not --help. `to`: where its value goes. */
 static bool
-global_option(struct cli *cli, const char *word, struct words *w, bool *found)
+option_find(
+	struct cli *cli, struct words *w, const char *name, size_t len, char letter, struct argument *out, json_t **to)
 {
-	const char *value = NULL;
+	*to = cli->params;
+	if (cli->command && option_in(cli->command->arguments, name, len, letter, out))
+		return true;
+	*to = w->globals;
+	for (const struct cli_command *g = NULL; (g = cli_next(g, CLI_GLOBAL));)
+		if (option_in(g->arguments, name, len, letter, out))
+			return true;
+	return false;
+}
 
-	*found = true;
-	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
-		cli->help = true;
-	else if (strcmp(word, "--version") == 0)
-		cli->version = true;
-	else if (strcmp(word, "--json") == 0)
-		cli->json = true;
-	else if (option_match(word, "--data", true, w, &value))
-		cli->data = value;
-	else if (option_match(word, "--admin", true, w, &value))
-		cli->admin = value;
-	else {
-		*found = false;
+/* Of a few letters in a wrong name. */
+static bool
+option_unknown(struct cli *cli, const char *word)
+{
+	const char *at, *near = NULL, *words = cli->command ? cli->command->words : "";
+	char name[32];
+	struct argument a;
+	size_t best = 3;
+
+	if (!cli->command)
+		return cli_fail(cli, "there is no option %s before a command; see restfs --help", word);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+	for (at = cli->command->arguments; argument_next(&at, &a);)
+		if (!a.positional && cli_distance(name, a.name) < best) {
+			best = cli_distance(name, a.name);
+			near = arena_str(cli->arena, bytes_str(a.name));
+		}
+	if (near)
+		return cli_fail(cli, "\"%s\" has no option %s; did you mean %s? See restfs %s --help", words, word,
+			near, words);
+	return cli_fail(cli, "\"%s\" has no option %s; see restfs %s --help", words, word, words);
+}
+
+static bool
+value_set(struct cli *cli, const struct argument *a, const char *text, json_t *to)
+{
+	const char *problem = "";
+	json_t *value = value_parse(a, text, &problem), *list;
+
+	if (!value)
+		return cli_fail(cli, "%s %s%s%s", a->name, problem, strcmp(problem, "is one of") == 0 ? " " : "",
+			strcmp(problem, "is one of") == 0 ? a->value : "");
+	if (!a->repeats) {
+		json_object_set_new(to, a->param, value);
 		return true;
 	}
-	if ((strncmp(word, "--data", 6) == 0 || strncmp(word, "--admin", 7) == 0) && (!value || !value[0]))
-		return cli_fail(cli, "%s needs a value", word);
-	return true;
-}
-
-static bool
-param_set(struct cli *cli, const char *name, json_t *value)
-{
-	if (!value)
-		return cli_fail(cli, "an argument is not UTF-8 text");
-	json_object_set_new(cli->params, name, value);
-	return true;
-}
-
-/* 10, 10K, 10KiB, 10kb: all of 1024. */
-static bool
-number_set(struct cli *cli, const struct argument *a, const char *value)
-{
-	static const char units[] = "KMGTP";
-	char *end;
-	long long number = strtoll(value, &end, 10);
-	const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-
-	if (end == value || number < 0)
-		return cli_fail(cli, "%s is a number, as 500, 10M or 2T", a->name);
-	if (unit) {
-		end++;
-		for (const char *u = units; u <= unit; u++)
-			if (__builtin_mul_overflow(number, 1024, &number))
-				return cli_fail(cli, "%s is too large", a->name);
+	if (a->shared) {
+		json_decref(value);
+		value = json_sprintf("%s=%s", a->name, text);
 	}
-	if (strcasecmp(end, "") != 0 && strcasecmp(end, "B") != 0 && !(unit && strcasecmp(end, "iB") == 0))
-		return cli_fail(cli, "%s is a number, as 500, 10M or 2T", a->name);
-	return param_set(cli, a->param, json_integer(number));
-}
-
-static bool
-option_set(struct cli *cli, const struct argument *a, const char *value)
-{
-	if (!a->value[0])
-		return value ? cli_fail(cli, "%s takes no value", a->name) : param_set(cli, a->param, json_true());
-	if (!value)
-		return cli_fail(cli, "%s needs a value", a->name);
-	if (strcmp(a->value, "COUNT") == 0 || strcmp(a->value, "SIZE") == 0)
-		return number_set(cli, a, value);
-	if (strcmp(a->value, "on|off") != 0)
-		return param_set(cli, a->param, json_string(value));
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return cli_fail(cli, "%s is on or off", a->name);
-	return param_set(cli, a->param, json_boolean(strcmp(value, "on") == 0));
-}
-
-static bool
-command_option(struct cli *cli, const char *word, struct words *w)
-{
-	const char *at = cli->command->arguments, *value;
-	struct argument a;
-
-	while (argument_next(&at, &a))
-		if (!a.positional && option_match(word, a.name, a.value[0] != '\0', w, &value))
-			return option_set(cli, &a, value);
-	return cli_fail(
-		cli, "\"%s\" has no option %s; see restfs %s --help", cli->command->words, word, cli->command->words);
-}
-
-static bool
-command_positional(struct cli *cli, const char *word, size_t index)
-{
-	const char *at = cli->command->arguments;
-	struct argument a;
-
-	while (argument_next(&at, &a))
-		if (a.positional && index-- == 0)
-			return param_set(cli, a.param, json_string(word));
-	return cli_fail(cli, "there is an argument too many: %s", word);
-}
-
-static bool
-command_complete(struct cli *cli)
-{
-	const char *at = cli->command->arguments;
-	struct argument a;
-
-	while (argument_next(&at, &a))
-		if (!a.optional && !json_object_get(cli->params, a.param))
-			return cli_fail(cli, "%s is missing; see restfs %s --help", a.name, cli->command->words);
+	list = json_object_get(to, a->param);
+	if (!list) {
+		list = json_array();
+		json_object_set_new(to, a->param, list);
+	}
+	json_array_append_new(list, value);
 	return true;
 }
 
-static const struct cli_command *
-command_exact(const char *words)
+/* `value`: what stands behind it in its own word, or NULL. */
+static bool
+option_set(struct cli *cli, struct words *w, const struct argument *a, const char *value, json_t *to)
 {
-	for (size_t i = 0; i < cli_command_count; i++)
-		if (strcmp(cli_commands[i].words, words) == 0)
-			return &cli_commands[i];
-	return NULL;
+	if (!a->value[0]) {
+		if (value)
+			return cli_fail(cli, "%s takes no value", a->name);
+		json_object_set_new(to, a->param, json_true());
+		return true;
+	}
+	if (!value)
+		value = words_take(w);
+	if (!value || (to == w->globals && !value[0]))
+		return cli_fail(cli, "%s needs a value", a->name);
+	return value_set(cli, a, value, to);
 }
+
+static bool
+long_option(struct cli *cli, struct words *w, const char *word)
+{
+	size_t len = strcspn(word, "=");
+	struct argument a;
+	json_t *to;
+
+	if (!option_find(cli, w, word, len, 0, &a, &to))
+		return option_unknown(cli, word);
+	return option_set(cli, w, &a, word[len] ? word + len + 1 : NULL, to);
+}
+
+/* -r, -rn, -n5, -n 5 */
+static bool
+short_options(struct cli *cli, struct words *w, const char *word)
+{
+	for (const char *at = word + 1; *at; at++) {
+		bool last = at[1] == '\0';
+		struct argument a;
+		json_t *to;
+
+		if (!option_find(cli, w, NULL, 0, *at, &a, &to))
+			return option_unknown(cli, word);
+		if (a.value[0])
+			return option_set(cli, w, &a, last ? NULL : at + 1, to);
+		if (!option_set(cli, w, &a, NULL, to))
+			return false;
+	}
+	return true;
+}
+
+/* --- words -------------------------------------------------------------------------------------------------------- */
 
 static bool
 command_find(struct cli *cli, const char *first, const char *second)
 {
 	char words[64];
-	size_t i;
+	const char *near;
 
-	snprintf(words, sizeof(words), "%s %s", first, second ? second : "");
-	if ((cli->command = command_exact(words)))
+	snprintf(words, sizeof(words), "%s%s%s", first, second ? " " : "", second ? second : "");
+	if ((cli->command = cli_find(words)))
 		return true;
-	for (i = 0; i < cli_command_count && !second; i++)
-		if (strncmp(cli_commands[i].words, words, strlen(words)) == 0)
-			return cli_fail(cli, "%s: to do what? See restfs %s --help", first, first);
-	return cli_fail(cli, "there is no command \"%s%s%s\"; see restfs --help", first, second ? " " : "",
-		second ? second : "");
+	if (!second && cli_is_topic(first))
+		return cli_fail(cli, "%s: to do what? See restfs %s --help", first, first);
+	near = cli_nearest(words);
+	if (!near && second && !cli_is_topic(first)) {
+		snprintf(words, sizeof(words), "%s", first);
+		near = cli_nearest(words);
+	}
+	if (near)
+		return cli_fail(cli, "there is no command \"%s\"; did you mean \"%s\"? See restfs --help", words, near);
+	return cli_fail(cli, "there is no command \"%s\"; see restfs --help", words);
 }
 
 /* A word that is no option: of the command's one or two, or an argument. */
 static bool
-plain_word(struct cli *cli, const char *word, size_t *positional)
+plain_word(struct cli *cli, struct words *w, const char *word)
 {
 	if (!cli->topic) {
 		cli->topic = word;
-		cli->command = command_exact(word);
+		cli->command = cli_find(word);
 		return true;
 	}
 	if (!cli->command)
 		return command_find(cli, cli->topic, word);
-	return command_positional(cli, word, (*positional)++);
+	w->positional[w->positional_count++] = word;
+	return true;
+}
+
+/* How many of them must be left for the arguments behind one that repeats. */
+static size_t
+positional_behind(const char *at)
+{
+	struct argument a;
+	size_t count = 0;
+
+	while (argument_next(&at, &a))
+		count += a.positional && !a.optional;
+	return count;
 }
 
 static bool
-option_word(struct cli *cli, const char *word, struct words *w)
+positional_set(struct cli *cli, struct words *w)
 {
-	bool found;
+	const char *at = cli->command->arguments;
+	struct argument a;
+	size_t next = 0;
 
-	if (!global_option(cli, word, w, &found))
-		return false;
-	if (found)
-		return true;
-	if (!cli->command)
-		return cli_fail(cli, "there is no option %s before a command; see restfs --help", word);
-	return command_option(cli, word, w);
+	while (argument_next(&at, &a)) {
+		size_t behind = positional_behind(at);
+
+		if (!a.positional)
+			continue;
+		do {
+			if (next == w->positional_count)
+				break;
+			if (!value_set(cli, &a, w->positional[next++], cli->params))
+				return false;
+		} while (a.repeats && w->positional_count - next > behind);
+	}
+	if (next < w->positional_count)
+		return cli_fail(cli, "there is an argument too many: %s", w->positional[next]);
+	for (at = cli->command->arguments; argument_next(&at, &a);)
+		if (!a.optional && !json_object_get(cli->params, a.param))
+			return cli_fail(cli, "%s is missing; see restfs %s --help", a.name, cli->command->words);
+	return true;
+}
+
+static bool
+words_parse(struct cli *cli, struct words *w)
+{
+	bool options = true; /* until "--" */
+	char *word;
+
+	while ((word = words_take(w))) {
+		bool fine = true;
+
+		if (options && strcmp(word, "--") == 0)
+			options = false;
+		else if (options && word[0] == '-' && word[1] == '-')
+			fine = long_option(cli, w, word);
+		else if (options && word[0] == '-' && word[1])
+			fine = short_options(cli, w, word);
+		else
+			fine = plain_word(cli, w, word);
+		if (!fine)
+			return false;
+	}
+	return true;
+}
+
+static const char *
+global_text(struct cli *cli, const json_t *globals, const char *name, const char *otherwise)
+{
+	const char *text = json_string_value(json_object_get(globals, name));
+
+	return text ? arena_str(cli->arena, bytes_str(text)) : otherwise;
+}
+
+static void
+globals_take(struct cli *cli, const json_t *globals)
+{
+	cli->data = global_text(cli, globals, "data", cli->data);
+	cli->admin = global_text(cli, globals, "admin", NULL);
+	cli->profile = global_text(cli, globals, "profile", NULL);
+	cli->endpoint = global_text(cli, globals, "endpoint", NULL);
+	cli->json = json_is_true(json_object_get(globals, "json"));
+	cli->quiet = json_is_true(json_object_get(globals, "quiet"));
+	cli->help = json_is_true(json_object_get(globals, "help"));
+	cli->version = json_is_true(json_object_get(globals, "version"));
 }
 
 bool
 cli_parse(struct cli *cli, int argc, char **argv)
 {
-	struct words w = {argv + 1, argc - 1};
-	size_t positional = 0;
-	bool options = true; /* until "--" */
-	char *word;
+	struct words w = {.at = argv + 1, .left = argc - 1, .globals = json_object()};
+	bool fine;
 
+	w.positional = ARENA_ARRAY(cli->arena, const char *, (size_t)argc);
 	cli->params = json_object();
-	while ((word = words_take(&w))) {
-		if (options && strcmp(word, "--") == 0)
-			options = false;
-		else if (!(options && word[0] == '-' && word[1] ? option_word(cli, word, &w)
-								: plain_word(cli, word, &positional)))
-			return false;
-	}
-	if (cli->help || cli->version)
-		return true;
+	fine = words_parse(cli, &w);
+	globals_take(cli, w.globals);
+	json_decref(w.globals);
+	if (!fine || cli->version || (cli->help && (!cli->topic || cli->command || cli_is_topic(cli->topic))))
+		return fine;
 	if (!cli->topic)
 		return cli_fail(cli, "what shall be done? See restfs --help");
 	if (!cli->command)
 		return command_find(cli, cli->topic, NULL);
-	return command_complete(cli);
-}
-
-/* --- help --------------------------------------------------------------------------------------------------------- */
-
-/* The arguments' text without the names of parameters. */
-static void
-arguments_print(const char *at)
-{
-	while (*at) {
-		if (*at == ':')
-			at += strcspn(at, "= ]");
-		else
-			putchar(*at++);
-	}
-}
-
-void
-cli_help(const char *words)
-{
-	size_t i;
-
-	printf("usage: restfs [--data DIR | --admin URL] [--json] COMMAND ...\n\n");
-	for (i = 0; i < cli_command_count; i++) {
-		const struct cli_command *c = &cli_commands[i];
-
-		if (strncmp(c->words, words, strlen(words)) != 0)
-			continue;
-		printf("  restfs %s%s", c->words, c->arguments[0] ? " " : "");
-		arguments_print(c->arguments);
-		printf("\n      %s\n", c->help);
-	}
-	printf("\n"
-	       "  --data DIR   the store's directory, whose socket is used: no key is needed (default: $RESTFS_DATA, "
-	       "or ./data)\n"
-	       "  --admin URL  http://HOST:PORT or https://HOST:PORT of a store's administration, signed with an "
-	       "administrator's key from\n"
-	       "               $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY\n"
-	       "  --json       print the answer as JSON\n"
-	       "  --help       this text\n"
-	       "  --version    the version\n");
+	return positional_set(cli, &w);
 }

@@ -102,7 +102,7 @@ cli_salvage(struct cli *cli)
 	if (done || cli->json)
 		totals_show(cli, &totals, kept);
 	if (!done)
-		fprintf(stderr, "restfs: %s\n", cli->error);
+		cli_complain(cli, EXIT_USAGE);
 	config_fini(&config);
 	return !done ? EXIT_USAGE : run.findings ? EXIT_REFUSED : EXIT_DONE;
 }

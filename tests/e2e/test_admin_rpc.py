@@ -351,7 +351,7 @@ def test_errors_are_one_line_and_set_the_exit_code(store):
     assert "NAME is missing" in store.restfs("user", "add", code=2)
     assert "no command" in store.restfs("user", "frob", code=2)
     store.restfs(code=2)
-    assert "restfs user add NAME" in store.restfs("--help")
+    assert "restfs user add NAME" in store.restfs("user", "--help")
     assert "does restfsd run" in store.restfs("--data", store.data / "volumes", "user", "ls", code=1)
 
 
