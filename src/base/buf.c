@@ -67,6 +67,19 @@ buf_put_str(struct buf *b, const char *s)
 }
 
 void
+buf_decimal(struct buf *b, uint64_t v)
+{
+	char text[20];
+	size_t at = sizeof(text);
+
+	do {
+		text[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	buf_put(b, text + at, sizeof(text) - at);
+}
+
+void
 buf_printf(struct buf *b, const char *format, ...)
 {
 	va_list args;
@@ -83,12 +96,6 @@ buf_printf(struct buf *b, const char *format, ...)
 	vsnprintf((char *)b->data + b->len, (size_t)len + 1, format, args);
 	va_end(args);
 	b->len += (size_t)len;
-}
-
-void
-buf_u8(struct buf *b, uint8_t v)
-{
-	buf_put(b, &v, 1);
 }
 
 void

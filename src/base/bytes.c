@@ -75,6 +75,30 @@ bytes_find(struct bytes a, uint8_t c, size_t from)
 	return p ? (size_t)(p - a.data) : SIZE_MAX;
 }
 
+/* Of eight at a time: does any match? */
+static bool
+word_has_control(uint64_t w)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	uint64_t del = w ^ ones * 0x7f;
+
+	return (((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & tops;
+}
+
+size_t
+bytes_find_control(struct bytes a, size_t from)
+{
+	while (from < a.len) {
+		if (a.len - from >= 8 && !word_has_control(load_u64(a.data + from)))
+			from += 8;
+		else if (a.data[from] < 0x20 || a.data[from] == 0x7f)
+			return from;
+		else
+			from++;
+	}
+	return SIZE_MAX;
+}
+
 struct bytes
 bytes_sub(struct bytes a, size_t from, size_t len)
 {

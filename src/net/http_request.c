@@ -11,11 +11,9 @@
 static bool
 block_is_clean(struct bytes raw)
 {
-	for (size_t i = 0; i < raw.len; i++) {
+	for (size_t i = bytes_find_control(raw, 0); i < raw.len; i = bytes_find_control(raw, i + 1)) {
 		uint8_t c = raw.data[i];
 
-		if (c >= 0x20 && c != 0x7f)
-			continue;
 		if (c == '\t')
 			continue;
 		if (c != '\r' || i + 1 == raw.len || raw.data[i + 1] != '\n')

@@ -15,8 +15,8 @@ reply_continue(struct http_turn *t)
 static bool
 is_clean(struct bytes v)
 {
-	for (size_t i = 0; i < v.len; i++)
-		if ((v.data[i] < 0x20 && v.data[i] != '\t') || v.data[i] == 0x7f)
+	for (size_t i = bytes_find_control(v, 0); i < v.len; i = bytes_find_control(v, i + 1))
+		if (v.data[i] != '\t')
 			return false;
 	return true;
 }
@@ -71,6 +71,15 @@ must_close(const struct http_turn *t)
 	return !t->body_done && (t->expects_continue || t->body_left > (int64_t)HTTP_DRAIN_BYTES);
 }
 
+static void
+put_status(struct buf *b, int status)
+{
+	buf_put_bytes(b, BYTES_LITERAL("HTTP/1.1 "));
+	buf_decimal(b, (uint64_t)status);
+	buf_u8(b, ' ');
+	buf_put_str(b, http_reason(status));
+}
+
 /* Status line and headers. `length` -1: no Content-Length. */
 static void
 begin(struct http_turn *t, int status, int64_t length)
@@ -83,12 +92,17 @@ begin(struct http_turn *t, int status, int64_t length)
 	if (t->expects_continue && t->x.content_length <= 0 && !t->x.chunked)
 		reply_continue(t);
 	t->closes = must_close(t);
-	buf_printf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: restfs\r\n", status, http_reason(status),
-		http_loop_date(t->hl));
-	if (t->reply_chunked)
+	put_status(b, status);
+	buf_put_bytes(b, BYTES_LITERAL("\r\nDate: "));
+	buf_put_str(b, http_loop_date(t->hl));
+	buf_put_bytes(b, BYTES_LITERAL("\r\nServer: restfs\r\n"));
+	if (t->reply_chunked) {
 		buf_put_str(b, "Transfer-Encoding: chunked\r\n");
-	else if (length >= 0)
-		buf_printf(b, "Content-Length: %lld\r\n", (long long)length);
+	} else if (length >= 0) {
+		buf_put_bytes(b, BYTES_LITERAL("Content-Length: "));
+		buf_decimal(b, (uint64_t)length);
+		buf_put_bytes(b, BYTES_LITERAL("\r\n"));
+	}
 	if (t->closes)
 		buf_put_str(b, "Connection: close\r\n");
 	else if (t->x.minor == 0)

@@ -4,8 +4,15 @@
 #include "base/metrics.h"
 #include "doors/s3/s3_int.h"
 #include "doors/s3/s3_xml_read.h"
-#include <inttypes.h>
 #include <stdlib.h>
+
+static void
+id_text(uint64_t id, char out[17])
+{
+	for (int i = 15; i >= 0; i--, id >>= 4)
+		out[i] = "0123456789ABCDEF"[id & 15];
+	out[16] = 0;
+}
 
 static struct s3_exchange *
 exchange_new(struct http_exchange *x)
@@ -22,7 +29,7 @@ exchange_new(struct http_exchange *x)
 	ex->path = x->path;
 	ex->method = x->head_request ? S3_HEAD : S3_GET;
 	ex->signature.kind = SIGV4_NONE;
-	snprintf(ex->id_text, sizeof(ex->id_text), "%016" PRIX64, x->rq.id);
+	id_text(x->rq.id, ex->id_text);
 	return ex;
 }
 

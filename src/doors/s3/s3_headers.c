@@ -147,9 +147,12 @@ s3_read_metadata(struct s3_exchange *ex, struct object_put_args *args)
 void
 s3_write_etag(struct s3_exchange *ex, const struct version *v)
 {
-	char *quoted = arena_printf(ex->rq->arena, "\"%.*s\"", (int)v->etag.len, (const char *)v->etag.data);
+	uint8_t *quoted = arena_alloc(ex->rq->arena, v->etag.len + 2);
 
-	s3_reply_header(ex, "ETag", bytes_str(quoted));
+	quoted[0] = quoted[v->etag.len + 1] = '"';
+	if (v->etag.len)
+		memcpy(quoted + 1, v->etag.data, v->etag.len);
+	s3_reply_header(ex, "ETag", bytes_of(quoted, v->etag.len + 2));
 }
 
 void

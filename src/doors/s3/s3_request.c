@@ -72,11 +72,18 @@ s3_check_version_id(struct s3_exchange *ex, struct bytes id)
 	return request_fail(ex->rq, RFS_ERR_NO_SUCH_VERSION, "The specified version does not exist.");
 }
 
+/* The header `name`, or of a copy's source `prefix` and `name`. */
+static struct bytes
+prefixed_header(struct s3_exchange *ex, const char *prefix, const char *name)
+{
+	return s3_header(ex, prefix[0] ? arena_printf(ex->rq->arena, "%s%s", prefix, name) : name);
+}
+
 /* A date that cannot be read is as if it had not come (RFC 9110, 13.1.3). */
 static int64_t
 date_header(struct s3_exchange *ex, const char *prefix, const char *name)
 {
-	struct bytes text = s3_header(ex, arena_printf(ex->rq->arena, "%s%s", prefix, name));
+	struct bytes text = prefixed_header(ex, prefix, name);
 	int64_t ns;
 
 	return text.data && (date_parse_http(text, &ns) || date_parse_iso8601(text, &ns)) ? ns : 0;
@@ -86,8 +93,8 @@ void
 s3_conditions(struct s3_exchange *ex, const char *prefix, struct conditions *out)
 {
 	*out = (struct conditions){
-		.if_match = s3_header(ex, arena_printf(ex->rq->arena, "%sif-match", prefix)),
-		.if_none_match = s3_header(ex, arena_printf(ex->rq->arena, "%sif-none-match", prefix)),
+		.if_match = prefixed_header(ex, prefix, "if-match"),
+		.if_none_match = prefixed_header(ex, prefix, "if-none-match"),
 		.if_modified_since_ns = date_header(ex, prefix, "if-modified-since"),
 		.if_unmodified_since_ns = date_header(ex, prefix, "if-unmodified-since"),
 	};

@@ -329,13 +329,21 @@ key_remember(struct auth *a, struct bytes access_key, const struct key_copy *cop
 static void
 scope_text(struct bytes date, struct bytes region, struct bytes service, char *out, size_t size)
 {
+	const struct bytes parts[] = {date, region, service};
 	size_t len = date.len + region.len + service.len + 2;
+	char *at = out;
 
 	out[0] = '\0';
 	if (len >= size)
 		return;
-	snprintf(out, size, "%.*s/%.*s/%.*s", (int)date.len, (const char *)date.data, (int)region.len,
-		(const char *)region.data, (int)service.len, (const char *)service.data);
+	for (size_t i = 0; i < 3; i++) {
+		if (i > 0)
+			*at++ = '/';
+		if (parts[i].len)
+			memcpy(at, parts[i].data, parts[i].len);
+		at += parts[i].len;
+	}
+	*at = '\0';
 	if (strlen(out) != len)
 		out[0] = '\0';
 }

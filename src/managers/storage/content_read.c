@@ -24,8 +24,10 @@ struct content_reader {
 
 	uint64_t segment_data_id, segment_number; /* whose rows these are, when segment.extents is set */
 	struct segment_row segment;
-	struct run_row run;     /* run.first != 0: read */
 	uint64_t table_block;   /* number of the block whose frames `table` describes; 0: none */
+
+	/* From here on not cleared when it is made: they are large, and most objects use little of them. */
+	struct run_row run;     /* run.first != 0: read */
 	struct frame_table table;
 };
 
@@ -33,8 +35,10 @@ struct content_reader *
 content_reader_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint64_t offset,
 	uint64_t length, bool to_socket)
 {
-	struct content_reader *r = ARENA_NEW(rq->arena, struct content_reader);
+	struct content_reader *r = arena_alloc(rq->arena, sizeof(*r));
 
+	memset(r, 0, offsetof(struct content_reader, run));
+	r->run.first = 0;
 	r->storage = s;
 	r->rq = rq;
 	r->bucket = *bucket;

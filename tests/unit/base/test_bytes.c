@@ -44,6 +44,42 @@ parts_are_clipped(void **state)
 }
 
 static void
+control_characters_are_found_at_any_place(void **state)
+{
+	uint8_t text[40];
+
+	for (unsigned c = 0; c < 256; c++)
+		for (size_t at = 0; at < sizeof(text); at++) {
+			bool is_control = c < 0x20 || c == 0x7f;
+
+			memset(text, at % 2 ? 0x80 : ' ', sizeof(text));
+			text[at] = (uint8_t)c;
+			for (size_t from = 0; from <= sizeof(text); from++)
+				assert_true(bytes_find_control(bytes_of(text, sizeof(text)), from) ==
+					    (is_control && from <= at ? at : SIZE_MAX));
+		}
+	assert_true(bytes_find_control(bytes_of(NULL, 0), 0) == SIZE_MAX);
+}
+
+static void
+numbers_are_written_as_printf_writes_them(void **state)
+{
+	static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 4096, 1000000000, UINT64_MAX - 1, UINT64_MAX};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct buf ours, theirs;
+
+		buf_init(&ours, NULL);
+		buf_init(&theirs, NULL);
+		buf_decimal(&ours, numbers[i]);
+		buf_printf(&theirs, "%llu", (unsigned long long)numbers[i]);
+		assert_true(bytes_equal(buf_bytes(&ours), buf_bytes(&theirs)));
+		buf_fini(&ours);
+		buf_fini(&theirs);
+	}
+}
+
+static void
 decimal_takes_digits_only(void **state)
 {
 	uint64_t v;
@@ -232,6 +268,8 @@ main(void)
 		cmocka_unit_test(order_is_of_memory_and_prefixes_come_first),
 		cmocka_unit_test(equality_needs_equal_lengths),
 		cmocka_unit_test(parts_are_clipped),
+		cmocka_unit_test(control_characters_are_found_at_any_place),
+		cmocka_unit_test(numbers_are_written_as_printf_writes_them),
 		cmocka_unit_test(decimal_takes_digits_only),
 		cmocka_unit_test(a_reader_gives_back_what_a_buffer_took),
 		cmocka_unit_test(a_reader_fails_once_and_for_all_at_its_end),
