@@ -83,7 +83,7 @@ bool s3_conn_is_missing(const struct s3_conn *conn);
 /* The server's clock less ours, by the last answer; good to a second. */
 int64_t s3_conn_skew_ns(const struct s3_conn *conn);
 
-/* --- s3_request.c: what the operations are made of; for those that have no function here ------------------------ */
+/* --- s3_call.c: what the operations are made of; for those that have no function here ------------------------ */
 
 struct s3_header {
 	const char *name; /* lower case */
@@ -174,7 +174,7 @@ struct s3_list_page {
 bool s3_list(struct s3_conn *conn, struct arena *arena, const struct s3_list_query *query, const char *token,
 	struct s3_list_page *out);
 
-/* --- s3_object_ops.c -----------------------------------------------------------------------------------------------
+/* --- s3_object_ops.c, s3_get.c, s3_presign.c ----------------------------------------------------------------------
  */
 
 /* What an object's headers say. */
@@ -201,11 +201,8 @@ struct s3_get {
 	const char *etag; /* only if it is still this (If-Match); NULL: any */
 	/* The headers, before the first byte; false: give up. May be NULL. */
 	bool (*begin)(void *data, const struct s3_info *info);
-	/*
-	 * The bytes in their order. `restart`: begin again at `offset`, what came before is void. False: give up,
-	 * having said why in the text that s3_conn_fail takes.
-	 */
-	bool (*receive)(void *data, struct bytes part, bool restart);
+	/* The bytes in their order, each once. False: give up, after s3_conn_fail. */
+	bool (*receive)(void *data, struct bytes part);
 	void *data;
 };
 

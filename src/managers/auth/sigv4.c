@@ -145,9 +145,8 @@ canonical_request(struct arena *arena, const struct sigv4_request *r, const stru
 	return true;
 }
 
-/* The signature, as 64 hex digits and a NUL. */
-static bool
-signature_compute(struct arena *arena, const struct sigv4_request *r, const struct sigv4 *s,
+bool
+sigv4_signature(struct arena *arena, const struct sigv4_request *r, const struct sigv4 *s,
 	const uint8_t signing_key[32], char out[65])
 {
 	struct buf canonical, to_sign;
@@ -227,7 +226,7 @@ sigv4_verify(struct request *rq, const struct sigv4_request *r, const struct sig
 		return err;
 	if ((err = headers_check(rq, r, s)))
 		return err;
-	if (!signature_compute(rq->arena, r, s, signing_key, computed))
+	if (!sigv4_signature(rq->arena, r, s, signing_key, computed))
 		return request_fail(rq, RFS_ERR_INVALID_URI, "the path or the query string cannot be decoded");
 	if ((s->signature.len != 64 || !bytes_equal_secret(bytes_str(computed), s->signature)) && !MUTANT("signature-ignored"))
 		return request_fail(rq, RFS_ERR_SIGNATURE_MISMATCH,
@@ -316,7 +315,7 @@ sigv4_sign(struct arena *arena, const struct sigv4_request *r, struct bytes acce
 	s.scope = bytes_str(arena_printf(arena, "%.8s/%.*s/%s/aws4_request", out->x_amz_date, (int)r->region.len,
 		(const char *)r->region.data, r->service));
 	sigv4_signing_key(secret, bytes_sub(s.timestamp, 0, 8), s.region, s.service, key);
-	is_ok = signature_compute(arena, &full, &s, key, signature);
+	is_ok = sigv4_signature(arena, &full, &s, key, signature);
 	explicit_bzero(key, sizeof(key));
 	out->authorization = authorization_text(arena, access_key, &s, is_ok ? signature : "");
 	return is_ok;

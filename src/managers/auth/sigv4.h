@@ -108,4 +108,12 @@ struct sigv4_signed {
 RFS_MUST_CHECK bool sigv4_sign(struct arena *arena, const struct sigv4_request *r, struct bytes access_key,
 	struct bytes secret, struct sigv4_signed *out);
 
+/*
+ * The query string of a presigned URL, NUL-terminated, in the arena: r's method, path and query, its one header host,
+ * for `expires` seconds (1 to SIGV4_EXPIRES_MAX) from r->now_ns. `token`: x-amz-security-token; data NULL: none. NULL:
+ * path or query cannot be decoded.
+ */
+char *sigv4_presign(struct arena *arena, const struct sigv4_request *r, struct bytes access_key, struct bytes secret,
+	struct bytes token, uint32_t expires);
+
 #endif

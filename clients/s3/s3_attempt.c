@@ -1,0 +1,440 @@
+/*
+ * s3_attempt.c: one request, once: its lines, its signature, its body, and what came back.
+ *
+ * Small bodies go with the head in one write. No Expect: 100-continue: the wait costs more than a body that is refused.
+ */
+#include "s3/s3_client_int.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "managers/auth/sigv4.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define HEADERS_MAX 64
+#define ANSWER_BODY_MAX (64 * 1024 * 1024)
+#define SKEW_TOLERATED_NS (5 * 60 * S3_SECOND_NS)
+#define POSTED_MAX (1024 * 1024) /* longer bodies go through the callback, which heeds the rate */
+
+static const uint8_t sha256_of_nothing[32] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8,
+	0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52,
+	0xb8, 0x55};
+
+/* What the callbacks of one attempt share. */
+struct exchange {
+	struct s3_conn *conn;
+	struct arena *arena; /* the caller's */
+	const struct s3_request *request;
+	struct s3_answer *answer;
+	struct buf body;  /* of the answer, where it goes nowhere else */
+	uint64_t sent;    /* of the request's body */
+	bool has_begun;   /* request->begin was called */
+	bool is_given_up; /* by a callback of the caller, or by ours */
+	struct curl_slist *lines;
+	struct curl_slist **last_line;
+	char *url;
+};
+
+/* --- the head ----------------------------------------------------------------------------------------------------- */
+
+/* A line of the head; libcurl only reads the list, so it is the arena's. */
+static void
+line_put(struct exchange *x, const char *text)
+{
+	struct curl_slist *line = ARENA_NEW(x->conn->scratch, struct curl_slist);
+
+	line->data = (char *)text;
+	*x->last_line = line;
+	x->last_line = &line->next;
+}
+
+/* "Name;" is how libcurl is told of an empty value. */
+static void
+line_add(struct exchange *x, const char *name, const char *value)
+{
+	line_put(x, value[0] ? arena_printf(x->conn->scratch, "%s: %s", name, value)
+			     : arena_printf(x->conn->scratch, "%s;", name));
+}
+
+static bool
+has_content_type(const struct s3_request *r)
+{
+	for (size_t i = 0; i < r->header_count; i++)
+		if (strcmp(r->headers[i].name, "content-type") == 0)
+			return true;
+	return false;
+}
+
+static bool
+body_digest(struct exchange *x, uint8_t space[32], const uint8_t **out)
+{
+	*out = sha256_of_nothing;
+	if (!x->request->body)
+		return true;
+	*out = NULL;
+	if (!x->conn->client->sign_payload)
+		return true;
+	*out = space;
+	return s3_body_sha256(x->conn, x->request->body, space);
+}
+
+static size_t
+headers_collect(struct exchange *x, struct sigv4_header *out)
+{
+	const struct s3_profile *profile = &x->conn->client->profile;
+	size_t count = 0;
+
+	out[count++] = (struct sigv4_header){BYTES_LITERAL("host"), bytes_str(x->conn->client->authority)};
+	if (profile->session_token)
+		out[count++] =
+			(struct sigv4_header){BYTES_LITERAL("x-amz-security-token"), bytes_str(profile->session_token)};
+	for (size_t i = 0; i < x->request->header_count && count < HEADERS_MAX; i++)
+		out[count++] = (struct sigv4_header){
+			bytes_str(x->request->headers[i].name), bytes_str(x->request->headers[i].value)};
+	for (size_t i = 0; i < count; i++)
+		line_add(x, (const char *)out[i].name.data, (const char *)out[i].value.data);
+	return count;
+}
+
+static bool
+sign(struct exchange *x, struct bytes path)
+{
+	const struct s3_profile *profile = &x->conn->client->profile;
+	struct sigv4_header headers[HEADERS_MAX];
+	struct sigv4_signed made;
+	uint8_t digest[32];
+	struct sigv4_request r = {
+		.method = bytes_str(x->request->method),
+		.path = path,
+		.query = bytes_str(x->request->query),
+		.headers = headers,
+		.header_count = headers_collect(x, headers),
+		.now_ns = clock_wall_ns(),
+		.service = "s3",
+		.region = bytes_str(profile->region),
+	};
+
+	if (!profile->access_key)
+		return true;
+	if (x->conn->has_skew && llabs(x->conn->skew_ns) > SKEW_TOLERATED_NS)
+		r.now_ns += x->conn->skew_ns;
+	if (!body_digest(x, digest, &r.body_sha256))
+		return false;
+	if (!sigv4_sign(x->conn->scratch, &r, bytes_str(profile->access_key), bytes_str(profile->secret_key), &made))
+		return s3_conn_fail(x->conn, "the request cannot be signed");
+	line_add(x, "x-amz-date", made.x_amz_date);
+	line_add(x, "x-amz-content-sha256", made.x_amz_content_sha256);
+	line_add(x, "authorization", made.authorization);
+	return true;
+}
+
+static bool
+head_make(struct exchange *x)
+{
+	const struct s3_request *r = x->request;
+	struct bytes path = s3_path_encoded(x->conn->scratch, r->bucket, r->key);
+
+	x->url = arena_printf(x->conn->scratch, "%s%.*s%s%s", x->conn->client->profile.endpoint, (int)path.len,
+		(const char *)path.data, r->query ? "?" : "", r->query ? r->query : "");
+	if (!sign(x, path))
+		return false;
+	if (r->body) {
+		line_put(x, "Expect:"); /* none of libcurl's own */
+		if (!has_content_type(r))
+			line_put(x, "Content-Type:");
+	}
+	return true;
+}
+
+/* --- the body that is sent ---------------------------------------------------------------------------------------- */
+
+static uint64_t
+body_len(const struct s3_body *body)
+{
+	return body->bytes.data ? body->bytes.len : body->len;
+}
+
+static ssize_t
+body_read(struct exchange *x, char *out, size_t len)
+{
+	const struct s3_body *body = x->request->body;
+	uint64_t left = body_len(body) - x->sent;
+	ssize_t n;
+
+	if (len > left)
+		len = (size_t)left;
+	if (body->bytes.data) {
+		memcpy(out, body->bytes.data + x->sent, len); /* into libcurl's buffer, which is what it takes */
+		return (ssize_t)len;
+	}
+	if (len == 0)
+		return 0;
+	do
+		n = pread(body->fd, out, len, (off_t)(body->offset + x->sent));
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		s3_conn_fail(x->conn,
+			n < 0 ? "the file cannot be read: %s" : "the file became shorter while it was read",
+			strerror(errno));
+	return n > 0 ? n : -1;
+}
+
+static size_t
+on_read(char *out, size_t size, size_t count, void *data)
+{
+	struct exchange *x = data;
+	ssize_t n = body_read(x, out, size * count);
+
+	if (n < 0 || !s3_rate_take(x->conn->client, (size_t)n)) {
+		x->is_given_up = true;
+		return CURL_READFUNC_ABORT;
+	}
+	x->sent += (uint64_t)n;
+	if (x->request->body->sent && n > 0)
+		x->request->body->sent(x->request->body->sent_data, (size_t)n);
+	return (size_t)n;
+}
+
+/* libcurl begins again when a connection that it kept turns out to be closed. */
+static int
+on_seek(void *data, curl_off_t offset, int origin)
+{
+	struct exchange *x = data;
+
+	if (origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	x->sent = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* False: stopped while it waited for its turn. */
+static bool
+body_set(struct exchange *x)
+{
+	const struct s3_body *body = x->request->body;
+	CURL *curl = x->conn->curl;
+
+	if (body->bytes.data && body->bytes.len <= POSTED_MAX) {
+		curl_easy_setopt(curl, CURLOPT_POST, 1L);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)body->bytes.data);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->bytes.len);
+		return s3_rate_take(x->conn->client, body->bytes.len);
+	}
+	curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)body_len(body));
+	curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(curl, CURLOPT_READDATA, x);
+	curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(curl, CURLOPT_SEEKDATA, x);
+	return true;
+}
+
+/* --- what comes back ---------------------------------------------------------------------------------------------- */
+
+static void
+header_keep(struct exchange *x, struct bytes line)
+{
+	size_t colon = bytes_find(line, ':', 0);
+	struct s3_answer *answer = x->answer;
+	struct s3_header *h;
+	char *name;
+
+	if (colon == SIZE_MAX || answer->header_count == HEADERS_MAX)
+		return;
+	h = &answer->headers[answer->header_count++];
+	h->name = name = arena_str(x->arena, bytes_sub(line, 0, colon));
+	for (; *name; name++)
+		*name = (char)(*name >= 'A' && *name <= 'Z' ? *name + 32 : *name);
+	h->value = arena_str(x->arena, xml_trim(bytes_sub(line, colon + 1, line.len)));
+}
+
+/* One line of the head. A status line begins another answer, as after 100 Continue. */
+static size_t
+on_header(char *text, size_t size, size_t count, void *data)
+{
+	struct exchange *x = data;
+	struct bytes line = bytes_of(text, size * count);
+
+	if (line.len > 12 && memcmp(text, "HTTP/", 5) == 0) {
+		x->answer->status = strtol(text + 9, NULL, 10);
+		x->answer->header_count = 0;
+	} else
+		header_keep(x, line);
+	return size * count;
+}
+
+static bool
+is_success(const struct s3_answer *answer)
+{
+	return answer->status >= 200 && answer->status < 300;
+}
+
+/* Once, when the head is known. */
+static bool
+begin(struct exchange *x)
+{
+	if (x->has_begun || !is_success(x->answer))
+		return true;
+	x->has_begun = true;
+	return !x->request->begin || x->request->begin(x->request->data, x->answer);
+}
+
+static bool
+part_take(struct exchange *x, struct bytes part)
+{
+	if (!begin(x) || !s3_rate_take(x->conn->client, part.len))
+		return false;
+	if (is_success(x->answer) && x->request->receive)
+		return x->request->receive(x->request->data, part);
+	if (x->body.len + part.len > ANSWER_BODY_MAX)
+		return s3_conn_fail(x->conn, "the server's answer is too long");
+	buf_put_bytes(&x->body, part);
+	return true;
+}
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *context)
+{
+	struct exchange *x = context;
+
+	if (part_take(x, bytes_of(data, size * count)))
+		return size * count;
+	x->is_given_up = true;
+	return 0;
+}
+
+/* --- what it means ------------------------------------------------------------------------------------------------ */
+
+/* The server's clock, by its Date. */
+static void
+skew_note(struct s3_conn *conn, const struct s3_answer *answer)
+{
+	const char *date = s3_answer_header(answer, "date");
+	int64_t ns;
+
+	if (!date || !date_parse_http(bytes_str(date), &ns))
+		return;
+	conn->skew_ns = ns + S3_SECOND_NS / 2 - clock_wall_ns();
+	conn->has_skew = true;
+}
+
+static bool
+is_transient(const struct s3_conn *conn, long status)
+{
+	static const char *const codes[] = {"RequestTimeout", "BadDigest", "XAmzContentSHA256Mismatch",
+		"IncompleteBody", "RequestTimeTooSkewed", "OperationAborted"};
+
+	if (status == 429 || status == 408 || (status >= 500 && status != 501 && status != 505))
+		return true;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (strcmp(conn->failure.code, codes[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+refused(struct exchange *x, struct s3_outcome *outcome)
+{
+	const char *after = s3_answer_header(x->answer, "retry-after");
+	struct s3_conn *conn = x->conn;
+
+	conn->failure.status = x->answer->status;
+	if (!s3_failure_read(conn, x->answer->body))
+		s3_conn_fail(conn, "the server answered %ld%s", x->answer->status,
+			x->answer->status == 404   ? ": there is no such thing"
+			: x->answer->status == 403 ? ": access denied"
+			: x->answer->status == 412 ? ": it is not what it was expected to be"
+						   : "");
+	outcome->may_repeat = is_transient(conn, x->answer->status);
+	outcome->wait_ns = after ? strtol(after, NULL, 10) * S3_SECOND_NS : 0;
+	return false;
+}
+
+/* No answer, or half of one. */
+static bool
+broken(struct exchange *x, CURLcode code, struct s3_outcome *outcome)
+{
+	struct s3_conn *conn = x->conn;
+	const char *text = conn->curl_error[0] ? conn->curl_error : curl_easy_strerror(code);
+
+	conn->failure.status = 0;
+	if (atomic_load(&conn->client->stopped)) {
+		conn->failure.stopped = true;
+		return s3_conn_fail(conn, "it was interrupted");
+	}
+	if (x->is_given_up) {
+		if (!conn->has_said)
+			s3_conn_fail(conn, "it was given up");
+		return false;
+	}
+	outcome->may_repeat =
+		code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE &&
+		code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT &&
+		(!x->request->once || code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST);
+	return s3_conn_fail(conn, "%s: %s", conn->client->authority, text);
+}
+
+static CURLcode
+perform(struct exchange *x)
+{
+	CURL *curl = x->conn->curl;
+
+	curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+	if (x->request->body && !body_set(x)) {
+		x->is_given_up = true;
+		return CURLE_ABORTED_BY_CALLBACK;
+	}
+	if (strcmp(x->request->method, "HEAD") == 0)
+		curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, x->request->method);
+	curl_easy_setopt(curl, CURLOPT_URL, x->url);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, x->lines);
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, x);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
+	x->conn->curl_error[0] = '\0';
+	return curl_easy_perform(curl);
+}
+
+/* The whole body of an exchange that went through in one callback was not counted by it. */
+static void
+sent_tell(const struct exchange *x)
+{
+	const struct s3_body *body = x->request->body;
+
+	if (body && body->sent && body->bytes.data && body->bytes.len <= POSTED_MAX)
+		body->sent(body->sent_data, body->bytes.len);
+}
+
+bool
+s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *request, struct s3_answer *out,
+	struct s3_outcome *outcome)
+{
+	struct exchange x = {.conn = conn, .arena = arena, .request = request, .answer = out};
+	CURLcode code;
+
+	arena_reset(conn->scratch);
+	*outcome = (struct s3_outcome){0};
+	*out = (struct s3_answer){.headers = ARENA_ARRAY(arena, struct s3_header, HEADERS_MAX)};
+	buf_init(&x.body, arena);
+	x.last_line = &x.lines;
+	if (!head_make(&x))
+		return false;
+	code = perform(&x);
+	buf_u8(&x.body, 0);
+	out->body = bytes_of(x.body.data, x.body.len - 1);
+	if (code != CURLE_OK)
+		return broken(&x, code, outcome);
+	skew_note(conn, out);
+	if (!is_success(out))
+		return refused(&x, outcome);
+	if (!begin(&x)) {
+		x.is_given_up = true;
+		return broken(&x, code, outcome);
+	}
+	sent_tell(&x);
+	return true;
+}

@@ -1,0 +1,274 @@
+/* s3_multipart.c: multipart uploads. Their parts have a CRC64NVME each, and so has the whole. */
+#include "s3/s3_client_int.h"
+#include "net/url.h"
+#include "net/xml_write.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+bool
+s3_upload_create(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, struct s3_upload *out)
+{
+	struct s3_request request = {.method = "POST", .bucket = put->bucket, .key = put->key, .query = "uploads"};
+	struct s3_header *headers;
+	struct s3_answer answer;
+	struct xml_element *root;
+
+	request.header_count = s3_put_headers(arena, put, &headers);
+	headers[request.header_count++] = (struct s3_header){"x-amz-checksum-algorithm", "CRC64NVME"};
+	headers[request.header_count++] = (struct s3_header){"x-amz-checksum-type", "FULL_OBJECT"};
+	request.headers = headers;
+	if (!s3_request_do(conn, arena, &request, &answer) ||
+		!(root = s3_answer_xml(conn, arena, &answer, "InitiateMultipartUploadResult")))
+		return false;
+	*out = (struct s3_upload){.bucket = put->bucket, .key = put->key, .id = s3_xml_text(arena, root, "UploadId")};
+	return out->id || s3_conn_fail(conn, "the server began an upload without a name");
+}
+
+/* "partNumber=1&uploadId=X" */
+static const char *
+upload_query(struct arena *arena, const struct s3_upload *upload, unsigned number)
+{
+	struct buf query;
+
+	buf_init(&query, arena);
+	if (number)
+		s3_query_put(&query, "partNumber", arena_printf(arena, "%u", number));
+	s3_query_put(&query, "uploadId", upload->id);
+	buf_u8(&query, 0);
+	return (const char *)query.data;
+}
+
+bool
+s3_upload_part(struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, unsigned number,
+	const struct s3_body *body, struct s3_part *out)
+{
+	struct s3_header header = {"x-amz-checksum-crc64nvme", s3_body_crc64nvme(conn, arena, body)};
+	struct s3_request request = {.method = "PUT",
+		.bucket = upload->bucket,
+		.key = upload->key,
+		.query = upload_query(arena, upload, number),
+		.headers = &header,
+		.header_count = 1,
+		.body = body};
+	struct s3_answer answer;
+
+	if (!header.value || !s3_request_do(conn, arena, &request, &answer) ||
+		!s3_stored_verify(conn, body, &answer, header.value))
+		return false;
+	*out = (struct s3_part){.number = number,
+		.size = body->bytes.data ? body->bytes.len : body->len,
+		.etag = s3_unquoted(arena, s3_answer_header(&answer, "etag")),
+		.crc64nvme = header.value};
+	return true;
+}
+
+bool
+s3_upload_part_copy(struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, unsigned number,
+	const char *from_bucket, const char *from_key, const char *etag, uint64_t offset, uint64_t len,
+	struct s3_part *out)
+{
+	struct s3_header headers[3] = {{"x-amz-copy-source", s3_copy_source(arena, from_bucket, from_key)},
+		{"x-amz-copy-source-range",
+			arena_printf(arena, "bytes=%" PRIu64 "-%" PRIu64, offset, offset + len - 1)}};
+	struct s3_request request = {.method = "PUT",
+		.bucket = upload->bucket,
+		.key = upload->key,
+		.query = upload_query(arena, upload, number),
+		.headers = headers,
+		.header_count = 2};
+	struct s3_answer answer;
+	struct xml_element *root;
+
+	if (etag)
+		headers[request.header_count++] =
+			(struct s3_header){"x-amz-copy-source-if-match", arena_printf(arena, "\"%s\"", etag)};
+	if (!s3_request_do(conn, arena, &request, &answer) ||
+		!(root = s3_answer_xml(conn, arena, &answer, "CopyPartResult")))
+		return false;
+	*out = (struct s3_part){.number = number,
+		.size = len,
+		.etag = s3_unquoted(arena, s3_xml_text(arena, root, "ETag")),
+		.crc64nvme = s3_xml_text(arena, root, "ChecksumCRC64NVME")};
+	return true;
+}
+
+/* --- what was begun ----------------------------------------------------------------------------------------------- */
+
+static int
+upload_compare(const void *a, const void *b)
+{
+	const struct s3_upload *x = a, *y = b;
+
+	return (x->initiated_ns > y->initiated_ns) - (x->initiated_ns < y->initiated_ns);
+}
+
+/* The uploads of a page that are of this very key; false: all that follow are of keys behind it. */
+static bool
+uploads_take(struct arena *arena, const struct xml_element *root, struct s3_upload *like, struct buf *out)
+{
+	const struct xml_element *encoding = xml_child(root, "EncodingType");
+	bool goes_on = true;
+
+	for (const struct xml_element *e = root->first_child; e; e = e->next) {
+		struct s3_upload upload = *like;
+		const struct xml_element *key = xml_child(e, "Key");
+		struct bytes name;
+
+		if (!bytes_equal_str(e->name, "Upload") || !key)
+			continue;
+		name = key->text;
+		if (encoding)
+			(void)url_decode(arena, key->text, true, &name);
+		upload.id = s3_xml_text(arena, e, "UploadId");
+		upload.initiated_ns = s3_xml_date(e, "Initiated");
+		goes_on = bytes_equal_str(name, like->key);
+		if (goes_on && upload.id)
+			buf_put(out, &upload, sizeof(upload));
+	}
+	return goes_on;
+}
+
+static const char *
+uploads_query(struct arena *arena, const char *key, const struct xml_element *before)
+{
+	struct buf query;
+
+	buf_init(&query, arena);
+	s3_query_put(&query, "uploads", NULL);
+	s3_query_put(&query, "encoding-type", "url");
+	s3_query_put(&query, "prefix", key);
+	if (before) {
+		const char *id = s3_xml_text(arena, before, "NextUploadIdMarker");
+
+		s3_query_put(&query, "key-marker", key);
+		s3_query_put(&query, "upload-id-marker", id ? id : "");
+	}
+	buf_u8(&query, 0);
+	return (const char *)query.data;
+}
+
+bool
+s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, struct s3_upload **out,
+	size_t *count)
+{
+	struct s3_upload like = {.bucket = bucket, .key = key};
+	struct xml_element *root = NULL;
+	const char *truncated;
+	struct s3_answer answer;
+	struct buf found;
+
+	buf_init(&found, arena);
+	do {
+		struct s3_request request = {
+			.method = "GET", .bucket = bucket, .query = uploads_query(arena, key, root)};
+
+		if (!s3_request_do(conn, arena, &request, &answer) ||
+			!(root = s3_answer_xml(conn, arena, &answer, "ListMultipartUploadsResult")))
+			return false;
+		truncated = s3_xml_text(arena, root, "IsTruncated");
+	} while (uploads_take(arena, root, &like, &found) && truncated && strcmp(truncated, "true") == 0);
+	*out = (struct s3_upload *)found.data;
+	*count = found.len / sizeof(**out);
+	if (*count > 1)
+		qsort(*out, *count, sizeof(**out), upload_compare);
+	return true;
+}
+
+static void
+parts_take(struct arena *arena, const struct xml_element *root, struct buf *out)
+{
+	for (const struct xml_element *e = root->first_child; e; e = e->next) {
+		struct s3_part part;
+
+		if (!bytes_equal_str(e->name, "Part"))
+			continue;
+		part = (struct s3_part){.number = (unsigned)s3_xml_number(e, "PartNumber"),
+			.size = s3_xml_number(e, "Size"),
+			.etag = s3_unquoted(arena, s3_xml_text(arena, e, "ETag")),
+			.crc64nvme = s3_xml_text(arena, e, "ChecksumCRC64NVME")};
+		buf_put(out, &part, sizeof(part));
+	}
+}
+
+bool
+s3_parts_list(
+	struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, struct s3_part **out, size_t *count)
+{
+	const char *query = upload_query(arena, upload, 0), *truncated, *next;
+	struct xml_element *root;
+	struct s3_answer answer;
+	struct buf found;
+
+	buf_init(&found, arena);
+	do {
+		struct s3_request request = {
+			.method = "GET", .bucket = upload->bucket, .key = upload->key, .query = query};
+
+		if (!s3_request_do(conn, arena, &request, &answer) ||
+			!(root = s3_answer_xml(conn, arena, &answer, "ListPartsResult")))
+			return false;
+		parts_take(arena, root, &found);
+		truncated = s3_xml_text(arena, root, "IsTruncated");
+		next = s3_xml_text(arena, root, "NextPartNumberMarker");
+		query = arena_printf(arena, "%s&part-number-marker=%lu", upload_query(arena, upload, 0),
+			next ? strtoul(next, NULL, 10) : 0);
+	} while (truncated && strcmp(truncated, "true") == 0 && next);
+	*out = (struct s3_part *)found.data;
+	*count = found.len / sizeof(**out);
+	return true;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static struct bytes
+complete_document(struct arena *arena, const struct s3_part *parts, size_t count)
+{
+	struct buf xml;
+
+	buf_init(&xml, arena);
+	xml_start(&xml, "CompleteMultipartUpload", true);
+	for (size_t i = 0; i < count; i++) {
+		xml_open(&xml, "Part");
+		xml_number(&xml, "PartNumber", parts[i].number);
+		xml_etag(&xml, "ETag", bytes_str(parts[i].etag));
+		if (parts[i].crc64nvme)
+			xml_string(&xml, "ChecksumCRC64NVME", parts[i].crc64nvme);
+		xml_close(&xml, "Part");
+	}
+	xml_close(&xml, "CompleteMultipartUpload");
+	return buf_bytes(&xml);
+}
+
+bool
+s3_upload_complete(struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload,
+	const struct s3_part *parts, size_t count, const char *crc64nvme)
+{
+	struct s3_body body = {.bytes = complete_document(arena, parts, count)};
+	struct s3_header headers[3] = {{"content-type", "application/xml"}};
+	struct s3_request request = {.method = "POST",
+		.bucket = upload->bucket,
+		.key = upload->key,
+		.query = upload_query(arena, upload, 0),
+		.headers = headers,
+		.header_count = 1,
+		.body = &body};
+	struct s3_answer answer;
+
+	if (crc64nvme) {
+		headers[request.header_count++] = (struct s3_header){"x-amz-checksum-crc64nvme", crc64nvme};
+		headers[request.header_count++] = (struct s3_header){"x-amz-checksum-type", "FULL_OBJECT"};
+	}
+	return s3_request_do(conn, arena, &request, &answer) &&
+	       s3_answer_xml(conn, arena, &answer, "CompleteMultipartUploadResult");
+}
+
+bool
+s3_upload_abort(struct s3_conn *conn, const struct s3_upload *upload)
+{
+	struct s3_request request = {.method = "DELETE", .bucket = upload->bucket, .key = upload->key};
+	struct s3_answer answer;
+
+	arena_reset(conn->small);
+	request.query = upload_query(conn->small, upload, 0);
+	return s3_request_do(conn, conn->small, &request, &answer);
+}
