@@ -6,6 +6,7 @@
  *              -> cli_rpc.c (JSON-RPC) -> cli_http.c
  * (socket or network)
  *              -> cli_show.c (the answer for people, or as JSON)
+ *              -> cli_watch.c (what goes on) -> cli_follow.c (calls without an end)
  *              -> cli_fsck.c, cli_salvage.c (what is done here, without a daemon) -> cli_findings.c
  */
 #ifndef CLIENTS_CLI_CLI_H
@@ -14,6 +15,7 @@
 #include "base/arena.h"
 #include "cli_table.h"
 #include <jansson.h>
+#include <stdio.h>
 
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
@@ -33,7 +35,10 @@ struct cli {
 	const struct cli_command *command; /* NULL: none was given */
 	json_t *params;
 	uint64_t listed; /* members of a list that were printed as JSON */
+	struct arena *scratch; /* of cli_call_again; NULL: it was not called */
+	bool reached;          /* the server has answered before */
 	char error[512];
+	char error_name[32]; /* of a refusal, as errors.def has it; empty: nothing was answered */
 };
 
 /* False: `error` says what is wrong with them. */
@@ -43,6 +48,10 @@ void cli_help(const struct cli *cli);
 
 /* Calls a method; the result is a new reference. NULL: `error`. */
 json_t *cli_call(struct cli *cli, const char *method, json_t *params);
+/* The same in memory that each call uses anew: for those who never end. */
+json_t *cli_call_again(struct cli *cli, const char *method, json_t *params);
+/* ... and again, once the server was reached, until it answers or says that it never will. NULL: `error`. */
+json_t *cli_call_patiently(struct cli *cli, const char *method, json_t *params);
 /* POSTs to /rpc; the body's bytes are in the arena. False: `error`. */
 bool cli_post(struct cli *cli, struct bytes body, struct bytes *answer);
 
@@ -62,9 +71,17 @@ void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
 #define LOCAL_COMMAND(words, function, arguments, help) int function(struct cli *cli);
 #include "commands.def"
 
+/* cli_text.c */
+#define CLI_NUMBER_BYTES 32
+/* With what would move a terminal's cursor, or begin a line, told by its value. */
+void cli_put_text(FILE *out, const char *text);
+const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us", "3h05m" */
+
 /* `error`, and false. */
 bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints `error`, and gives this exit code. */
 int cli_complain(const struct cli *cli, int code);
+/* Standard output has been written, as far as is known; else `error`. */
+bool cli_flush(struct cli *cli);
 
 #endif

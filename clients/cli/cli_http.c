@@ -46,7 +46,8 @@ static const char *const patient_methods[] = {"store.compact", "bucket.verify", 
 static bool
 is_patient(const struct cli *cli)
 {
-	for (size_t i = 0; cli->command && i < sizeof(patient_methods) / sizeof(patient_methods[0]); i++)
+	for (size_t i = 0;
+		cli->command && cli->command->method && i < sizeof(patient_methods) / sizeof(patient_methods[0]); i++)
 		if (strcmp(cli->command->method, patient_methods[i]) == 0)
 			return true;
 	return false;

@@ -114,6 +114,8 @@ main(int argc, char **argv)
 		code = EXIT_REFUSED;
 	}
 	json_decref(cli.params);
+	if (cli.scratch)
+		arena_free(cli.scratch);
 	arena_free(cli.arena);
 	return code;
 }

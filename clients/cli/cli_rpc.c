@@ -11,6 +11,7 @@ error_take(struct cli *cli, json_t *error)
 	const char *message = json_string_value(json_object_get(error, "message"));
 	const char *name = json_string_value(json_object_get(json_object_get(error, "data"), "name"));
 
+	snprintf(cli->error_name, sizeof(cli->error_name), "%s", name ? name : "UNKNOWN");
 	cli_fail(cli, "%s%s%s%s", message ? message : "the server refused without saying why", name ? " (" : "",
 		name ? name : "", name ? ")" : "");
 }
@@ -24,6 +25,7 @@ cli_call(struct cli *cli, const char *method, json_t *params)
 	struct bytes body;
 	json_error_t where;
 
+	cli->error_name[0] = '\0';
 	if (!cli_post(cli, bytes_str(text), &body))
 		goto out;
 	answer = json_loadb((const char *)body.data, body.len, 0, &where);

@@ -10,6 +10,8 @@
 #include "base/errors.h"
 #include "base/identity.h"
 
+struct wait;
+
 /* What a request may still do when the disk is nearly full. */
 enum space_need {
 	SPACE_ORDINARY, /* it is refused */
@@ -28,6 +30,8 @@ struct request {
 	bool may_block;               /* false on a loop: drivers then answer WOULD_BLOCK instead of waiting for a disk, and commits PENDING */
 	void (*wake)(struct request *rq); /* a commit that was PENDING has ended. [any] Once for each, perhaps before PENDING is seen */
 	void *pending;                /* the commit that is under way, kept by who began it */
+	struct wait *wait; /* where it may wait for news that there are not yet (base/waits.h); NULL: it is answered at
+			      once */
 	enum space_need need;
 	bool uncached;                /* blocks are to come from the disk itself, where that can be had: who looks for damage */
 	bool over_tls;

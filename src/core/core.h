@@ -81,6 +81,7 @@ struct feed_read_args {
 	struct bytes cursor; /* not empty: behind its position, in the place of `after` */
 	uint64_t after;      /* a serial; 0: from the first change on */
 	size_t limit;
+	bool wait; /* with none to give, rq->wait is left armed: it is raised by the next change */
 };
 struct feed {
 	struct change_row *changes;

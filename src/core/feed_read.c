@@ -1,8 +1,11 @@
 /* feed_read.c: the changes of a bucket, as far as the caller may see them. [any] */
 #include "core/core_int.h"
+#include "base/waits.h"
 
 #define PAGE_ROWS 1000
 #define LOOK_ROWS_MOST 10000 /* of one call, however few of them the prefix covers */
+#define SKIP_ROWS_MOST \
+	1000 /* that a prefix does not cover, until who waits is told how far he is: he does not read them again */
 
 /* May who is limited to the prefix see the name: of what is below the prefix, or of a directory that holds all of that?
  */
@@ -72,6 +75,7 @@ feed_read(struct core *core, struct request *rq, const struct feed_read_args *ar
 	struct bucket_row bucket;
 	struct access_target target = {.bucket = &bucket, .name = args->prefix};
 	size_t looked = 0;
+	bool waits;
 	enum rfs_err err;
 
 	*out = (struct feed){.next = args->after};
@@ -82,6 +86,7 @@ feed_read(struct core *core, struct request *rq, const struct feed_read_args *ar
 		return request_fail(rq, RFS_ERR_INVALID_ARGUMENT, "At least one change must be asked for");
 	if (args->cursor.len && (err = cursor_position(core, rq, &bucket, args->cursor, &out->next)))
 		return err;
+	waits = args->wait && feed_wait(core->metadata, rq, bucket.id);
 	out->changes = ARENA_ARRAY(rq->arena, struct change_row, args->limit);
 	do {
 		size_t most = args->prefix.len || args->limit > PAGE_ROWS ? PAGE_ROWS : args->limit;
@@ -92,5 +97,7 @@ feed_read(struct core *core, struct request *rq, const struct feed_read_args *ar
 		page_add(out, &page, args->prefix, args->limit);
 		looked += page.count;
 	} while (out->more && out->count < args->limit && looked < LOOK_ROWS_MOST);
+	if (waits && (out->count || out->more || looked > SKIP_ROWS_MOST))
+		waits_disarm(rq->wait);
 	return RFS_OK;
 }

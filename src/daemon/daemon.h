@@ -25,6 +25,7 @@ struct daemon {
 	/* Parts, NULL until they are started. */
 	struct store_drivers drivers;
 	struct fault_rules faults; /* with the option `debug`: what debug.fault has armed */
+	struct waits *waits;       /* callers of administration that wait for news */
 	struct core core;
 	struct loops *loops;
 	struct workers *workers;

@@ -3,6 +3,7 @@
  */
 #include "daemon/daemon.h"
 #include "base/log.h"
+#include "base/waits.h"
 #include "doors/s3/s3_door.h"
 #include "managers/storage/storage.h"
 #include "net/http.h"
@@ -69,6 +70,8 @@ static bool
 metadata_start(struct daemon *d)
 {
 	d->core.metadata = metadata_new(d->drivers.metadata);
+	d->waits = waits_new();
+	metadata_set_waits(d->core.metadata, d->waits);
 	return true;
 }
 
@@ -76,6 +79,7 @@ static void
 metadata_stop(struct daemon *d)
 {
 	metadata_free(d->core.metadata);
+	waits_free(d->waits);
 }
 
 static bool
@@ -183,6 +187,7 @@ server_stop(struct daemon *d)
 {
 	admin_door_set_ready(d->admin, false);
 	storage_shut_down(d->core.storage);
+	waits_stop(d->waits);
 	http_server_stop(d->server, STOP_GRACE_MS);
 	http_server_free(d->server);
 	socket_remove(d);

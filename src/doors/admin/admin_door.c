@@ -4,16 +4,21 @@
 #include "doors/admin/admin_door_int.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/waits.h"
 #include <stdlib.h>
 
 #define RPC_BODY_MAX (1024 * 1024)
 #define RPC_BODY_PARTS 64 /* taken at once */
+#define RPC_ROUNDS_MOST 16 /* of a call that waits: each takes memory until its end */
 
 /* A POST to /rpc on its way; in the exchange's arena. */
 struct rpc_call {
+	struct http_exchange *exchange;
 	struct buf body;
 	struct buf answer;
 	int status;
+	struct wait wait;
+	unsigned rounds;
 };
 
 static struct admin_door *
@@ -97,7 +102,7 @@ metrics(struct http_exchange *x)
 
 /* --- /rpc --------------------------------------------------------------------------------------------------------- */
 
-/* [worker] */
+/* [worker]; again when what the call waits for was raised */
 static void
 rpc_run(struct http_exchange *x)
 {
@@ -106,6 +111,9 @@ rpc_run(struct http_exchange *x)
 	struct bytes body = buf_bytes(&call->body);
 	enum rfs_err err = RFS_OK;
 
+	call->rounds++;
+	call->answer.len = 0;
+	x->rq.wait = &call->wait;
 	if (is_socket(x))
 		x->rq.who = auth_root(d->rpc.core->auth);
 	else
@@ -128,6 +136,43 @@ rpc_reply(struct http_exchange *x)
 		http_reply_head(x, 204, -1);
 	else
 		reply_bytes(x, call->status, "application/json", buf_bytes(&call->answer));
+}
+
+/* [any] */
+static void
+rpc_wake(struct wait *w)
+{
+	struct rpc_call *call = (struct rpc_call *)((char *)w - offsetof(struct rpc_call, wait));
+
+	call->exchange->rq.wake(&call->exchange->rq);
+}
+
+static void rpc_ran(struct http_exchange *x);
+
+static void
+rpc_woken(struct http_exchange *x)
+{
+	struct rpc_call *call = x->user;
+
+	if (call->wait.raised && call->rounds < RPC_ROUNDS_MOST)
+		http_work(x, rpc_run, rpc_ran);
+	else
+		rpc_reply(x);
+}
+
+/* Who waits has no worker: he is a connection and a place in a list. */
+static void
+rpc_ran(struct http_exchange *x)
+{
+	struct rpc_call *call = x->user;
+
+	if (!wait_is_armed(&call->wait)) {
+		rpc_reply(x);
+		return;
+	}
+	http_suspend(x, rpc_woken);
+	if (!waits_begin(&call->wait))
+		rpc_wake(&call->wait);
 }
 
 static void
@@ -155,7 +200,7 @@ rpc_body(struct http_exchange *x)
 		return;
 	}
 	if (http_body_ended(x))
-		http_work(x, rpc_run, rpc_reply);
+		http_work(x, rpc_run, rpc_ran);
 	else
 		http_body_read(x, RPC_BODY_MAX + 1 - call->body.len, rpc_body);
 }
@@ -175,6 +220,8 @@ rpc(struct http_exchange *x)
 		return;
 	}
 	call = ARENA_NEW(x->rq.arena, struct rpc_call);
+	call->exchange = x;
+	call->wait = (struct wait){.wake = rpc_wake, .gone = &x->gone};
 	buf_init(&call->body, x->rq.arena);
 	buf_init(&call->answer, x->rq.arena);
 	x->user = call;

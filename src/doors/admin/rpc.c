@@ -3,6 +3,7 @@
  */
 #include "doors/admin/rpc_int.h"
 #include "base/log.h"
+#include "base/waits.h"
 #include <stdlib.h>
 
 const struct rpc_method rpc_methods[] = {
@@ -56,6 +57,8 @@ method_run(struct rpc *rpc, struct request *rq, const char *name, json_t *given,
 	if ((err = rpc_params_check(rq, method->params, given, &params)))
 		return err;
 	err = method->handler(rpc, rq, params, result);
+	if (err && rq->wait)
+		waits_disarm(rq->wait);
 	if (err)
 		log_info(rq->id, "%s called by %s: %s", method->name, rq->who->name,
 			rq->detail ? rq->detail : error_face(err)->name);
@@ -115,6 +118,7 @@ batch_answer(struct rpc *rpc, struct request *rq, json_t *calls)
 		return answer_error(rq, json_null(), RFS_ERR_INVALID_REQUEST);
 	}
 	answers = json_array();
+	rq->wait = NULL; /* those behind it would wait, too */
 	for (i = 0; i < count; i++)
 		if ((answer = call_answer(rpc, rq, json_array_get(calls, i))))
 			json_array_append_new(answers, answer);

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #define RPC_BATCH_MAX 100
+#define RPC_WAIT_MOST_MS 60000
 
 struct http_server;
 
@@ -24,7 +25,10 @@ struct rpc {
 	struct http_server *server; /* NULL: none is known */
 };
 
-/* False: there is no answer to give (only notifications). */
+/*
+ * False: there is no answer to give (only notifications). Is rq->wait armed afterwards, then the answer says that there
+ * is nothing new: it is to be given when the wait ends by itself, and rpc_answer called again when it was raised.
+ */
 bool rpc_answer(struct rpc *rpc, struct request *rq, struct bytes text, struct buf *out);
 /* The answer to a request whose caller could not be authenticated: its id is not looked at. */
 void rpc_answer_error(struct request *rq, enum rfs_err error, struct buf *out);

@@ -60,7 +60,7 @@ rpc_feed_read(struct rpc *rpc, struct request *rq, json_t *params, json_t **resu
 		return request_fail(
 			rq, RFS_ERR_INVALID_PARAMS, "reading begins after a serial or behind a cursor, not both");
 	args.limit = (size_t)most;
-	if ((err = feed_read(rpc->core, rq, &args, &feed)))
+	if ((err = rpc_wait_given(rq, params, &args.wait)) || (err = feed_read(rpc->core, rq, &args, &feed)))
 		return err;
 	list = json_array();
 	for (size_t i = 0; i < feed.count; i++)

@@ -30,6 +30,12 @@ extern const size_t rpc_method_count;
  * that is not there, one that lacks, a wrong type.
  */
 enum rfs_err rpc_params_check(struct request *rq, const char *spec, json_t *given, json_t **out) RFS_MUST_CHECK;
+/*
+ * A method that can wait has the parameter wait_ms. `waits`: it is to look with rq->wait armed, which it leaves armed
+ * if it found nothing: its answer is then given when the time is up, and it is called again when the topic is raised.
+ * Never in a batch.
+ */
+enum rfs_err rpc_wait_given(struct request *rq, json_t *params, bool *waits) RFS_MUST_CHECK;
 /* Empty when it was not given. Alive as long as the params. */
 struct bytes rpc_param_bytes(json_t *params, const char *name);
 /* INVALID_PARAMS for a name that is no ACL. */

@@ -2,6 +2,7 @@
  * rpc_params.c: parameters of methods, checked against their text in methods.def: "name:string admin?:boolean". [any]
  */
 #include "base/clock.h"
+#include "base/waits.h"
 #include "doors/admin/rpc_int.h"
 #include "net/url.h"
 #include <assert.h>
@@ -108,6 +109,20 @@ rpc_params_check(struct request *rq, const char *spec, json_t *given, json_t **o
 		return err;
 	}
 	*out = params;
+	return RFS_OK;
+}
+
+enum rfs_err
+rpc_wait_given(struct request *rq, json_t *params, bool *waits)
+{
+	const json_t *given = json_object_get(params, "wait_ms");
+	json_int_t wait_ms = json_is_integer(given) ? json_integer_value(given) : 0;
+
+	if (wait_ms < 0 || wait_ms > RPC_WAIT_MOST_MS)
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "wait_ms is 0 to %d", RPC_WAIT_MOST_MS);
+	*waits = wait_ms > 0 && rq->wait;
+	if (*waits && !rq->wait->deadline_ns) /* else it is called again */
+		rq->wait->deadline_ns = clock_monotonic_ns() + wait_ms * 1000000;
 	return RFS_OK;
 }
 

@@ -1,6 +1,7 @@
 /* feed.c: a bucket's changes in the order of their serials: telling one, reading them, and who else reads them. */
 #include "managers/metadata/metadata_int.h"
 #include "base/mutant.h"
+#include "base/waits.h"
 
 static void
 change_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind,
@@ -86,6 +87,15 @@ feed_last(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t *ser
 /* --- reading
  * ---------------------------------------------------------------------------------------------------------------------
  */
+
+bool
+feed_wait(struct metadata *m, struct request *rq, uint64_t bucket)
+{
+	if (!m->waits || !rq->wait)
+		return false;
+	waits_arm(m->waits, rq->wait, bucket);
+	return true;
+}
 
 /* `before`: serial of the change before it, as far as it is known. */
 static enum rfs_err

@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "base/thread.h"
+#include "base/waits.h"
 #include <stdlib.h>
 
 #define NUMBER_LEASE 65536 /* numbers taken by one commit; those left at a crash are never used */
@@ -33,6 +34,12 @@ metadata_free(struct metadata *m)
 	pthread_mutex_destroy(&m->purged_lock);
 	free(m->purged);
 	free(m);
+}
+
+void
+metadata_set_waits(struct metadata *m, struct waits *waits)
+{
+	m->waits = waits;
 }
 
 struct metadata_driver *
@@ -141,7 +148,7 @@ is_table(const struct batch_op *op, enum table table)
 	return op->kind == BATCH_PUT && op->key.len > 8 && op->key.data[8] == table;
 }
 
-/* What a commit means to the bucket cache and the reaper: kept true here, and only here. */
+/* What a commit means to the bucket cache, the reaper and who watches a feed: kept true here, and only here. */
 static void
 commit_noted(struct metadata *m, const struct batch *batch)
 {
@@ -158,6 +165,8 @@ commit_noted(struct metadata *m, const struct batch *batch)
 			bucket_forget_id(m, batch->bucket);
 		else if (is_table(&batch->ops[i], TABLE_PURGE))
 			metadata_purge_note(m, batch->bucket);
+		else if (batch->ops[i].kind == BATCH_APPEND && m->waits && !MUTANT("watchers-not-woken"))
+			waits_raise(m->waits, batch->bucket);
 	}
 }
 

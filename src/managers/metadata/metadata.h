@@ -22,6 +22,9 @@ enum batch_tag {
 
 struct metadata *metadata_new(struct metadata_driver *driver); /* [init] */
 void metadata_free(struct metadata *m);
+struct waits;
+/* Whose topics are buckets: raised by each commit that a feed tells. [init] */
+void metadata_set_waits(struct metadata *m, struct waits *waits);
 struct metadata_driver *metadata_driver(struct metadata *m);
 /* Members of an object that is open in `out`: its own state, for developers; the driver has its own. [worker] */
 void metadata_describe(struct metadata *m, struct dump *out);
@@ -138,6 +141,9 @@ struct feed_page {
 	bool more;
 	struct feed_state state;
 };
+/* From now on rq->wait hears of the bucket's changes: before they are read. False: it has none, or nobody is to wait
+ * here. [worker] */
+bool feed_wait(struct metadata *m, struct request *rq, uint64_t bucket);
 enum rfs_err feed_page_read(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t after, size_t limit, struct feed_page *out) RFS_MUST_CHECK;
 enum rfs_err feed_state_get(struct metadata *m, struct request *rq, uint64_t bucket, struct feed_state *out) RFS_MUST_CHECK;
 /* Of the last change, also when it was pruned; 0: there was none. */

@@ -20,6 +20,7 @@ struct bucket_cached {
 
 struct metadata {
 	struct metadata_driver *driver;
+	struct waits *waits; /* by bucket: raised when its feed has a new change; NULL: nobody waits */
 
 	pthread_rwlock_t buckets_lock; /* buckets, buckets_epoch */
 	struct bucket_cached *buckets[BUCKET_CACHE_SLOTS];

@@ -1,0 +1,34 @@
+/* cli_text.c: numbers and names as people read them. */
+#include "cli.h"
+#include <stdio.h>
+
+/* Names come from others: nothing in them moves the cursor, or begins a line. */
+void
+cli_put_text(FILE *out, const char *text)
+{
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			fprintf(out, "\\x%02x", *p);
+		else
+			putc(*p, out);
+}
+
+const char *
+cli_time_text(double seconds, char out[CLI_NUMBER_BYTES])
+{
+	unsigned long long s = (unsigned long long)seconds;
+
+	if (seconds < 0.001)
+		snprintf(out, CLI_NUMBER_BYTES, "%.0f us", seconds * 1e6);
+	else if (seconds < 1)
+		snprintf(out, CLI_NUMBER_BYTES, "%.*f ms", seconds < 0.1 ? 1 : 0, seconds * 1e3);
+	else if (seconds < 60)
+		snprintf(out, CLI_NUMBER_BYTES, "%.1f s", seconds);
+	else if (s < 3600)
+		snprintf(out, CLI_NUMBER_BYTES, "%llum%02llus", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(out, CLI_NUMBER_BYTES, "%lluh%02llum", s / 3600, s / 60 % 60);
+	else
+		snprintf(out, CLI_NUMBER_BYTES, "%llud%02lluh", s / 86400, s / 3600 % 24);
+	return out;
+}
