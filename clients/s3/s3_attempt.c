@@ -192,8 +192,6 @@ on_read(char *out, size_t size, size_t count, void *data)
 		return CURL_READFUNC_ABORT;
 	}
 	x->sent += (uint64_t)n;
-	if (x->request->body->sent && n > 0)
-		x->request->body->sent(x->request->body->sent_data, (size_t)n);
 	return (size_t)n;
 }
 
@@ -399,16 +397,6 @@ perform(struct exchange *x)
 	return curl_easy_perform(curl);
 }
 
-/* The whole body of an exchange that went through in one callback was not counted by it. */
-static void
-sent_tell(const struct exchange *x)
-{
-	const struct s3_body *body = x->request->body;
-
-	if (body && body->sent && body->bytes.data && body->bytes.len <= POSTED_MAX)
-		body->sent(body->sent_data, body->bytes.len);
-}
-
 bool
 s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *request, struct s3_answer *out,
 	struct s3_outcome *outcome)
@@ -435,6 +423,5 @@ s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *r
 		x.is_given_up = true;
 		return broken(&x, code, outcome);
 	}
-	sent_tell(&x);
 	return true;
 }

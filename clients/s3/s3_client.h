@@ -96,9 +96,6 @@ struct s3_body {
 	int fd;             /* else `len` bytes of this file, from `offset`; read with pread, so threads may share it */
 	uint64_t offset;
 	uint64_t len;
-	void (*sent)(
-		void *data, size_t len); /* as they leave, and again where a request is repeated; NULL: nobody asks */
-	void *sent_data;
 };
 
 struct s3_answer {
