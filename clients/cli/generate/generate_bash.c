@@ -32,7 +32,7 @@ static const char names_of_stores[] =
 	"\n"
 	"_restfs_paths() {\n"
 	"\tcase $1 in\n"
-	"\ts3://*) \"$program\" \"${globals[@]}\" ls --names \"$1\" 2>/dev/null </dev/null | head -n 1000 ;;\n"
+	"\ts3://*) \"$program\" \"${globals[@]}\" ls --names \"$1*\" 2>/dev/null </dev/null | head -n 1000 ;;\n"
 	"\t*)\n"
 	"\t\tcompgen -W s3:// -- \"$1\"\n"
 	"\t\tcompgen -f -- \"$1\"\n"

@@ -45,7 +45,7 @@ static const char beginning[] =
 	"function __restfs_paths\n"
 	"\tset -l word (commandline -ct)\n"
 	"\tif string match -q -- 's3://*' $word\n"
-	"\t\t__restfs_run ls --names $word | head -n 1000\n"
+	"\t\t__restfs_run ls --names \"$word*\" | head -n 1000\n"
 	"\telse\n"
 	"\t\techo s3://\n"
 	"\t\t__fish_complete_path $word\n"

@@ -129,7 +129,7 @@ static const char beginning[] =
 	"_restfs_paths() {\n"
 	"\tlocal -a names\n"
 	"\tif [[ $PREFIX == s3:* ]]; then\n"
-	"\t\tnames=(${(f)\"$(restfs $globals ls --names $PREFIX 2>/dev/null </dev/null | head -n 1000)\"})\n"
+	"\t\tnames=(${(f)\"$(restfs $globals ls --names \"$PREFIX*\" 2>/dev/null </dev/null | head -n 1000)\"})\n"
 	"\t\tcompadd -S '' -a names\n"
 	"\telse\n"
 	"\t\tcompadd -S '' s3://\n"

@@ -1,0 +1,207 @@
+/* data.c: see data.h. */
+#include "data.h"
+#include "cli_progress.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool
+open_all(struct data *d, struct cli *cli)
+{
+	*d = (struct data){.cli = cli, .human = cli_flag(cli, "human"), .terminal = isatty(STDOUT_FILENO)};
+	d->client = cli_s3_open(cli);
+	if (!d->client)
+		return false;
+	d->conn = s3_conn_new(d->client);
+	d->page = arena_new(65536);
+	return true;
+}
+
+static void
+close_all(struct data *d)
+{
+	arena_free(d->page);
+	s3_conn_free(d->conn);
+	s3_client_free(d->client);
+}
+
+static void
+run_path(struct data *d, const char *text, bool (*run)(struct data *d))
+{
+	d->text = text;
+	if (cli_s3_path(d->cli, text, &d->path) && run(d))
+		return;
+	d->failures++;
+	fflush(stdout);
+	cli_complain(d->cli, EXIT_REFUSED);
+}
+
+int
+data_each_path(struct cli *cli, bool (*run)(struct data *d))
+{
+	const json_t *paths = json_object_get(cli->params, "paths"), *one;
+	struct data d;
+	size_t i;
+
+	if (!open_all(&d, cli))
+		return cli_complain(cli, EXIT_USAGE);
+	if (!paths)
+		run_path(&d, "s3://", run);
+	json_array_foreach(paths, i, one)
+	{
+		run_path(&d, json_string_value(one), run);
+	}
+	close_all(&d);
+	return d.failures > 0 ? EXIT_REFUSED : EXIT_DONE;
+}
+
+bool
+data_fail(struct data *d, const char *bucket, const char *key)
+{
+	const struct s3_failure *failure = s3_conn_failure(d->conn);
+	/* The answer to HEAD has no text. */
+	bool no_object = failure->status == 404 && !failure->code[0];
+	const char *text = no_object ? "there is no such object" : failure->text;
+
+	if (!bucket)
+		return cli_fail(d->cli, "%s: %s", d->text, text);
+	return cli_fail(d->cli, "s3://%s%s%s: %s", bucket, key[0] ? "/" : "", key, text);
+}
+
+bool
+data_is_in_bucket(struct data *d)
+{
+	if (!d->path.is_s3)
+		return cli_fail(d->cli, "%s: this is no path in a store (s3://BUCKET/KEY)", d->text);
+	return d->path.bucket[0] || cli_fail(d->cli, "%s: which bucket? A path is s3://BUCKET/KEY", d->text);
+}
+
+bool
+data_is_object(struct data *d)
+{
+	if (!data_is_in_bucket(d))
+		return false;
+	return d->path.key[0] || cli_fail(d->cli, "%s: which object? A path is s3://BUCKET/KEY", d->text);
+}
+
+const char *
+data_folder(struct data *d)
+{
+	const char *key = d->path.key;
+	size_t len = strlen(key);
+
+	return len == 0 || key[len - 1] == '/' ? key : arena_printf(d->cli->arena, "%s/", key);
+}
+
+/* --- lists -------------------------------------------------------------------------------------------------------- */
+
+/* Both of a page's lists are in order: so are they together. */
+static bool
+page_each(const struct s3_list_page *page, data_each *each, void *arg)
+{
+	size_t o = 0, p = 0;
+
+	while (o < page->count || p < page->prefix_count) {
+		bool object = p == page->prefix_count ||
+			      (o < page->count && strcmp(page->objects[o].key, page->prefixes[p]) < 0);
+
+		if (object ? !each(arg, page->objects[o].key, &page->objects[o]) : !each(arg, page->prefixes[p], NULL))
+			return false;
+		o += object;
+		p += !object;
+	}
+	return true;
+}
+
+/* Nobody reads any more: it ends as SIGPIPE would have ended it. */
+static bool
+output_is_fine(struct data *d)
+{
+	if (fflush(stdout) == 0)
+		return true;
+	if (errno == EPIPE)
+		_exit(EXIT_REFUSED);
+	return cli_fail(d->cli, "cannot write what there is to show: %s", strerror(errno));
+}
+
+/* Not in d->page: `each` may call what uses that. */
+bool
+data_walk(struct data *d, const char *bucket, const char *prefix, bool levels, data_each *each, void *arg)
+{
+	struct s3_list_query query = {.bucket = bucket, .prefix = prefix, .delimiter = levels ? "/" : NULL};
+	struct arena *arena = arena_new(65536);
+	struct s3_list_page page;
+	char *token = NULL;
+	bool fine;
+
+	do {
+		arena_reset(arena);
+		page = (struct s3_list_page){0};
+		fine = s3_list(d->conn, arena, &query, token, &page) || data_fail(d, bucket, prefix);
+		fine = fine && page_each(&page, each, arg) && output_is_fine(d);
+		free(token);
+		token = fine && page.next ? xstrdup(page.next) : NULL;
+	} while (token);
+	arena_free(arena);
+	return fine;
+}
+
+/* --- what is shown ------------------------------------------------------------------------------------------------ */
+
+void
+data_put_name(const struct data *d, const char *name)
+{
+	if (d->terminal)
+		cli_put_text(stdout, name);
+	else
+		fputs(name, stdout);
+}
+
+void
+data_put_path(const struct data *d, const char *bucket, const char *key, const char *end)
+{
+	printf("s3://%s%s", bucket, key[0] ? "/" : "");
+	data_put_name(d, key);
+	fputs(end, stdout);
+}
+
+const char *
+data_size(const struct data *d, uint64_t size, char out[DATA_TEXT])
+{
+	if (d->human)
+		progress_bytes((double)size, out, DATA_TEXT);
+	else
+		snprintf(out, DATA_TEXT, "%llu", (unsigned long long)size);
+	return out;
+}
+
+const char *
+data_time(int64_t ns, char out[DATA_TEXT])
+{
+	time_t seconds = (time_t)(ns / 1000000000);
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || strftime(out, DATA_TEXT, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		snprintf(out, DATA_TEXT, "-");
+	return out;
+}
+
+void
+data_put_json(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(value);
+}
+
+json_t *
+data_object_json(const char *bucket, const struct s3_object *object)
+{
+	char modified[25];
+
+	date_iso8601(object->modified_ns, modified);
+	return json_pack("{s:s, s:s, s:I, s:s, s:s}", "bucket", bucket, "key", object->key, "size",
+		(json_int_t)object->size, "modified", modified, "etag", object->etag);
+}

@@ -1,0 +1,63 @@
+/* data_bucket.c: `restfs mb`, `restfs rb`. */
+#include "data.h"
+
+/* s3://BUCKET, and nothing behind it. */
+static bool
+is_bucket(struct data *d)
+{
+	if (!data_is_in_bucket(d))
+		return false;
+	return !d->path.key[0] || cli_fail(d->cli, "%s: a bucket is s3://BUCKET, with nothing behind it", d->text);
+}
+
+static void
+said(const struct data *d, const char *what)
+{
+	if (d->cli->json)
+		data_put_json(json_pack("{s:s, s:s}", "bucket", d->path.bucket, "done", what));
+	else if (!d->cli->quiet)
+		printf("%s s3://%s\n", what, d->path.bucket);
+}
+
+static bool
+make(struct data *d)
+{
+	if (!is_bucket(d))
+		return false;
+	if (!s3_bucket_create(d->conn, d->path.bucket))
+		return data_fail(d, NULL, NULL);
+	said(d, "made");
+	return true;
+}
+
+static bool
+remove_one(struct data *d)
+{
+	if (!is_bucket(d))
+		return false;
+	if (cli_flag(d->cli, "force") && !data_empty_bucket(d, d->path.bucket, cli_flag(d->cli, "dry_run")))
+		return false;
+	if (cli_flag(d->cli, "dry_run")) {
+		said(d, "would remove");
+		return true;
+	}
+	if (!s3_bucket_remove(d->conn, d->path.bucket)) {
+		if (strcmp(s3_conn_failure(d->conn)->code, "BucketNotEmpty") == 0)
+			return cli_fail(d->cli, "%s: there is something in it (--force removes that, too)", d->text);
+		return data_fail(d, NULL, NULL);
+	}
+	said(d, "removed");
+	return true;
+}
+
+int
+data_mb(struct cli *cli)
+{
+	return data_each_path(cli, make);
+}
+
+int
+data_rb(struct cli *cli)
+{
+	return data_each_path(cli, remove_one);
+}
