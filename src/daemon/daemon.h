@@ -2,9 +2,10 @@
  * daemon.h: restfsd: what its files share. Everything is [init], on the main thread, which waits for signals while the
  * others serve.
  *
- *   main.c    the command line, the ready line, signals
- *   start.c   what is started, in which order and why: one table
- *   hints.c   --hints: what to try first
+ *   main.c       the command line, the ready line, signals
+ *   start.c      what is started, in which order and why: one table
+ *   ephemeral.c  --ephemeral: a store that goes with the process
+ *   hints.c      --hints: what to try first
  */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
@@ -36,6 +37,7 @@ struct daemon {
 	unsigned s3_port, admin_port;
 	size_t files;   /* that this process may have open */
 	size_t started; /* steps of the table */
+	int ephemeral;  /* of a store that goes with the process: its directory, locked */
 	char error[DAEMON_ERROR_BYTES];
 };
 
@@ -43,6 +45,13 @@ struct daemon {
 bool daemon_start(struct daemon *d);
 /* In the opposite order. */
 void daemon_stop(struct daemon *d);
+
+/* In place of the defaults, before a file or the command line says otherwise: ports that are free, and no directory. */
+bool ephemeral_defaults(struct config *config, char *error);
+/* A directory of its own becomes `config.data`: in that directory if one was given. False: `error` says what came of it. */
+bool ephemeral_start(struct daemon *d);
+/* Removes it. */
+void ephemeral_stop(struct daemon *d);
 
 /* "http://127.0.0.1:9000" for an address as configured, and the port that was given. */
 char *daemon_url(struct arena *arena, const struct daemon *d, const char *listen, unsigned port);

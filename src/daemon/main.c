@@ -4,6 +4,8 @@
  *   SIGTERM, SIGINT   stop clean: no more connections, answers under way are finished, the store is closed;
  *                     once more: at once
  *
+ *   end of standard input, with --stop-at-eof: stop clean
+ *
  *   SIGHUP            read the certificate, and the log's level from the configuration file, again
  *
  * Exit codes: 0 stopped clean, 1 could not start, 2 wrong arguments or configuration.
@@ -12,9 +14,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { EXIT_NOT_STARTED = 1, EXIT_USAGE = 2 };
@@ -30,7 +34,7 @@ struct arguments {
 	const char *config_file;
 	struct override *overrides;
 	size_t override_count;
-	bool hints;
+	bool hints, ephemeral, stop_at_eof;
 };
 
 static const struct option long_options[] = {
@@ -39,6 +43,8 @@ static const struct option long_options[] = {
 	{"s3", required_argument, NULL, 's'},
 	{"admin", required_argument, NULL, 'a'},
 	{"set", required_argument, NULL, 'o'},
+	{"ephemeral", no_argument, NULL, 'e'},
+	{"stop-at-eof", no_argument, NULL, 'E'},
 	{"hints", no_argument, NULL, 'i'},
 	{"help", no_argument, NULL, 'h'},
 	{"help-config", no_argument, NULL, 'H'},
@@ -48,12 +54,16 @@ static const struct option long_options[] = {
 
 static const char help_text[] =
 	"usage: restfsd [--config FILE] [--data DIR] [--s3 HOST:PORT] [--admin HOST:PORT]\n"
+	"       restfsd --ephemeral\n"
 	"\n"
 	"  --config FILE      read options from a file; those of the command line stand over it\n"
 	"  --data DIR         directory of the store; made when missing (default ./data)\n"
 	"  --s3 HOST:PORT     address of the S3 door; port 0 picks one (default 127.0.0.1:9000)\n"
 	"  --admin HOST:PORT  address of administration, health and metrics (default 127.0.0.1:9001)\n"
 	"  --set PATH=VALUE   any option of the file, for example --set log.level=debug\n"
+	"  --ephemeral        a store for a test, removed at the end: in memory (/dev/shm) if 1 GiB is free there,\n"
+	"                     else in TMPDIR or /tmp, or in --data DIR; on free ports unless told otherwise\n"
+	"  --stop-at-eof      stop when standard input ends: with whoever holds the other end of a pipe\n"
 	"  --hints            after the ready line, print the root key and three lines to try\n"
 	"  --help-config      print all options of the file with their defaults\n"
 	"  --help, --version\n"
@@ -108,6 +118,12 @@ option_take(struct arguments *args, int option)
 		*equals = '\0';
 		override_add(args, optarg, equals + 1);
 		return -1;
+	case 'e':
+		args->ephemeral = true;
+		return -1;
+	case 'E':
+		args->stop_at_eof = true;
+		return -1;
 	case 'i':
 		args->hints = true;
 		return -1;
@@ -158,6 +174,8 @@ config_load(struct config *config, const struct arguments *args, char *error)
 {
 	size_t i;
 
+	if (args->ephemeral && !ephemeral_defaults(config, error))
+		return false;
 	if (args->config_file && !config_read_file(config, args->config_file, error))
 		return false;
 	for (i = 0; i < args->override_count; i++)
@@ -221,15 +239,49 @@ reload(struct daemon *d, const struct arguments *args)
 	config_fini(&fresh);
 }
 
+/* Null when standard input is not to be looked at, or goes on. */
+static const char *
+input_ended(const struct pollfd *input)
+{
+	char ignored[4096];
+
+	return input->revents && read(input->fd, ignored, sizeof(ignored)) <= 0 ? "the end of standard input" : NULL;
+}
+
+/* Null: nothing that ends it. */
+static const char *
+signal_taken(struct daemon *d, const struct arguments *args, const struct pollfd *signals)
+{
+	struct signalfd_siginfo info;
+
+	if (!signals->revents || read(signals->fd, &info, sizeof(info)) != sizeof(info))
+		return NULL;
+	if (info.ssi_signo != SIGHUP)
+		return strsignal((int)info.ssi_signo);
+	reload(d, args);
+	return NULL;
+}
+
 static void
 serve(struct daemon *d, const struct arguments *args, const sigset_t *signals)
 {
-	int received = 0;
+	struct pollfd fds[] = {
+		{signalfd(-1, signals, SFD_CLOEXEC), POLLIN, 0}, {args->stop_at_eof ? STDIN_FILENO : -1, POLLIN, 0}};
+	const char *why = NULL;
 
-	while (sigwait(signals, &received) == 0 && received == SIGHUP)
-		reload(d, args);
-	log_info(0, "stopping: %s", strsignal(received));
+	if (fds[0].fd < 0)
+		why = "signals cannot be received";
+	while (!why) {
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		why = signal_taken(d, args, &fds[0]);
+		if (!why)
+			why = input_ended(&fds[1]);
+	}
+	log_info(0, "stopping: %s", why);
 	signal(SIGHUP, SIG_IGN);
+	if (fds[0].fd >= 0)
+		close(fds[0].fd);
 	pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
@@ -252,20 +304,28 @@ static int
 run(struct daemon *d, const struct arguments *args)
 {
 	sigset_t signals;
+	int code = 0;
 
 	if (!config_load(&d->config, args, d->error) || !log_start(&d->config, d->error)) {
 		fprintf(stderr, "restfsd: %s\n", d->error);
 		return EXIT_USAGE;
 	}
 	signals_block(&signals);
-	if (!daemon_start(d)) {
+	if (args->ephemeral && !ephemeral_start(d)) {
 		fprintf(stderr, "restfsd: %s\n", d->error);
 		return EXIT_NOT_STARTED;
 	}
-	ready(d, args);
-	serve(d, args, &signals);
-	daemon_stop(d);
-	return 0;
+	if (daemon_start(d)) {
+		ready(d, args);
+		serve(d, args, &signals);
+		daemon_stop(d);
+	} else {
+		fprintf(stderr, "restfsd: %s\n", d->error);
+		code = EXIT_NOT_STARTED;
+	}
+	if (args->ephemeral)
+		ephemeral_stop(d);
+	return code;
 }
 
 int
