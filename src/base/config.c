@@ -255,29 +255,52 @@ put_quoted(struct buf *out, const char *s)
 	buf_put_str(out, "\"");
 }
 
+static bool
+is_default(const struct config *c, const struct option *o)
+{
+	switch (o->type) {
+	case OPTION_TYPE_STRING:
+		return strcmp(*(char *const *)field((struct config *)c, o), o->string) == 0;
+	case OPTION_TYPE_INT:
+		return *(int64_t *)field((struct config *)c, o) == o->integer;
+	case OPTION_TYPE_BOOL:
+		return *(bool *)field((struct config *)c, o) == (o->integer != 0);
+	}
+	return true;
+}
+
 static void
-help_option(struct buf *out, const struct option *o, const char *indent, const char *name)
+put_value(struct buf *out, const struct config *c, const struct option *o)
+{
+	const void *at = field((struct config *)c, o);
+	char text[32];
+	uint64_t number;
+
+	switch (o->type) {
+	case OPTION_TYPE_STRING:
+		put_quoted(out, *(char *const *)at);
+		break;
+	case OPTION_TYPE_INT:
+		/* For libconfig, what has a unit is text. */
+		number_text(o, *(const int64_t *)at, text);
+		buf_printf(out, bytes_to_u64(bytes_str(text), &number) ? "%s" : "\"%s\"", text);
+		break;
+	case OPTION_TYPE_BOOL:
+		buf_put_str(out, *(const bool *)at ? "true" : "false");
+		break;
+	}
+}
+
+static void
+help_option(struct buf *out, const struct config *c, const struct option *o, const char *indent, const char *name)
 {
 	char least[32], most[32];
-	uint64_t number;
 
 	buf_printf(out, "%s# %s", indent, o->text);
 	if (o->type == OPTION_TYPE_INT)
 		buf_printf(out, " (%s to %s)", number_text(o, o->min, least), number_text(o, o->max, most));
-	buf_printf(out, "\n%s# %s = ", indent, name);
-	switch (o->type) {
-	case OPTION_TYPE_STRING:
-		put_quoted(out, o->string);
-		break;
-	case OPTION_TYPE_INT:
-		/* For libconfig, what has a unit is text. */
-		number_text(o, o->integer, least);
-		buf_printf(out, bytes_to_u64(bytes_str(least), &number) ? "%s" : "\"%s\"", least);
-		break;
-	case OPTION_TYPE_BOOL:
-		buf_put_str(out, o->integer ? "true" : "false");
-		break;
-	}
+	buf_printf(out, "\n%s%s%s = ", indent, is_default(c, o) ? "# " : "", name);
+	put_value(out, c, o);
 	buf_put_str(out, ";\n");
 }
 
@@ -290,9 +313,9 @@ group_of(const struct option *o)
 	return bytes_sub(path, 0, dot == SIZE_MAX ? 0 : dot);
 }
 
-/* Values are commented out, so that a sample put in place keeps following the defaults. */
+/* Defaults are commented out, so that a sample put in place keeps following them. */
 void
-config_help(struct buf *out)
+config_help(struct buf *out, const struct config *c)
 {
 	struct bytes open = {0};
 
@@ -310,7 +333,7 @@ config_help(struct buf *out)
 				buf_printf(out, "%.*s = {\n", (int)group.len, (const char *)group.data);
 			open = group;
 		}
-		help_option(out, o, group.len ? "  " : "", o->path + group.len + (group.len ? 1 : 0));
+		help_option(out, c, o, group.len ? "  " : "", o->path + group.len + (group.len ? 1 : 0));
 	}
 	if (open.len)
 		buf_put_str(out, "};\n");

@@ -30,7 +30,7 @@ void config_fini(struct config *c);
 bool config_read_file(struct config *c, const char *path, char *error) __asm__("restfs_config_read_file");
 /* "path" = "value", as from the command line. */
 bool config_set(struct config *c, const char *path, const char *value, char *error);
-/* A commented sample of every option. */
-void config_help(struct buf *out);
+/* A commented sample of every option; what in `c` is not the default is set in it. */
+void config_help(struct buf *out, const struct config *c);
 
 #endif

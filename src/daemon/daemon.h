@@ -5,6 +5,7 @@
  *   main.c       the command line, the ready line, signals
  *   start.c      what is started, in which order and why: one table
  *   ephemeral.c  --ephemeral: a store that goes with the process
+ *   notify.c     tells systemd that it is ready
  *   hints.c      --hints: what to try first
  */
 #ifndef DAEMON_DAEMON_H
@@ -55,6 +56,8 @@ void ephemeral_stop(struct daemon *d);
 
 /* "http://127.0.0.1:9000" for an address as configured, and the port that was given. */
 char *daemon_url(struct arena *arena, const struct daemon *d, const char *listen, unsigned port);
+/* A line of the protocol sd_notify(3), to whoever started this and wants to know; unsent if nobody does. */
+void notify(const char *state);
 /* Endpoint, root key and three lines to try, to standard output. `program`: argv[0]. */
 void daemon_hints(struct daemon *d, const char *program);
 

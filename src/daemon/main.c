@@ -34,7 +34,7 @@ struct arguments {
 	const char *config_file;
 	struct override *overrides;
 	size_t override_count;
-	bool hints, ephemeral, stop_at_eof;
+	bool hints, ephemeral, stop_at_eof, help_config;
 };
 
 static const struct option long_options[] = {
@@ -65,7 +65,7 @@ static const char help_text[] =
 	"                     else in TMPDIR or /tmp, or in --data DIR; on free ports unless told otherwise\n"
 	"  --stop-at-eof      stop when standard input ends: with whoever holds the other end of a pipe\n"
 	"  --hints            after the ready line, print the root key and three lines to try\n"
-	"  --help-config      print all options of the file with their defaults\n"
+	"  --help-config      print all options as a file: the defaults, commented out, and what is set here\n"
 	"  --help, --version\n"
 	"\n"
 	"RESTFS_ROOT_ACCESS_KEY and RESTFS_ROOT_SECRET_KEY in the environment are the root key; without them it is the "
@@ -77,17 +77,6 @@ override_add(struct arguments *args, const char *path, char *value)
 {
 	args->overrides = xrealloc(args->overrides, (args->override_count + 1) * sizeof(*args->overrides));
 	args->overrides[args->override_count++] = (struct override){path, value};
-}
-
-static void
-help_config(void)
-{
-	struct buf text;
-
-	buf_init(&text, NULL);
-	config_help(&text);
-	fwrite(text.data, 1, text.len, stdout);
-	buf_fini(&text);
 }
 
 /* -1: go on; else exit with that code. */
@@ -131,8 +120,8 @@ option_take(struct arguments *args, int option)
 		fputs(help_text, stdout);
 		return 0;
 	case 'H':
-		help_config();
-		return 0;
+		args->help_config = true;
+		return -1;
 	case 'v':
 		printf("restfsd %s\n", RESTFS_VERSION);
 		return 0;
@@ -298,6 +287,18 @@ ready(struct daemon *d, const struct arguments *args)
 	arena_free(arena);
 	if (args->hints)
 		daemon_hints(d, args->program);
+	notify("READY=1");
+}
+
+static void
+help_config(const struct config *config)
+{
+	struct buf text;
+
+	buf_init(&text, NULL);
+	config_help(&text, config);
+	fwrite(text.data, 1, text.len, stdout);
+	buf_fini(&text);
 }
 
 static int
@@ -310,6 +311,10 @@ run(struct daemon *d, const struct arguments *args)
 		fprintf(stderr, "restfsd: %s\n", d->error);
 		return EXIT_USAGE;
 	}
+	if (args->help_config) {
+		help_config(&d->config);
+		return 0;
+	}
 	signals_block(&signals);
 	if (args->ephemeral && !ephemeral_start(d)) {
 		fprintf(stderr, "restfsd: %s\n", d->error);
@@ -318,6 +323,7 @@ run(struct daemon *d, const struct arguments *args)
 	if (daemon_start(d)) {
 		ready(d, args);
 		serve(d, args, &signals);
+		notify("STOPPING=1");
 		daemon_stop(d);
 	} else {
 		fprintf(stderr, "restfsd: %s\n", d->error);

@@ -248,7 +248,7 @@ the_sample_is_valid_as_it_is_and_uncommented(void **state)
 	config_init(&c);
 	config_init(&standard);
 	buf_init(&help, NULL);
-	config_help(&help);
+	config_help(&help, &standard);
 	buf_u8(&help, 0);
 	text = (char *)help.data;
 	write_file(text);
@@ -277,6 +277,35 @@ the_sample_is_valid_as_it_is_and_uncommented(void **state)
 	config_fini(&standard);
 }
 
+/* What is set stands uncommented in the sample, and nothing else. */
+static void
+the_sample_has_what_is_set(void **state)
+{
+	struct config c, again, standard;
+	struct buf help;
+
+	config_init(&c);
+	config_init(&again);
+	config_init(&standard);
+	buf_init(&help, NULL);
+	assert_true(config_set(&c, "data", "/var/lib/\"x\"", error));
+	assert_true(config_set(&c, "http.idle_time", "5m", error));
+	assert_true(config_set(&c, "scrub.enabled", "false", error));
+	config_help(&help, &c);
+	buf_u8(&help, 0);
+	write_file((char *)help.data);
+	assert_true(config_read_file(&again, path, error));
+	assert_string_equal(again.data, "/var/lib/\"x\"");
+	assert_int_equal(again.http_idle_time, 300000);
+	assert_false(again.scrub_enabled);
+	assert_int_equal(again.scrub_rate, standard.scrub_rate);
+	assert_non_null(strstr((char *)help.data, "  # rate = \"16M\";"));
+	buf_fini(&help);
+	config_fini(&c);
+	config_fini(&again);
+	config_fini(&standard);
+}
+
 static void
 defaults_lie_within_their_bounds(void **state)
 {
@@ -302,6 +331,7 @@ main(void)
 		cmocka_unit_test(a_missing_file_is_an_error),
 		cmocka_unit_test(the_command_line_sets_options),
 		cmocka_unit_test_setup_teardown(the_sample_is_valid_as_it_is_and_uncommented, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_sample_has_what_is_set, setup, teardown),
 		cmocka_unit_test(defaults_lie_within_their_bounds),
 	};
 
