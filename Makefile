@@ -1,7 +1,7 @@
 # The commands a person types; what they do is in meson.build and tools/.
 BUILD ?= build
 
-.PHONY: build deps deps-test deps-bench run test soak bench format clean
+.PHONY: build deps deps-test deps-bench deps-deb run test soak bench install deb format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -18,6 +18,9 @@ deps-test:
 
 deps-bench:
 	@tools/install-deps --bench
+
+deps-deb:
+	@tools/install-deps --deb
 
 # Ctrl-C stops the store clean; the data stays in ./data. ARGS: more options of restfsd.
 run: deps
@@ -39,8 +42,19 @@ bench: deps-bench
 	@$(MAKE) --no-print-directory build
 	@bench/run --build $(BUILD) $(ARGS)
 
+# A release build: programs, unit of systemd, configuration. DESTDIR: a directory in place of the root; PREFIX=/usr: /etc/restfs, not /usr/local/etc/restfs.
+install: deps
+	@[ -e build-install/build.ninja ] || meson setup --buildtype=release -Dtests=false build-install
+	@meson configure build-install -Dprefix=$(or $(PREFIX),/usr/local)
+	@ninja -C build-install
+	@DESTDIR="$(DESTDIR)" meson install -C build-install --no-rebuild
+
+# Debian packages, in build-deb. ARGS: of tools/make-deb.
+deb: deps-deb
+	@tools/make-deb $(ARGS)
+
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean:
-	@rm -rf $(BUILD) build-python
+	@rm -rf $(BUILD) build-install build-deb build-python
