@@ -27,17 +27,14 @@ struct content_writer {
 
 	struct deduplicator *dedup; /* of a bucket that deduplicates: it has the blocks, and run, tickets, segment and payload are not used */
 
-	struct run_row run;       /* of the segment in hand */
-	struct block_ticket tickets[RUN_MAX_BLOCKS];
+	struct run_writer run;    /* of the segment in hand */
 	uint64_t segment;         /* its number */
 
 	bool staged;
 	uint64_t staged_serial;   /* of the staging row */
 	struct content content;
 
-	struct slice *payload;    /* sealed, one block that goes with the commit */
-	size_t payload_count;
-	size_t payload_bytes;
+	struct payload payload;   /* sealed, one block that goes with the commit */
 };
 
 struct content_writer *
@@ -79,31 +76,14 @@ block_clear(struct content_writer *w)
 	digester_reset(w->block_hash, DIGEST_BIT(DIGEST_SHA256));
 }
 
-static void
-payload_clear(struct content_writer *w)
-{
-	for (size_t i = 0; i < w->payload_count; i++)
-		slice_unref(&w->payload[i]);
-	free(w->payload);
-	w->payload = NULL;
-	w->payload_count = 0;
-}
-
 /* The block in hand as payload, its hash and sizes in the run. */
 static void
 block_frame(struct content_writer *w)
 {
 	struct digest_value hash;
-	uint32_t i = w->run.count;
 
 	block_sha256(w, &hash);
-	memcpy(w->run.sha256[i], hash.bytes, 32);
-	w->payload = xcalloc(frames_slices_max(w->part_count, w->block_bytes), sizeof(*w->payload));
-	w->payload_count = frames_build(w->parts, w->part_count, w->block_bytes, w->bucket.compress, w->payload, &w->payload_bytes);
-	w->run.stored_sizes[i] = (uint32_t)w->payload_bytes;
-	w->run.last_size = (uint32_t)w->block_bytes;
-	w->run.block_size = w->run.count ? w->run.block_size : (uint32_t)w->block_bytes;
-	w->run.count++;
+	run_block_frame(&w->run, w->parts, w->part_count, w->block_bytes, w->bucket.compress, hash.bytes, &w->payload);
 }
 
 static enum rfs_err
@@ -132,7 +112,6 @@ block_put(struct content_writer *w)
 {
 	struct storage *s = w->storage;
 	struct digest_value hash;
-	uint32_t i = w->run.count;
 	enum rfs_err err = RFS_OK;
 
 	if (w->dedup) {
@@ -141,13 +120,12 @@ block_put(struct content_writer *w)
 		block_clear(w);
 		return err;
 	}
-	if (i == 0)
-		err = metadata_number(s->metadata, w->rq, w->bucket.segment_blocks, &w->run.first);
+	if (w->run.run.count == 0)
+		err = metadata_number(s->metadata, w->rq, w->bucket.segment_blocks, &w->run.run.first);
 	if (err)
 		return err;
 	block_frame(w);
-	err = s->driver->ops->put(s->driver, w->rq, w->bucket.id, w->run.first + i, w->payload, w->payload_count, &w->tickets[i]);
-	payload_clear(w);
+	err = run_block_put(s, w->rq, w->bucket.id, &w->run, &w->payload);
 	block_clear(w);
 	return err;
 }
@@ -157,8 +135,8 @@ static enum rfs_err
 segment_commit(struct content_writer *w)
 {
 	struct storage *s = w->storage;
-	struct batch_block blocks[RUN_MAX_BLOCKS] = { 0 };
-	struct extent extent = { .blocks = w->run.count, .first = w->run.first };
+	struct run_row *run = &w->run.run;
+	struct extent extent = { .blocks = run->count, .first = run->first };
 	struct segment_row segment = { .extents = &extent, .extent_count = 1 };
 	struct batch *b;
 	struct buf value;
@@ -166,24 +144,19 @@ segment_commit(struct content_writer *w)
 
 	if (w->dedup)
 		return deduplicator_commit(w->dedup, w->content.data_id);
-	if (!w->run.count)
+	if (!run->count)
 		return RFS_OK;
-	if ((err = s->driver->ops->wait(s->driver, w->rq, w->tickets, w->run.count)))
+	if ((err = run_wait(s, w->rq, &w->run)))
 		return err;
-	for (uint32_t i = 0; i < w->run.count; i++)
-		blocks[i] = (struct batch_block){ .number = w->run.first + i, .stored = true, .location = w->tickets[i].location };
-	segment.bytes = (uint64_t)(w->run.count - 1) * w->run.block_size + w->run.last_size;
+	segment.bytes = (uint64_t)(run->count - 1) * run->block_size + run->last_size;
 	b = batch_new(w->bucket.id);
-	run_add(b, w->bucket.id, &w->run, blocks);
+	run_attach(b, w->bucket.id, &w->run);
 	buf_init(&value, b->arena);
 	segment_encode(&value, &segment);
 	batch_put_slotted(b, key_segment(b->arena, w->bucket.id, w->content.data_id, w->segment), SLOT_SERIAL, buf_bytes(&value));
 	err = metadata_commit(s->metadata, w->rq, b);
 	batch_free(b);
-	if (err)
-		blocks_abandon(s, w->tickets, w->run.count);
-	else
-		s->driver->ops->settle(s->driver, w->tickets, w->run.count);
+	run_writer_fini(s, &w->run, !err);
 	w->segment++;
 	memset(&w->run, 0, sizeof(w->run));
 	return err;
@@ -198,7 +171,7 @@ block_full(struct content_writer *w)
 		return err;
 	if ((err = block_put(w)))
 		return err;
-	return w->run.count == w->bucket.segment_blocks ? segment_commit(w) : RFS_OK;
+	return w->run.run.count == w->bucket.segment_blocks ? segment_commit(w) : RFS_OK;
 }
 
 static void
@@ -247,20 +220,19 @@ single_seal(struct content_writer *w)
 
 	if (!w->rq->may_block && (!s->fused || w->block_bytes + FRAME_TABLE_BYTES(w->block_bytes) > s->small_bytes))
 		return RFS_ERR_WOULD_BLOCK;
-	if ((err = metadata_number(s->metadata, w->rq, 1, &w->run.first)))
+	if ((err = metadata_number(s->metadata, w->rq, 1, &w->run.run.first)))
 		return err;
-	w->content = (struct content){ .kind = CONTENT_BLOCK, .data_id = w->run.first, .block = w->run.first };
+	w->content = (struct content){ .kind = CONTENT_BLOCK, .data_id = w->run.run.first, .block = w->run.run.first };
 	if (w->dedup) {
 		block_sha256(w, &hash);
 		deduplicator_keep(w->dedup, &hash, w->parts, w->part_count, w->block_bytes);
 		return RFS_OK;
 	}
 	block_frame(w);
-	if (s->fused && w->payload_bytes <= s->small_bytes)
+	if (s->fused && w->payload.bytes <= s->small_bytes)
 		return RFS_OK;
-	err = s->driver->ops->put(s->driver, w->rq, w->bucket.id, w->run.first, w->payload, w->payload_count, &w->tickets[0]);
-	payload_clear(w);
-	return err ? err : s->driver->ops->wait(s->driver, w->rq, w->tickets, 1);
+	err = run_block_put(s, w->rq, w->bucket.id, &w->run, &w->payload);
+	return err ? err : run_wait(s, w->rq, &w->run);
 }
 
 enum rfs_err
@@ -296,13 +268,14 @@ content_attach(struct content_writer *w, struct batch *b, struct content *out)
 	*out = w->content;
 	if (w->content.kind == CONTENT_BLOCK && w->dedup)
 		return deduplicator_attach(w->dedup, b, &out->block);
-	if (w->content.kind == CONTENT_BLOCK) {
+	if (w->content.kind == CONTENT_BLOCK && w->payload.slices) {
 		struct batch_block block = {
-			.number = w->run.first, .stored = !w->payload, .location = w->tickets[0].location,
-			.parts = w->payload, .part_count = w->payload_count, .len = w->payload_bytes,
+			.number = w->run.run.first, .parts = w->payload.slices, .part_count = w->payload.count, .len = w->payload.bytes,
 		};
 
-		run_add(b, w->bucket.id, &w->run, &block);
+		run_add(b, w->bucket.id, &w->run.run, &block);
+	} else if (w->content.kind == CONTENT_BLOCK) {
+		run_attach(b, w->bucket.id, &w->run);
 	} else if (w->content.kind == CONTENT_SEGMENTS) {
 		struct bytes key = key_purge(b->arena, w->bucket.id, w->content.data_id);
 
@@ -332,12 +305,9 @@ content_writer_free(struct content_writer *w, bool published)
 		return;
 	if (w->staged && !published)
 		stage_abandon(w);
-	if (published)
-		w->storage->driver->ops->settle(w->storage->driver, w->tickets, RUN_MAX_BLOCKS);
-	else
-		blocks_abandon(w->storage, w->tickets, RUN_MAX_BLOCKS);
+	run_writer_fini(w->storage, &w->run, published);
 	block_clear(w);
-	payload_clear(w);
+	payload_clear(&w->payload);
 	deduplicator_free(w->dedup, published);
 	free(w->parts);
 	digester_free(w->whole);

@@ -125,6 +125,32 @@ enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, st
 /* Gives back the tickets of blocks that were put and that no row will name: what they take is garbage, which compaction looks for. */
 void blocks_abandon(struct storage *s, struct block_ticket *tickets, size_t count);
 
+/* --- run_write.c: blocks that are made together ------------------------------------------------------------------------------- */
+
+/* What is stored of a block. */
+struct payload {
+	struct slice *slices;
+	size_t count, bytes;
+};
+void payload_clear(struct payload *p);
+
+/* A run in the making: all zero at first, then `run.first` is given. */
+struct run_writer {
+	struct run_row run;
+	struct block_ticket tickets[RUN_MAX_BLOCKS];
+};
+/* Adds a block, and makes its payload. */
+void run_block_frame(struct run_writer *w, const struct slice *parts, size_t count, size_t len, bool compress, const uint8_t sha256[32],
+	struct payload *out);
+/* Puts the block that was added last through the storage driver; takes the payload. NO_SPACE, POISONED */
+enum rfs_err run_block_put(struct storage *s, struct request *rq, uint64_t bucket, struct run_writer *w, struct payload *payload) RFS_MUST_CHECK;
+/* Returns when all of them are durable. */
+enum rfs_err run_wait(struct storage *s, struct request *rq, const struct run_writer *w) RFS_MUST_CHECK;
+/* Adds the run's row, once they are. */
+void run_attach(struct batch *b, uint64_t bucket, const struct run_writer *w);
+/* Gives the tickets back. */
+void run_writer_fini(struct storage *s, struct run_writer *w, bool published);
+
 /* The block of this bucket whose raw bytes have this SHA-256 and size. `block` 0: there is none that a hash row names. */
 struct hash_found {
 	uint64_t block;
