@@ -63,7 +63,7 @@ extents_check(struct check *c, struct bytes key, const struct segment_row *segme
 		struct blocks_used used = {.first = e->first, .skip = e->skip, .count = e->blocks, .block_bytes = size};
 		enum rfs_err err;
 
-		if (!c->resolving && (e->at != at || !e->blocks || !e->first)) {
+		if (!c->resolving && (e->at != at || !e->blocks)) {
 			check_found(c, CHECK_CONTENT_WRONG, key, "segment %llu lacks block %llu",
 				(unsigned long long)number, (unsigned long long)at);
 			return RFS_OK;
@@ -71,7 +71,7 @@ extents_check(struct check *c, struct bytes key, const struct segment_row *segme
 		if (bytes && at * size < bytes)
 			used.bytes = bytes - at * size < (uint64_t)e->blocks * size ? bytes - at * size
 										    : (uint64_t)e->blocks * size;
-		if ((err = run_check(c, key, &used)))
+		if (e->first && (err = run_check(c, key, &used)))
 			return err;
 		at += e->blocks;
 	}

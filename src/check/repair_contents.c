@@ -42,9 +42,13 @@ segments_readable(struct repair *r, const struct content *content, uint64_t *rea
 
 		if (!segment_decode(arena, row->value, &segment))
 			for (size_t i = 0; !err && i < segment.extent_count; i++) {
+				const struct extent *e = &segment.extents[i];
+
 				check_arena(c);
-				err = run_readable(r, segment.extents[i].first, segment.extents[i].skip,
-					segment.extents[i].blocks, readable);
+				if (e->first)
+					err = run_readable(r, e->first, e->skip, e->blocks, readable);
+				else
+					*readable += (uint64_t)e->blocks * c->bucket.block_size;
 			}
 		arena_free(arena);
 	}

@@ -244,6 +244,23 @@ struct object_rename_args {
  */
 enum rfs_err object_rename(struct core *core, struct request *rq, const struct object_rename_args *args) RFS_MUST_CHECK;
 
+#define OBJECT_BYTES_MAX ((uint64_t)5 << 40)
+struct object_write_args {
+	struct bytes bucket;
+	struct bytes key;
+	struct conditions conditions;
+	uint64_t offset;
+	struct bytes bytes;
+	bool resize;   /* the object has `size` bytes afterwards; else as many as it had, or up to the end of what is written */
+	uint64_t size;
+};
+/*
+ * Writes over an object's bytes from `offset` on, or gives it another size, or both; what was never written is zeros. All of it is there afterwards, or nothing. What is said of the object stays,
+ * but for its ETag, which is no MD5 any more, and checksums and parts, which it loses. Blocks that do not change are shared with the content before; each segment of the object costs a row.
+ * NO_SUCH_KEY, PRECONDITION_FAILED, ENTITY_TOO_LARGE, INVALID_ARGUMENT: a directory. [worker]
+ */
+enum rfs_err object_write(struct core *core, struct request *rq, const struct object_write_args *args, struct version *out) RFS_MUST_CHECK;
+
 enum rfs_err object_set_acl(struct core *core, struct request *rq, struct bytes bucket, struct bytes key, enum acl acl) RFS_MUST_CHECK;
 
 struct object_list_args {

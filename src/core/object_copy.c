@@ -58,7 +58,7 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 		version_describe(rq, args, &from.name.head, out);
 		/* Onto itself the content stays: only what is said of it changes. */
 		if (!is_same_name(args)) {
-			err = content_share(core->storage, rq, &to.bucket, batch, &from.name.head.content, &share);
+			err = content_share(core->storage, rq, &to.bucket, batch, &from.name.head.content, NULL, &share);
 			out->content = share.content;
 		}
 		if (err == RFS_ERR_NOT_FOUND)

@@ -413,14 +413,17 @@ class Bucket:
 
     def segment(self, f):
         must(f.u(1) == 1, "the format of a segment")
-        f.varint()
+        left = f.varint()
         at = 0
         for _ in range(f.varint()):
             first_block, blocks, run, skipped = f.varint(), f.varint(), f.varint(), f.varint()
-            must(first_block == at and run, "a hole")
+            must(first_block == at, "the order of extents")
             at += blocks
             for i in range(blocks):
-                yield self.block(run, skipped + i)
+                block = self.block(run, skipped + i) if run else bytes(min(self.block_size, left))
+                left -= len(block)
+                yield block
+        must(left == 0, "the bytes of a segment")
 
     def block(self, run, index):
         """The raw bytes of one block of a run."""

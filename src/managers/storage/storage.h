@@ -53,17 +53,25 @@ void content_reader_free(struct content_reader *r);
 enum rfs_err content_part_list(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content, uint32_t after,
 	size_t limit, struct part_info **out, size_t *count, size_t *total) RFS_MUST_CHECK;
 
+/* Of a content: `bytes` from `offset` on, and `size` bytes in all; zeros where there were none. offset + bytes.len <= size */
+struct content_change {
+	uint64_t offset, size;
+	struct bytes bytes;
+};
+
 /*
- * A second content with the same bytes, in the same bucket: references, no bytes. content_share adds to the batch what takes the references; it is called once for each
- * attempt to commit, with the same (at first zeroed) struct. For more than one block the rows are staged first, like a writer's. NOT_FOUND: `from` has gone.
+ * A second content in the same bucket, with the same bytes: references, no bytes; or, unless `change` is NULL, with some of them changed: the blocks that change are
+ * written. content_share adds to the batch what takes the references; it is called once for each attempt to commit, with the same (at first zeroed) struct and change.
+ * For more than one block the rows are staged first, like a writer's. NOT_FOUND: `from` has gone. [worker]
  */
 struct content_share {
 	struct content content; /* the new one */
 	struct content from;
 	uint64_t staged_serial;
+	struct content_writer *writer; /* of one that was changed, and is one block */
 };
 enum rfs_err content_share(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct batch *b, const struct content *from,
-	struct content_share *share) RFS_MUST_CHECK;
+	const struct content_change *change, struct content_share *share) RFS_MUST_CHECK;
 /* After the last attempt. */
 void content_share_end(struct storage *s, struct request *rq, const struct bucket_row *bucket, struct content_share *share, bool published);
 

@@ -125,6 +125,15 @@ enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, st
 /* Gives back the tickets of blocks that were put and that no row will name: what they take is garbage, which compaction looks for. */
 void blocks_abandon(struct storage *s, struct block_ticket *tickets, size_t count);
 
+/* --- content_change.c --------------------------------------------------------------------------------------------------------- */
+
+/* All bytes of the changed content, which is one block, into a writer. */
+enum rfs_err content_change_write(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from,
+	const struct content_change *change, struct content_writer *w) RFS_MUST_CHECK;
+/* The segments of the changed content, under a data id that is staged; `from` is not made of parts. */
+enum rfs_err segments_change(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from,
+	const struct content_change *change, uint64_t data_id) RFS_MUST_CHECK;
+
 /* --- run_write.c: blocks that are made together ------------------------------------------------------------------------------- */
 
 /* What is stored of a block. */

@@ -92,6 +92,17 @@ blocks_verify(struct verified *v, uint64_t first, uint32_t skip, uint32_t count)
 	return err;
 }
 
+/* The segment's last block may be a shorter one. */
+static uint64_t
+hole_bytes(const struct verified *v, const struct segment_row *segment, const struct extent *e)
+{
+	uint64_t size = v->bucket->block_size, from = e->at * size, len = e->blocks * size;
+
+	if (from > segment->bytes)
+		return 0;
+	return len < segment->bytes - from ? len : segment->bytes - from;
+}
+
 static enum rfs_err
 segment_verify(struct verified *v, const struct row *row)
 {
@@ -102,8 +113,14 @@ segment_verify(struct verified *v, const struct row *row)
 		problem_set(v, "the row of a segment cannot be read");
 		return RFS_OK;
 	}
-	for (size_t i = 0; !err && !v->problem[0] && i < segment.extent_count; i++)
-		err = blocks_verify(v, segment.extents[i].first, segment.extents[i].skip, segment.extents[i].blocks);
+	for (size_t i = 0; !err && !v->problem[0] && i < segment.extent_count; i++) {
+		const struct extent *e = &segment.extents[i];
+
+		if (e->first)
+			err = blocks_verify(v, e->first, e->skip, e->blocks);
+		else
+			v->raw_bytes += hole_bytes(v, &segment, e);
+	}
 	return err;
 }
 

@@ -59,7 +59,7 @@ struct model_op {
 	uint32_t bucket, to_bucket;
 	char key[MODEL_KEY_BYTES], to[MODEL_KEY_BYTES];
 	uint32_t fill, size; /* of a body: which bytes, how many */
-	uint32_t first;      /* of a range: copied to a part. size 0: all */
+	uint32_t first;      /* of a range: copied to a part. size 0: all; where a write begins */
 	uint32_t who;        /* user */
 	uint32_t tag;        /* what an object says of itself: type, property */
 	uint32_t acl;
@@ -81,6 +81,7 @@ struct model_script {
 /* --- the model ----------------------------------------------------------------------------------------------------
  */
 
+#define MODEL_ZEROS UINT32_MAX
 /* Bytes [from, from + len) of the endless sequence `fill`. */
 struct model_piece {
 	uint32_t fill, from, len;
@@ -98,7 +99,7 @@ struct model_object {
 	bool has_checksum;
 	uint32_t parts; /* of an upload; 0: none */
 	uint32_t ends[MODEL_PARTS];
-	char etag[48];
+	char etag[48]; /* empty: one that no model knows */
 };
 
 struct model_part {

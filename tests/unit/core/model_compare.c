@@ -39,7 +39,9 @@ version_is(struct model_run *run, const struct version *v, const struct model_ob
 	if (v->content.size != o->body.size)
 		return problem(run, "\"%s\" has %llu bytes, not %u", o->key, (unsigned long long)v->content.size,
 			o->body.size);
-	if (!bytes_equal_str(v->etag, o->etag))
+	if (!o->etag[0] && (v->etag.len != 34 || memcmp(v->etag.data + 32, "-1", 2) != 0))
+		return problem(run, "\"%s\" was written over, and has the ETag %.*s", o->key, SHOWN(v->etag));
+	if (o->etag[0] && !bytes_equal_str(v->etag, o->etag))
 		return problem(run, "\"%s\" has the ETag %.*s, not %s", o->key, SHOWN(v->etag), o->etag);
 	if ((uint32_t)v->acl != o->acl || v->parts != o->parts || v->has_checksum != o->has_checksum ||
 		!description_is(v, o->tag))

@@ -347,6 +347,27 @@ write_choose(struct chooser *c, struct model_op *op)
 		op->meanwhile = 1 + chosen(c, MEANWHILE_COUNT - 1);
 }
 
+/* Within the object, at its end, or a little beyond it; also a lone byte. */
+static void
+overwrite_choose(struct chooser *c, struct model_op *op)
+{
+	const struct model_object *object;
+	uint32_t size;
+
+	key_choose(c, op->bucket, false, op->key);
+	object = model_find(&c->model.buckets[op->bucket], op->key);
+	size = object ? object->body.size : 0;
+	op->who = once_in(c, 3);
+	op->condition = once_in(c, 8) ? 1 + chosen(c, CONDITION_COUNT - 1) : CONDITION_NONE;
+	if (op->kind == DO_TRUNCATE) {
+		op->size = once_in(c, 3) ? size_choose(c, op->bucket) : chosen(c, size + 1);
+		return;
+	}
+	op->fill = chosen(c, 6);
+	op->size = once_in(c, 3) ? 1 + chosen(c, 10) : size_choose(c, op->bucket);
+	op->first = once_in(c, 4) ? size + chosen(c, 3) * chosen(c, 40000) : chosen(c, size + 1);
+}
+
 static void
 op_choose(struct chooser *c, enum op_kind kind, struct model_op *op)
 {
@@ -381,6 +402,10 @@ op_choose(struct chooser *c, enum op_kind kind, struct model_op *op)
 	case DO_READ:
 		op->meanwhile = once_in(c, 4) ? MEANWHILE_NOTHING : MEANWHILE_COMPACT;
 		key_choose(c, op->bucket, false, op->key);
+		break;
+	case DO_WRITE:
+	case DO_TRUNCATE:
+		overwrite_choose(c, op);
 		break;
 	case DO_SET_ACL:
 		op->acl = once_in(c, 2);

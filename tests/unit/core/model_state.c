@@ -23,7 +23,9 @@ sequence_bytes(uint32_t fill, uint32_t from, uint32_t len, uint8_t *out)
 {
 	uint64_t x = 0;
 
-	for (uint32_t i = 0; i < len; i++) {
+	if (fill == MODEL_ZEROS)
+		memset(out, 0, len);
+	for (uint32_t i = 0; i < len && fill != MODEL_ZEROS; i++) {
 		uint32_t at = from + i;
 
 		if (i == 0 || at % 8 == 0) {
@@ -81,6 +83,34 @@ body_cut(const struct model_body *from, uint32_t first, uint32_t size, struct mo
 		if (low < high)
 			out->pieces[out->count++] = (struct model_piece){p->fill, p->from + low - at, high - low};
 	}
+}
+
+/* `more` over the bytes from `first` on. */
+static bool
+body_overwrite(struct model_body *body, uint32_t first, const struct model_body *more)
+{
+	struct model_body out, gap = body_new(MODEL_ZEROS, first > body->size ? first - body->size : 0), tail = {0};
+	uint32_t end = first + more->size;
+
+	body_cut(body, 0, first < body->size ? first : body->size, &out);
+	if (end < body->size)
+		body_cut(body, end, body->size - end, &tail);
+	if (!body_append(&out, &gap) || !body_append(&out, more) || !body_append(&out, &tail))
+		return false;
+	*body = out;
+	return true;
+}
+
+static bool
+body_resize(struct model_body *body, uint32_t size)
+{
+	struct model_body out, gap = body_new(MODEL_ZEROS, size > body->size ? size - body->size : 0);
+
+	body_cut(body, 0, size < body->size ? size : body->size, &out);
+	if (!body_append(&out, &gap))
+		return false;
+	*body = out;
+	return true;
 }
 
 static void
@@ -208,6 +238,31 @@ delete_apply(struct model_bucket *b, const struct model_op *op)
 	if (!err)
 		object_remove(b, op->key);
 	return err;
+}
+
+/* An object's bytes are changed; all else stays, but for what was said of the old bytes. */
+static enum rfs_err
+write_apply(struct model_bucket *b, const struct model_op *op)
+{
+	const struct model_object *old = model_find(b, op->key);
+	struct model_body bytes = body_new(op->fill, op->size);
+	struct model_object object;
+	enum rfs_err err;
+
+	if (!old)
+		return RFS_ERR_NO_SUCH_KEY;
+	if (key_is_directory(op->key) && !old->body.size)
+		return RFS_ERR_INVALID_ARGUMENT;
+	if ((err = condition_holds(op->condition, old)))
+		return err;
+	object = *old;
+	object.has_checksum = false;
+	object.parts = 0;
+	object.etag[0] = 0;
+	if (op->kind == DO_TRUNCATE ? !body_resize(&object.body, op->size)
+				    : op->size && !body_overwrite(&object.body, op->first, &bytes))
+		return MODEL_SKIP;
+	return head_put(b, &object, CONDITION_NONE);
 }
 
 static enum rfs_err
@@ -486,6 +541,9 @@ bucket_apply(struct model_bucket *b, const struct model_op *op)
 		return rename_apply(b, op);
 	case DO_READ:
 		return model_find(b, op->key) ? RFS_OK : RFS_ERR_NO_SUCH_KEY;
+	case DO_WRITE:
+	case DO_TRUNCATE:
+		return write_apply(b, op);
 	case DO_SET_ACL:
 		return acl_apply(b, op);
 	case DO_UPLOAD_CREATE:

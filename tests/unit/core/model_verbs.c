@@ -239,7 +239,7 @@ conditions_of(struct request *rq, struct model_run *run, uint32_t bucket, const 
 	else if (condition == CONDITION_OTHER || (condition == CONDITION_MATCH && !head))
 		c.if_match = BYTES_LITERAL("\"0123\"");
 	else if (condition == CONDITION_MATCH)
-		c.if_match = bytes_str(arena_printf(rq->arena, "\"%s\"", head->etag));
+		c.if_match = bytes_str(head->etag[0] ? arena_printf(rq->arena, "\"%s\"", head->etag) : "*");
 	return c;
 }
 
@@ -392,6 +392,24 @@ copy_object(struct test_store *t, struct model_run *run, const struct model_op *
 	return object_copy(&t->core, rq, &args, &version);
 }
 
+static enum rfs_err
+write_object(struct test_store *t, struct model_run *run, const struct model_op *op)
+{
+	struct request *rq = request_of(t, op->who);
+	struct model_body model = {.size = op->size, .count = 1, .pieces = {{op->fill, 0, op->size}}};
+	struct object_write_args args = {.bucket = bucket_name(op->bucket),
+		.key = bytes_str(op->key),
+		.conditions = conditions_of(rq, run, op->bucket, op->key, op->condition),
+		.resize = op->kind == DO_TRUNCATE,
+		.size = op->size,
+		.offset = op->first};
+	struct version version;
+
+	if (!args.resize)
+		args.bytes = body_bytes(&model);
+	return object_write(&t->core, rq, &args, &version);
+}
+
 /* --- uploads -------------------------------------------------------------------------------------------------------
  */
 
@@ -521,6 +539,9 @@ verb_run(struct test_store *t, struct model_run *run, const struct model_op *op)
 		return copy_object(t, run, op);
 	case DO_READ:
 		return read_object(t, run, op);
+	case DO_WRITE:
+	case DO_TRUNCATE:
+		return write_object(t, run, op);
 	case DO_SET_ACL:
 		return object_set_acl(&t->core, request_of(t, 0), bucket, bytes_str(op->key), (enum acl)op->acl);
 	case DO_UPLOAD_CREATE:

@@ -2,8 +2,7 @@
  * Random operations of every verb that core has agree with a simple model in memory: see model.h. After each of them a
  * listing, counters, quotas, uploads and the feed are compared, every few of them also the bytes, and what rows were at
  * the serials of snapshots; in between the store is killed, also in the middle of an operation, with its index or
- * without, compacted, and whatever else it does by itself is made to happen. Writing at an offset and truncating are
- * not among the operations: core has no such verbs yet.
+ * without, compacted, and whatever else it does by itself is made to happen.
  *
  * A script that fails is made short and printed. RESTFS_SCRIPT=FILE runs such a script again. RESTFS_ROUNDS=N says how
  * many scripts there are, by themselves always the same; then they are others each time, unless RESTFS_SEED=N says
