@@ -40,6 +40,9 @@ def write(d, seed):
     s3.complete_multipart_upload(Bucket="plain", Key="parts", UploadId=upload,
                                  MultipartUpload={"Parts": [{"PartNumber": n + 1, "ETag": tag} for n, tag in enumerate(tags)]})
     s3.copy_object(Bucket="plain", Key="copy", CopySource={"Bucket": "plain", "Key": "parts"})
+    for key, *change in (("large", "--offset=1048570", "--text=over two blocks"), ("large", "--size=2M"), ("parts", "--offset=11M", "--text=in the second"),
+                         ("a/1/b1", "--size=20M"), ("a/1/b1", "--offset=7M", "--text=between two holes")):
+        subprocess.run([RESTFS, "--data", d.data, "debug", "write", "plain", key, *change], check=True, stdout=subprocess.DEVNULL)
     for i in range(0, 25, 4):
         s3.delete_object(Bucket="plain", Key=f"a/{i % 3}/b{i}")
         s3.put_object(Bucket="packed", Key=f"text{i}", Body=b"short")
@@ -135,6 +138,6 @@ def test_what_is_damaged_is_not_read(own_store):
 
 @pytest.fixture
 def own_store():
-    d = Daemon("--set", "journal.volume_bytes=3000000")
+    d = Daemon("--set", "journal.volume_bytes=3000000", "--set", "debug=true")
     yield d
     d.finish()

@@ -123,3 +123,25 @@ rpc_debug_fault(struct rpc *rpc, struct request *rq, json_t *params, json_t **re
 	return request_fail(rq, RFS_ERR_INVALID_PARAMS,
 		"operation is get, multi-get, scan, commit, put, wait, read, remove or checkpoint");
 }
+
+/* What no door does yet, for those tests that begin at a door. */
+enum rfs_err
+rpc_debug_write(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
+{
+	json_t *offset = json_object_get(params, "offset"), *size = json_object_get(params, "size");
+	struct object_write_args args = {.bucket = rpc_param_bytes(params, "bucket"),
+		.key = rpc_param_bytes(params, "key"),
+		.bytes = rpc_param_bytes(params, "text"),
+		.offset = (uint64_t)json_integer_value(offset),
+		.resize = size != NULL,
+		.size = (uint64_t)json_integer_value(size)};
+	struct version version;
+	enum rfs_err err;
+
+	if (json_integer_value(offset) < 0 || json_integer_value(size) < 0)
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "offset and size are not negative");
+	if ((err = debug_allowed(rpc, rq)) || (err = object_write(rpc->core, rq, &args, &version)))
+		return err;
+	*result = json_pack("{s:o, s:I}", "etag", rpc_json_text(rq->arena, version.etag), "size", (json_int_t)version.content.size);
+	return RFS_OK;
+}

@@ -139,7 +139,7 @@ what_was_never_written_takes_no_room(void **state)
 	assert_int_equal(resize(t, "a", 5), RFS_OK);
 	verify(t, "box", "a", bytes_of("by\0\0", 5));
 	assert_int_equal(resize(t, "a", 0), RFS_OK);
-	verify(t, "box", "a", bytes_of(NULL, 0));
+	verify(t, "box", "a", bytes_of("", 0));
 }
 
 static void
