@@ -1,0 +1,197 @@
+/*
+ * transfer.h: files and objects, moved by many threads: what cp, mv, sync and mirror are made of.
+ *
+ *   cli_cp.c, cli_sync.c: which files (transfer_plan.c: where a path leads to)
+ *     -> transfer_source.c: a tree or a bucket, entry by entry in the order of keys
+ *     -> transfer_push: a job each, into a queue that is bounded
+ *   transfer.c: threads take jobs, and parts of what is large
+ *     -> transfer_upload.c, transfer_download.c, transfer_copy.c: one of each; transfer_large.c: parts of one
+ *     -> transfer_report.c: lines, and what was done in all
+ *
+ * What was not transferred whole never has its target's name.
+ */
+#ifndef CLIENTS_CLI_TRANSFER_H
+#define CLIENTS_CLI_TRANSFER_H
+
+#include "cli_s3.h"
+#include "transfer_filter.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TRANSFER_SMALL_BYTES (1024 * 1024) /* a file that is held in memory whole */
+#define TRANSFER_PART_SUFFIX ".restfs-part"
+
+enum transfer_kind { TRANSFER_UPLOAD, TRANSFER_DOWNLOAD, TRANSFER_COPY };
+
+struct transfer_options {
+	bool dry_run;
+	bool verbose;
+	bool follow;    /* symbolic links */
+	bool sync_disk; /* what was downloaded, before it gets its name */
+	bool checksum;  /* compare contents, not times */
+	bool size_only;
+	bool move; /* remove what was copied */
+	unsigned parallel;
+	uint64_t part_size;
+	const char *content_type; /* of uploads; NULL: by the name */
+	struct filter filter;
+};
+
+/* The options of cli->params. False: cli->error. */
+bool transfer_options_read(struct cli *cli, struct transfer_options *out);
+
+/* One file to transfer. */
+struct job {
+	struct job *next;
+	const char *from, *to; /* a path, or a key */
+	uint64_t size;
+	int64_t mtime_ns; /* the source's; an object's own, where it has none of its own */
+	const char *etag; /* the source's, where it is an object and it is known; "" else */
+	bool in_doubt;    /* the target has that size: perhaps it is the same */
+	int64_t there_ns; /* then: the target's mtime, where that is a file */
+};
+
+struct large;
+
+/* What was done. Added to with transfer_report's lock, or by the producer alone. */
+struct transfer_counts {
+	uint64_t files, bytes; /* transferred */
+	uint64_t same;         /* not transferred: they are the same */
+	uint64_t removed;
+	uint64_t failed;
+};
+
+struct transfer {
+	struct cli *cli;
+	const struct transfer_options *options;
+	struct s3_client *client;
+	enum transfer_kind kind;
+	const char *from_bucket, *to_bucket; /* NULL: local */
+
+	pthread_mutex_t lock; /* all of the queue */
+	pthread_cond_t more;  /* there is something to take, or nothing will come */
+	pthread_cond_t room;  /* for the producer */
+	struct job *first, **last;
+	unsigned queued;
+	unsigned waiting; /* threads in `more` */
+	unsigned running; /* jobs that may yet become parts */
+	bool producer_waits;
+	bool closed;
+	struct large *larges; /* with parts that nobody has taken */
+	pthread_t *threads;
+	unsigned started;
+
+	pthread_mutex_t report_lock; /* counts, stdout, stderr */
+	struct transfer_counts counts;
+};
+
+/* One of the threads. */
+struct worker {
+	struct transfer *transfer;
+	struct s3_conn *conn;
+	struct arena *arena; /* of the job at hand */
+	uint8_t *space;      /* TRANSFER_SMALL_BYTES */
+	char folder[4096];   /* that was made last */
+};
+
+/* --- transfer.c ----------------------------------------------------------------------------------------------------
+ */
+
+void transfer_begin(struct transfer *t);
+/* Copies all of it; waits while the queue is full. By one thread. */
+void transfer_push(struct transfer *t, const struct job *job);
+/* Waits for all jobs. False: something failed, or it was interrupted. */
+bool transfer_end(struct transfer *t);
+/* Somebody pressed Ctrl-C. */
+bool transfer_is_stopped(const struct transfer *t);
+/* Ctrl-C stops this client's requests; NULL: it ends the process again. */
+void transfer_interrupt_set(struct s3_client *client);
+/* For transfer_large.c: parts that others may take. */
+void transfer_offer(struct transfer *t, struct large *large);
+
+/* --- one job --------------------------------------------------------------------------------------------------------
+ */
+
+/* True: it was done, or has become parts, and then `*taken`. False: said to the user. */
+bool transfer_upload(struct worker *w, struct job *job, bool *taken);
+bool transfer_download(struct worker *w, struct job *job, bool *taken);
+bool transfer_copy(struct worker *w, struct job *job, bool *taken);
+/* The target of a job in doubt is what would be put there. */
+bool transfer_is_same(struct worker *w, const struct job *job);
+/* With move: takes the source away, if it still is what was copied. */
+bool transfer_source_remove(struct worker *w, const struct job *job);
+
+/* --- transfer_large.c -----------------------------------------------------------------------------------------------
+ */
+
+struct large_kind {
+	/* One part; number from 0. False: said to the user. */
+	bool (*part)(struct worker *w, struct large *large, unsigned number);
+	/* When the last part was; `whole`: all of them were. Frees what is the kind's. */
+	bool (*finish)(struct worker *w, struct large *large, bool whole);
+};
+
+struct large {
+	struct large *next;
+	const struct large_kind *kind;
+	struct job *job;     /* its own copy */
+	struct arena *arena; /* of the whole; while there are parts, large_text alone */
+	uint64_t part_size;
+	unsigned parts;
+	unsigned taken, done; /* under the transfer's lock */
+	atomic_bool failed;
+	int fd; /* the local file, where there is one */
+	struct s3_upload upload;
+	struct s3_part *uploaded; /* [parts] of an upload or a copy: before, what the server has; after, all */
+	uint64_t *crcs;           /* [parts]: CRC64NVME of each */
+	void *own;                /* the kind's */
+};
+
+/* Parts of so many bytes, at most S3_PARTS_MAX of them. */
+struct large *large_new(const struct job *job, const struct large_kind *kind, uint64_t size, uint64_t part_size);
+void large_free(struct large *large);
+/* A copy that lives as long as it; by the thread of a part. */
+const char *large_text(struct transfer *t, struct large *large, const char *text);
+uint64_t large_offset(const struct large *large, unsigned number);
+uint64_t large_length(const struct large *large, unsigned number);
+/* Runs a part; after the last, the end. */
+void large_part_run(struct worker *w, struct large *large, unsigned number);
+/* The whole's CRC64NVME, of those of the parts. */
+uint64_t large_crc(const struct large *large);
+/* In base64, in the arena. */
+const char *crc64_text(struct arena *arena, uint64_t crc);
+bool crc64_parse(const char *text, uint64_t *crc);
+
+/* --- transfer_report.c ----------------------------------------------------------------------------------------------
+ */
+
+void report_done(struct transfer *t, const struct job *job, uint64_t bytes);
+void report_same(struct transfer *t, const struct job *job);
+/* A line on stderr. Gives false. */
+bool report_failed(struct transfer *t, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Of the connection's failure. Gives false. */
+bool report_refused(struct worker *w, const char *name);
+void report_removed(struct transfer *t, const char *name);
+/* No failure, but to be known. */
+void report_warning(struct transfer *t, const char *name, const char *text);
+/* What was done in all: the last line. */
+void report_summary(struct transfer *t);
+
+/* --- transfer_local.c: files ----------------------------------------------------------------------------------------
+ */
+
+/* Makes the directories above a file. */
+bool local_folders_make(struct worker *w, const char *path);
+/* The path of what is being downloaded, for this target. */
+const char *local_part_path(struct arena *arena, const char *path);
+bool local_write(int fd, const void *data, size_t len, uint64_t offset);
+/* Gives `part` its name, mtime and, if it is wanted, a place on the disk. Closes fd. False: errno. */
+bool local_finish(const struct transfer_options *o, int fd, const char *part, const char *path, int64_t mtime_ns);
+int64_t timespec_ns(const struct timespec *t);
+/* "text/html" of "index.html"; NULL: not known. */
+const char *content_type_of(const char *path);
+/* Can that be a path below a directory? Not absolute, no empty name, no "." nor "..". */
+bool local_name_is_safe(const char *name);
+bool text_is_utf8(const char *text);
+
+#endif

@@ -1,0 +1,102 @@
+/* transfer_compare.c: is the target what the source is? And the end of a move. */
+#include "transfer.h"
+#include "base/hash.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_BYTES (128 * 1024)
+
+/* The digest of a file's content. */
+static bool
+file_digest(const char *path, enum digest which, struct digest_value *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct digester *d = digester_new(DIGEST_BIT(which));
+	uint8_t *piece = xmalloc(PIECE_BYTES);
+	ssize_t n = fd < 0 ? -1 : 0;
+
+	while (fd >= 0 && ((n = read(fd, piece, PIECE_BYTES)) > 0 || (n < 0 && errno == EINTR)))
+		if (n > 0)
+			digester_update(d, piece, (size_t)n);
+	digester_value(d, which, out);
+	digester_free(d);
+	free(piece);
+	if (fd >= 0)
+		close(fd);
+	return n == 0;
+}
+
+/* 1: the same; 0: not; -1: the object has nothing to compare with. */
+static int
+content_compare(const struct s3_info *info, const char *path)
+{
+	struct digest_value value, said;
+	uint64_t crc;
+
+	if (crc64_parse(info->crc64nvme, &crc)) {
+		store_be64(said.bytes, crc);
+		return file_digest(path, DIGEST_CRC64NVME, &value) && memcmp(value.bytes, said.bytes, 8) == 0;
+	}
+	if (!hex_decode(bytes_str(info->etag), said.bytes, 16))
+		return -1;
+	return file_digest(path, DIGEST_MD5, &value) && memcmp(value.bytes, said.bytes, 16) == 0;
+}
+
+/* Is this file what that object says it is, by its time or, if it is wanted, by its content? */
+static bool
+is_file_of(const struct transfer *t, const struct s3_info *info, const char *path, int64_t mtime_ns, bool upload)
+{
+	int same = t->options->checksum ? content_compare(info, path) : -1;
+
+	if (same >= 0)
+		return same;
+	if (info->mtime_ns != INT64_MIN)
+		return info->mtime_ns == mtime_ns;
+	/* Put by somebody who keeps no times. */
+	return upload ? mtime_ns <= info->modified_ns : mtime_ns == info->modified_ns;
+}
+
+bool
+transfer_is_same(struct worker *w, const struct job *job)
+{
+	struct transfer *t = w->transfer;
+	bool upload = t->kind == TRANSFER_UPLOAD;
+	struct s3_info info;
+
+	if (t->kind == TRANSFER_COPY || !s3_head(w->conn, w->arena, upload ? t->to_bucket : t->from_bucket,
+						upload ? job->to : job->from, &info))
+		return false; /* what is wrong will be seen when it is transferred */
+	if (info.size != job->size)
+		return false;
+	return is_file_of(t, &info, upload ? job->from : job->to, upload ? job->mtime_ns : job->there_ns, upload);
+}
+
+/* --- the end of a move -------------------------------------------------------------------------------------------- */
+
+static bool
+file_remove(struct worker *w, const struct job *job)
+{
+	struct stat st;
+
+	/* What was written since then is in no copy. */
+	if (lstat(job->from, &st) == 0 && S_ISREG(st.st_mode) &&
+		(timespec_ns(&st.st_mtim) != job->mtime_ns || (uint64_t)st.st_size != job->size))
+		return report_failed(w->transfer, job->from, "was changed while it was copied, and stays");
+	return unlink(job->from) == 0 ||
+	       report_failed(w->transfer, job->from, "was copied, and cannot be removed: %s", strerror(errno));
+}
+
+bool
+transfer_source_remove(struct worker *w, const struct job *job)
+{
+	struct transfer *t = w->transfer;
+
+	if (!t->options->move)
+		return true;
+	if (t->kind == TRANSFER_UPLOAD)
+		return file_remove(w, job);
+	return s3_delete(w->conn, t->from_bucket, job->from) || report_refused(w, job->from);
+}

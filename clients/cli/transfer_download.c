@@ -1,0 +1,334 @@
+/*
+ * transfer_download.c: an object to a file. It is NAME.restfs-part until it is whole and verified.
+ *
+ * Of a large one, whose parts come in any order, the part file also says which are there: behind its end (the object's
+ * size) stand a header with the ETag, and a mark and CRC64NVME for each part. Who finds such a file of the same ETag
+ * goes on with it, after having read the parts that it has: a mark may have reached the disk before its bytes.
+ */
+#include "transfer.h"
+#include "base/hash.h"
+#include "cli_progress.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_BYTES (128 * 1024)
+#define MAGIC "restfs part file 1"
+
+static bool
+part_file_open(struct worker *w, const char *path, const char *part, int *fd)
+{
+	*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (*fd < 0 && errno == ENOENT) {
+		w->folder[0] = '\0'; /* it may have been removed since */
+		if (local_folders_make(w, path))
+			*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	}
+	return *fd >= 0 || report_failed(w->transfer, path, "cannot be written: %s", strerror(errno));
+}
+
+static bool
+file_finish(struct worker *w, int fd, const char *part, const char *path, const struct s3_info *info)
+{
+	int64_t mtime = info->mtime_ns != INT64_MIN ? info->mtime_ns : info->modified_ns;
+
+	return local_finish(w->transfer->options, fd, part, path, mtime) ||
+	       report_failed(w->transfer, path, "cannot be written: %s", strerror(errno));
+}
+
+/* --- in one piece ------------------------------------------------------------------------------------------------- */
+
+/* What comes, in memory as long as it fits there; then in the file. */
+struct coming {
+	struct worker *w;
+	const char *path, *part;
+	int fd;
+	uint64_t len;
+};
+
+static bool
+coming_spill(struct coming *c)
+{
+	if (c->fd >= 0)
+		return true;
+	if (!part_file_open(c->w, c->path, c->part, &c->fd))
+		return s3_conn_fail(c->w->conn, "it has no place"); /* said already */
+	if (ftruncate(c->fd, 0) != 0 || !local_write(c->fd, c->w->space, c->len, 0))
+		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
+	return true;
+}
+
+static bool
+coming_take(void *data, struct bytes part)
+{
+	struct coming *c = data;
+
+	if (c->fd < 0 && c->len + part.len <= TRANSFER_SMALL_BYTES)
+		memcpy(c->w->space + c->len, part.data, part.len); /* libcurl's buffer is used again */
+	else if (!coming_spill(c))
+		return false;
+	else if (!local_write(c->fd, part.data, part.len, c->len))
+		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
+	c->len += part.len;
+	return true;
+}
+
+static bool
+coming_finish(struct coming *c, const struct s3_info *info)
+{
+	if (c->fd < 0) {
+		if (!part_file_open(c->w, c->path, c->part, &c->fd))
+			return false;
+		if (ftruncate(c->fd, 0) != 0 || !local_write(c->fd, c->w->space, c->len, 0))
+			return report_failed(c->w->transfer, c->path, "cannot be written: %s", strerror(errno));
+	}
+	progress_add(c->len);
+	if (!file_finish(c->w, c->fd, c->part, c->path, info)) {
+		c->fd = -1;
+		return false;
+	}
+	c->fd = -1;
+	return true;
+}
+
+static bool
+whole_download(struct worker *w, const struct job *job)
+{
+	struct coming c = {.w = w, .path = job->to, .part = local_part_path(w->arena, job->to), .fd = -1};
+	struct s3_get get = {.bucket = w->transfer->from_bucket, .key = job->from, .receive = coming_take, .data = &c};
+	struct s3_info info;
+	bool done;
+
+	done = s3_get(w->conn, w->arena, &get, &info) ? coming_finish(&c, &info) : report_refused(w, job->from);
+	if (c.fd >= 0) {
+		close(c.fd);
+		(void)unlink(c.part);
+	}
+	return done;
+}
+
+/* --- in parts ----------------------------------------------------------------------------------------------------- */
+
+/* Stands in the file behind the object's bytes. */
+struct part_header {
+	char magic[32];
+	char etag[128];
+	uint64_t size, part_size;
+};
+
+struct part_mark {
+	uint64_t is_there;
+	uint64_t crc;
+};
+
+struct download_own {
+	struct s3_info info;
+	const char *part; /* the file's path */
+	bool *there;      /* [parts]: found when it was begun */
+};
+
+static uint64_t
+mark_offset(const struct large *large, unsigned number)
+{
+	return large->job->size + sizeof(struct part_header) + number * sizeof(struct part_mark);
+}
+
+static struct part_header
+header_of(const struct large *large, const struct s3_info *info)
+{
+	struct part_header h = {.magic = MAGIC, .size = large->job->size, .part_size = large->part_size};
+
+	strncpy(h.etag, info->etag, sizeof(h.etag) - 1);
+	return h;
+}
+
+static bool
+piece_crc(int fd, uint64_t offset, uint64_t len, uint64_t *crc)
+{
+	uint8_t *piece = xmalloc(PIECE_BYTES);
+	uint64_t done = 0;
+	ssize_t n = 1;
+
+	*crc = 0;
+	while (done < len && n > 0) {
+		n = pread(fd, piece, len - done < PIECE_BYTES ? len - done : PIECE_BYTES, (off_t)(offset + done));
+		if (n > 0) {
+			*crc = crc64nvme(*crc, piece, (size_t)n);
+			done += (uint64_t)n;
+		}
+	}
+	free(piece);
+	return done == len;
+}
+
+/* What an earlier run has left, if it is of this object. */
+static bool
+parts_find(struct large *large, struct download_own *own)
+{
+	struct part_header expected = header_of(large, &own->info), found;
+	struct part_mark mark;
+
+	if (pread(large->fd, &found, sizeof(found), (off_t)large->job->size) != sizeof(found) ||
+		memcmp(&found, &expected, sizeof(found)) != 0)
+		return false;
+	for (unsigned i = 0; i < large->parts; i++)
+		if (pread(large->fd, &mark, sizeof(mark), (off_t)mark_offset(large, i)) == sizeof(mark) &&
+			mark.is_there &&
+			piece_crc(large->fd, large_offset(large, i), large_length(large, i), &large->crcs[i]))
+			own->there[i] = large->crcs[i] == mark.crc;
+	return true;
+}
+
+static bool
+parts_prepare(struct large *large, struct download_own *own)
+{
+	struct part_header header = header_of(large, &own->info);
+
+	if (own->info.etag[0] && parts_find(large, own))
+		return true;
+	return ftruncate(large->fd, 0) == 0 && ftruncate(large->fd, (off_t)mark_offset(large, large->parts)) == 0 &&
+	       local_write(large->fd, &header, sizeof(header), large->job->size);
+}
+
+/* Where the bytes of one part go. */
+struct part_coming {
+	struct worker *w;
+	int fd;
+	uint64_t at;
+	uint64_t crc;
+};
+
+static bool
+part_take(void *data, struct bytes part)
+{
+	struct part_coming *c = data;
+
+	if (!local_write(c->fd, part.data, part.len, c->at))
+		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
+	c->crc = crc64nvme(c->crc, part.data, part.len);
+	c->at += part.len;
+	return true;
+}
+
+static bool
+download_part(struct worker *w, struct large *large, unsigned number)
+{
+	const struct download_own *own = large->own;
+	struct part_coming c = {.w = w, .fd = large->fd, .at = large_offset(large, number)};
+	struct s3_get get = {.bucket = w->transfer->from_bucket,
+		.key = large->job->from,
+		.offset = c.at,
+		.length = large_length(large, number),
+		.etag = own->info.etag[0] ? own->info.etag : NULL,
+		.receive = part_take,
+		.data = &c};
+	struct part_mark mark = {.is_there = 1};
+	struct s3_info info;
+
+	if (own->there[number])
+		return true;
+	if (!s3_get(w->conn, w->arena, &get, &info))
+		return report_refused(w, large->job->from);
+	large->crcs[number] = mark.crc = c.crc;
+	return local_write(large->fd, &mark, sizeof(mark), mark_offset(large, number)) ||
+	       report_failed(w->transfer, large->job->to, "cannot be written: %s", strerror(errno));
+}
+
+static bool
+md5_fits(const struct large *large, const uint8_t said[16])
+{
+	struct digester *d = digester_new(DIGEST_BIT(DIGEST_MD5));
+	uint8_t *piece = xmalloc(PIECE_BYTES);
+	struct digest_value value;
+	uint64_t done = 0;
+	ssize_t n = 1;
+
+	while (done < large->job->size && n > 0) {
+		uint64_t left = large->job->size - done;
+
+		n = pread(large->fd, piece, left < PIECE_BYTES ? left : PIECE_BYTES, (off_t)done);
+		if (n > 0) {
+			digester_update(d, piece, (size_t)n);
+			done += (uint64_t)n;
+		}
+	}
+	digester_value(d, DIGEST_MD5, &value);
+	digester_free(d);
+	free(piece);
+	return done == large->job->size && memcmp(value.bytes, said, 16) == 0;
+}
+
+/* By the checksum of the whole, or by the MD5 that an ETag may be; of neither there is the length. */
+static bool
+download_verify(const struct large *large)
+{
+	const struct download_own *own = large->own;
+	uint8_t digest[16];
+	uint64_t crc;
+
+	if (crc64_parse(own->info.crc64nvme, &crc))
+		return large_crc(large) == crc;
+	return !hex_decode(bytes_str(own->info.etag), digest, 16) || md5_fits(large, digest);
+}
+
+static bool
+download_finish(struct worker *w, struct large *large, bool whole)
+{
+	struct download_own *own = large->own;
+	int fd = large->fd;
+
+	if (!whole)
+		return false;
+	if (!download_verify(large)) {
+		(void)unlink(own->part);
+		return report_failed(w->transfer, large->job->from,
+			"what came is not what the server's checksum says: it is damaged");
+	}
+	if (ftruncate(fd, (off_t)large->job->size) != 0)
+		return report_failed(w->transfer, large->job->to, "cannot be written: %s", strerror(errno));
+	large->fd = -1;
+	return file_finish(w, fd, own->part, large->job->to, &own->info);
+}
+
+static const struct large_kind download_kind = {download_part, download_finish};
+
+static bool
+large_download(struct worker *w, struct job *job)
+{
+	struct arena *heads = w->arena;
+	struct large *large;
+	struct download_own *own;
+	struct s3_info info;
+
+	if (!s3_head(w->conn, heads, w->transfer->from_bucket, job->from, &info))
+		return report_refused(w, job->from);
+	large = large_new(job, &download_kind, info.size, w->transfer->options->part_size);
+	own = ARENA_NEW(large->arena, struct download_own);
+	own->info = info;
+	own->info.etag = arena_str(large->arena, bytes_str(info.etag));
+	own->info.crc64nvme = info.crc64nvme ? arena_str(large->arena, bytes_str(info.crc64nvme)) : NULL;
+	own->part = local_part_path(large->arena, job->to);
+	own->there = ARENA_ARRAY(large->arena, bool, large->parts);
+	large->own = own;
+	if (part_file_open(w, job->to, own->part, &large->fd) &&
+		(parts_prepare(large, own) ||
+			report_failed(w->transfer, job->to, "cannot be written: %s", strerror(errno)))) {
+		transfer_offer(w->transfer, large);
+		return true;
+	}
+	large_free(large);
+	return false;
+}
+
+bool
+transfer_download(struct worker *w, struct job *job, bool *taken)
+{
+	if (!local_folders_make(w, job->to))
+		return report_failed(w->transfer, job->to, "its directory cannot be made: %s", strerror(errno));
+	if (job->size <= 2 * w->transfer->options->part_size)
+		return whole_download(w, job);
+	*taken = true;
+	return large_download(w, job);
+}

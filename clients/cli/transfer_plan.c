@@ -1,0 +1,80 @@
+/* transfer_plan.c: see transfer_plan.h. */
+#include "transfer_plan.h"
+#include <sys/stat.h>
+
+bool
+place_read(struct cli *cli, const char *text, struct place *out)
+{
+	struct s3_path path;
+
+	if (!cli_s3_path(cli, text, &path))
+		return false;
+	if (path.is_s3 && !path.bucket[0])
+		return cli_fail(cli, "%s names no bucket: a path is s3://BUCKET/KEY", text);
+	if (!path.is_s3 && !path.local[0])
+		return cli_fail(cli, "an empty path leads nowhere");
+	*out = path.is_s3 ? (struct place){path.bucket, path.key} : (struct place){NULL, path.local};
+	return true;
+}
+
+void
+place_make_tree(struct cli *cli, struct place *place)
+{
+	size_t len = strlen(place->root);
+
+	if (len > 0 && place->root[len - 1] != '/')
+		place->root = arena_printf(cli->arena, "%s/", place->root);
+}
+
+bool
+place_is_local_folder(const struct place *place)
+{
+	struct stat st;
+
+	return !place->bucket && stat(place->root, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+const char *
+place_base(struct cli *cli, const struct place *place)
+{
+	size_t end = strlen(place->root), from;
+
+	while (end > 0 && place->root[end - 1] == '/')
+		end--;
+	for (from = end; from > 0 && place->root[from - 1] != '/';)
+		from--;
+	return end             ? arena_str(cli->arena, bytes_of(place->root + from, end - from))
+	       : place->bucket ? place->bucket
+			       : "";
+}
+
+const char *
+place_join(struct arena *arena, const struct place *place, const char *name)
+{
+	return arena_printf(arena, "%s%s", place->root, name);
+}
+
+bool
+place_kind(struct cli *cli, const struct place *from, const struct place *to, enum transfer_kind *out)
+{
+	*out = !from->bucket ? TRANSFER_UPLOAD : to->bucket ? TRANSFER_COPY : TRANSFER_DOWNLOAD;
+	return from->bucket || to->bucket ||
+	       cli_fail(cli, "neither %s nor %s is in a store: write s3://BUCKET/KEY", from->root, to->root);
+}
+
+bool
+transfer_open(struct transfer *t, struct cli *cli, const struct transfer_options *options, const struct place *from,
+	const struct place *to)
+{
+	*t = (struct transfer){.cli = cli, .options = options, .from_bucket = from->bucket, .to_bucket = to->bucket};
+	if (!place_kind(cli, from, to, &t->kind) || !(t->client = cli_s3_open(cli)))
+		return false;
+	s3_client_limit_rate(t->client, (uint64_t)cli_number(cli, "limit_rate", 0));
+	return true;
+}
+
+void
+transfer_close(struct transfer *t)
+{
+	s3_client_free(t->client);
+}

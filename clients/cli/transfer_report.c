@@ -1,0 +1,175 @@
+/*
+ * transfer_report.c: what people and scripts are told. With --json an object a line; else lines with --verbose and
+ * --dry-run only, and one at the end.
+ */
+#include "transfer.h"
+#include "cli_progress.h"
+#include <stdio.h>
+
+static const char *const verbs[] = {
+	[TRANSFER_UPLOAD] = "upload", [TRANSFER_DOWNLOAD] = "download", [TRANSFER_COPY] = "copy"};
+
+/* A path, or s3://bucket/key. */
+static void
+place_put(FILE *out, const char *bucket, const char *name)
+{
+	if (bucket)
+		fprintf(out, "s3://%s/", bucket);
+	cli_put_text(out, name);
+}
+
+static json_t *
+place_json(const char *bucket, const char *name)
+{
+	json_t *text = bucket ? json_sprintf("s3://%s/%s", bucket, name) : json_string(name);
+
+	return text ? text : json_null(); /* a path that is no UTF-8 */
+}
+
+static void
+json_line(json_t *line)
+{
+	json_dumpf(line, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(line);
+}
+
+static void
+say(struct transfer *t, const char *verb, const struct job *job, uint64_t bytes)
+{
+	progress_hide();
+	if (t->cli->json)
+		json_line(json_pack("{s:s, s:o, s:o, s:I, s:b}", "action", verb, "from",
+			place_json(t->from_bucket, job->from), "to", place_json(t->to_bucket, job->to), "bytes",
+			(json_int_t)bytes, "dry_run", t->options->dry_run));
+	else {
+		printf("%s%s ", t->options->dry_run ? "would " : "", verb);
+		place_put(stdout, t->from_bucket, job->from);
+		printf(" -> ");
+		place_put(stdout, t->to_bucket, job->to);
+		putchar('\n');
+	}
+	progress_show();
+}
+
+static bool
+is_told(const struct transfer *t)
+{
+	return t->cli->json || t->options->verbose || t->options->dry_run;
+}
+
+void
+report_done(struct transfer *t, const struct job *job, uint64_t bytes)
+{
+	pthread_mutex_lock(&t->report_lock);
+	t->counts.files++;
+	t->counts.bytes += bytes;
+	if (is_told(t))
+		say(t, verbs[t->kind], job, bytes);
+	pthread_mutex_unlock(&t->report_lock);
+}
+
+void
+report_same(struct transfer *t, const struct job *job)
+{
+	progress_add(job->size);
+	pthread_mutex_lock(&t->report_lock);
+	t->counts.same++;
+	pthread_mutex_unlock(&t->report_lock);
+}
+
+void
+report_removed(struct transfer *t, const char *name)
+{
+	pthread_mutex_lock(&t->report_lock);
+	t->counts.removed++;
+	if (is_told(t)) {
+		progress_hide();
+		if (t->cli->json)
+			json_line(json_pack("{s:s, s:o, s:b}", "action", "remove", "path",
+				place_json(t->to_bucket, name), "dry_run", t->options->dry_run));
+		else {
+			printf("%sremove ", t->options->dry_run ? "would " : "");
+			place_put(stdout, t->to_bucket, name);
+			putchar('\n');
+		}
+		progress_show();
+	}
+	pthread_mutex_unlock(&t->report_lock);
+}
+
+static void
+complain(struct transfer *t, const char *name, const char *text)
+{
+	progress_hide();
+	fflush(stdout);
+	fprintf(stderr, "%srestfs:%s ", cli_colour(stderr, COLOUR_RED), cli_colour(stderr, COLOUR_NONE));
+	cli_put_text(stderr, name);
+	fprintf(stderr, ": ");
+	cli_put_text(stderr, text);
+	fputc('\n', stderr);
+	progress_show();
+}
+
+bool
+report_failed(struct transfer *t, const char *name, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	pthread_mutex_lock(&t->report_lock);
+	t->counts.failed++;
+	complain(t, name, text);
+	pthread_mutex_unlock(&t->report_lock);
+	return false;
+}
+
+bool
+report_refused(struct worker *w, const char *name)
+{
+	const struct s3_failure *failure = s3_conn_failure(w->conn);
+
+	/* Of thousands of files that an interrupt caught, nobody wants to read. */
+	return failure->stopped ? false : report_failed(w->transfer, name, "%s", failure->text);
+}
+
+void
+report_warning(struct transfer *t, const char *name, const char *text)
+{
+	if (t->cli->quiet)
+		return;
+	pthread_mutex_lock(&t->report_lock);
+	complain(t, name, text);
+	pthread_mutex_unlock(&t->report_lock);
+}
+
+void
+report_summary(struct transfer *t)
+{
+	static const char *const past[] = {
+		[TRANSFER_UPLOAD] = "uploaded", [TRANSFER_DOWNLOAD] = "downloaded", [TRANSFER_COPY] = "copied"};
+	const struct transfer_counts *c = &t->counts;
+	char bytes[32];
+
+	if (t->cli->json) {
+		json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "action", "summary", "files",
+			(json_int_t)c->files, "bytes", (json_int_t)c->bytes, "same", (json_int_t)c->same, "removed",
+			(json_int_t)c->removed, "failed", (json_int_t)c->failed, "dry_run", t->options->dry_run));
+		return;
+	}
+	if (t->cli->quiet)
+		return;
+	progress_bytes((double)c->bytes, bytes, sizeof(bytes));
+	printf("%s%s: %llu file%s, %s", t->options->dry_run ? "would be " : "", past[t->kind],
+		(unsigned long long)c->files, c->files == 1 ? "" : "s", bytes);
+	if (c->same)
+		printf("; the same: %llu", (unsigned long long)c->same);
+	if (c->removed)
+		printf("; removed: %llu", (unsigned long long)c->removed);
+	if (c->failed)
+		printf("; failed: %llu", (unsigned long long)c->failed);
+	putchar('\n');
+}

@@ -1,0 +1,123 @@
+"""restfs cp, mv, cat and pipe against the daemon."""
+import os
+
+import pytest
+
+from cli import Restfs
+
+MIB = 1024 * 1024
+ODD_NAMES = ["plain", "with space", "a+b", "50%", "q?x=1&y#z", "ünï/cödé", "tab\there", "new\nline", "quote\"'", "back\\slash", "~tilde", "*star[1]",
+             "dots..", "...", "-dash", "emoji-\U0001f600", "<&>", "a;b,c", "%41", "x" * 250]
+
+
+@pytest.fixture
+def restfs(daemon, tmp_path):
+    return Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path)
+
+
+def make(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def read(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def keys(s3, bucket):
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return {row["Key"]: row["Size"] for page in pages for row in page.get("Contents", [])}
+
+
+def test_odd_names_and_empty_files_come_back(restfs, s3, bucket, tmp_path, rng):
+    files = {name: name.encode() for name in ODD_NAMES}
+    files.update({"empty": b"", "deep/er/and/deeper": b"x", "middle": rng.randbytes(3 * MIB + 1)})
+    make(tmp_path / "up", files)
+    summary = restfs.summary("cp", "-r", tmp_path / "up", f"s3://{bucket}/tree")
+    assert summary["files"] == len(files) and summary["failed"] == 0
+    assert keys(s3, bucket) == {"tree/" + name: len(content) for name, content in files.items()}
+    assert s3.get_object(Bucket=bucket, Key="tree/a+b")["Body"].read() == b"a+b"
+    restfs.run("cp", "-r", f"s3://{bucket}/tree/", tmp_path / "down")
+    assert read(tmp_path / "down") == files
+    for name in files:
+        assert os.stat(tmp_path / "up" / name).st_mtime_ns == os.stat(tmp_path / "down" / name).st_mtime_ns
+
+
+def test_one_file_goes_where_the_target_says(restfs, s3, bucket, tmp_path):
+    make(tmp_path, {"file.txt": b"text"})
+    for target in ("", "/", "/folder/", "/folder/other"):
+        restfs.run("cp", tmp_path / "file.txt", f"s3://{bucket}{target}")
+    assert set(keys(s3, bucket)) == {"file.txt", "folder/file.txt", "folder/other"}
+    head = s3.head_object(Bucket=bucket, Key="folder/file.txt", ChecksumMode="ENABLED")
+    assert head["ContentType"] == "text/plain" and head["ChecksumCRC64NVME"]
+    (tmp_path / "into").mkdir()
+    restfs.run("cp", f"s3://{bucket}/folder/other", tmp_path / "into")
+    restfs.run("cp", f"s3://{bucket}/folder/other", tmp_path / "named")
+    restfs.run("cp", f"s3://{bucket}/folder/other", f"s3://{bucket}/file.txt", tmp_path / "into")
+    assert read(tmp_path / "into") == {"other": b"text", "file.txt": b"text"} and (tmp_path / "named").read_bytes() == b"text"
+
+
+def test_large_files_go_in_parts(restfs, s3, bucket, tmp_path, rng):
+    body = rng.randbytes(23 * MIB + 77)
+    make(tmp_path, {"large": body})
+    restfs.run("cp", tmp_path / "large", f"s3://{bucket}/", "--part-size=5M")
+    assert s3.head_object(Bucket=bucket, Key="large")["ETag"].endswith('-5"')
+    assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+    restfs.run("cp", f"s3://{bucket}/large", tmp_path / "back", "--part-size=5M")
+    assert (tmp_path / "back").read_bytes() == body
+    assert sorted(os.listdir(tmp_path)) == ["back", "large"]
+
+
+def test_within_the_store_and_moves(restfs, s3, bucket, tmp_path):
+    make(tmp_path / "up", {"a": b"a", "b/c": b"c"})
+    restfs.run("mv", "-r", tmp_path / "up", f"s3://{bucket}/one")
+    assert read(tmp_path / "up") == {}
+    restfs.run("cp", "-r", f"s3://{bucket}/one", f"s3://{bucket}/two")
+    restfs.run("mv", "-r", f"s3://{bucket}/one", f"s3://{bucket}/three")
+    assert set(keys(s3, bucket)) == {"two/a", "two/b/c", "three/a", "three/b/c"}
+    restfs.run("mv", f"s3://{bucket}/two/a", tmp_path / "a")
+    assert "two/a" not in keys(s3, bucket) and (tmp_path / "a").read_bytes() == b"a"
+
+
+def test_pipe_and_cat(restfs, s3, bucket, rng):
+    for length in (0, 1, 5 * MIB, 17 * MIB + 5):
+        body = rng.randbytes(length)
+        restfs.run("pipe", f"s3://{bucket}/piped", "--part-size=5M", input=body)
+        assert s3.get_object(Bucket=bucket, Key="piped")["Body"].read() == body
+        assert restfs.run("cat", f"s3://{bucket}/piped", f"s3://{bucket}/piped") == body + body
+    restfs.run("cp", "-", f"s3://{bucket}/dash", input=b"dash")
+    assert restfs.run("cp", f"s3://{bucket}/dash", "-") == b"dash"
+
+
+def test_dry_run_and_filters(restfs, s3, bucket, tmp_path):
+    make(tmp_path / "up", {"a.txt": b"1", "b.bin": b"22", "d/c.txt": b"333", "d/skip/e.txt": b"4444"})
+    rows = restfs.lines("cp", "-r", tmp_path / "up", f"s3://{bucket}/", "--include=*.txt", "--exclude=skip", "--dry-run")
+    assert {row["to"] for row in rows[:-1]} == {f"s3://{bucket}/a.txt", f"s3://{bucket}/d/c.txt"}
+    assert keys(s3, bucket) == {}
+    restfs.run("cp", "-r", tmp_path / "up", f"s3://{bucket}/", "--exclude=*.txt", "--include=d/*.txt")
+    assert set(keys(s3, bucket)) == {"b.bin", "d/c.txt"}
+    restfs.run("cp", "-r", tmp_path / "up", f"s3://{bucket}/size", "--larger=1", "--smaller=4")
+    assert {key for key in keys(s3, bucket) if key.startswith("size")} == {"size/b.bin", "size/d/c.txt"}
+    os.utime(tmp_path / "up" / "a.txt", (0, 0))
+    assert restfs.summary("cp", "-r", tmp_path / "up", f"s3://{bucket}/", "--older-than=1d", "-n")["files"] == 1
+    assert restfs.summary("cp", "-r", tmp_path / "up", f"s3://{bucket}/", "--newer-than=1d", "-n")["files"] == 3
+
+
+def test_what_cannot_be_done_is_said_in_one_line(restfs, bucket, tmp_path):
+    make(tmp_path, {"file": b"x", "folder/y": b"y"})
+    for words in (("cp", tmp_path / "none", f"s3://{bucket}/"), ("cp", tmp_path / "folder", f"s3://{bucket}/"), ("cp", f"s3://{bucket}/none", tmp_path),
+                  ("cp", "-r", f"s3://{bucket}/none", tmp_path), ("cat", f"s3://{bucket}/none"), ("cp", tmp_path / "file", "s3://no-such-bucket/")):
+        restfs.run(*words, status=1)
+        assert restfs.stderr.startswith("restfs: ") and restfs.stderr.count("\n") == 1, restfs.stderr
+    restfs.run("cp", tmp_path / "file", tmp_path / "other", status=2)
+    assert not (tmp_path / "other").exists()
+
+
+def test_keys_that_are_no_paths_stay_out(restfs, s3, bucket, tmp_path):
+    for key in ("t/../../evil", "t//evil", "t/./evil", "t/fine", "t/folder/"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    restfs.run("cp", "-r", f"s3://{bucket}/t", tmp_path / "down" / "here", status=1)
+    assert restfs.stderr.count("\n") == 3
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["down", "down/here", "down/here/fine", "down/here/folder"]
