@@ -1,10 +1,12 @@
 /* data_rm.c: `restfs rm`: an object, or everything below a path, a thousand with a request. */
 #include "data.h"
+#include "transfer_filter.h"
 
 struct removal {
 	struct data *d;
-	const char *bucket;
+	const char *bucket, *root;
 	bool dry_run;
+	struct filter filter;
 	struct arena *arena;
 	const char *keys[S3_DELETE_MAX];
 	size_t count;
@@ -60,23 +62,38 @@ removal_add(void *arg, const char *name, const struct s3_object *object)
 {
 	struct removal *r = arg;
 
+	if (!filter_takes(&r->filter, name + strlen(r->root), object->size, object->modified_ns))
+		return true;
 	r->seen++;
 	r->keys[r->count++] = arena_str(r->arena, bytes_str(name));
 	return r->count < S3_DELETE_MAX || removal_flush(r);
+}
+
+/* The object itself that the path names, before what is below it; it may not be there. */
+static bool
+removal_add_named(struct removal *r, const char *key)
+{
+	struct s3_object object = {.key = key};
+	const char *root = r->root;
+	struct s3_info info;
+
+	if (!s3_head(r->d->conn, r->d->page, r->bucket, key, &info))
+		return s3_conn_is_missing(r->d->conn) || data_fail(r->d, r->bucket, key);
+	object.size = info.size;
+	object.modified_ns = info.modified_ns;
+	r->root = "";
+	removal_add(r, key, &object);
+	r->root = root;
+	return true;
 }
 
 /* `key` not NULL: that object, too, if it is there. */
 static bool
 remove_below(struct data *d, const char *bucket, const char *prefix, const char *key, bool dry_run)
 {
-	struct removal r = {.d = d, .bucket = bucket, .dry_run = dry_run, .arena = arena_new(65536)};
-	struct s3_info info;
-	bool fine = true;
+	struct removal r = {.d = d, .bucket = bucket, .root = prefix, .dry_run = dry_run, .arena = arena_new(65536)};
+	bool fine = filter_read(d->cli, &r.filter) && (!key || removal_add_named(&r, key));
 
-	if (key && s3_head(d->conn, d->page, bucket, key, &info))
-		fine = removal_add(&r, key, NULL);
-	else if (key && !s3_conn_is_missing(d->conn))
-		fine = data_fail(d, bucket, key);
 	fine = fine && data_walk(d, bucket, prefix, false, removal_add, &r) && removal_flush(&r);
 	arena_free(r.arena);
 	if (fine && r.failed > 0)

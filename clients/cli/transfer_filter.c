@@ -13,7 +13,7 @@ rule_read(struct cli *cli, const char *text, struct filter_rule *out)
 
 	if (!pattern || !pattern[1])
 		return cli_fail(cli, "%s needs a pattern, as '*.txt'", text);
-	*out = (struct filter_rule){strncmp(text, "--include", 9) == 0, pattern + 1 + (pattern[1] == '/')};
+	*out = (struct filter_rule){strncmp(text, "--exclude", 9) != 0, pattern + 1 + (pattern[1] == '/')};
 	return true;
 }
 

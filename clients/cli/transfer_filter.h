@@ -16,7 +16,7 @@ struct filter {
 	uint64_t larger, smaller;   /* 0, UINT64_MAX: any */
 };
 
-/* --include and --exclude (the list `filters`), --newer-than, --older-than, --larger, --smaller. */
+/* --include, or --name, and --exclude (the list `filters`), --newer-than, --older-than, --larger, --smaller. */
 bool filter_read(struct cli *cli, struct filter *out);
 /*
  * By the name alone: its path below the root. A pattern without '/' fits a name of one level, a file's or a directory's

@@ -198,3 +198,23 @@ def test_shared_for_some_time(cli, s3, full):
 def test_a_store_that_is_not_there_or_a_wrong_key(cli, full):
     assert "SignatureDoesNotMatch" in cli("ls", status=1, environment={"AWS_SECRET_ACCESS_KEY": "wrong-secret"})
     cli("ls", "--endpoint=nonsense", status=2)
+
+
+@pytest.mark.parametrize("options, found", [
+    ([], KEYS), (["--name=*.jpg"], ["b/e/f.jpg", "b2/x.jpg"]), (["--name=*.txt", "--exclude=b"], ["a.txt"]), (["--name=b/*.txt"], ["b/c.txt", "b/d.txt"]),
+    (["--exclude=*.*"], ["z"]), (["--larger=15"], ["b/e/f.jpg", "b2/x.jpg"]), (["--smaller=10"], ["z"]), (["--newer-than=1h"], KEYS), (["--older-than=1h"], []),
+    (["--older-than=2000-01-01"], []), (["--name=?"], KEYS[1:4] + ["z"])])
+def test_objects_are_found_by_name_size_and_age(cli, full, options, found):
+    assert cli.lines("find", full, *options) == [f"{full}/{key}" for key in found]
+
+
+def test_what_is_found_may_be_used_by_others(cli, full):
+    assert cli("find", full + "/b", "-0").split("\0") == [f"{full}/{key}" for key in KEYS[1:4]] + [""]
+    assert [o["key"] for o in cli.json("find", full + "/b/", "--name=d.txt", "-0")] == ["b/d.txt"]
+    assert "is how long ago" in cli("find", full, "--newer-than=yesterday", status=2)
+
+
+def test_filters_choose_what_is_removed(cli, full):
+    assert cli.lines("rm", "-r", full, "--include=*.txt", "--exclude=d.*") == [f"removed {full}/{key}" for key in ("a.txt", "b/c.txt")]
+    assert cli("rm", "-r", full, "--older-than=1d", "-q") == ""
+    assert cli.lines("find", full) == [f"{full}/{key}" for key in KEYS[2:]]
