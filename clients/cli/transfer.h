@@ -25,6 +25,7 @@ enum transfer_kind { TRANSFER_UPLOAD, TRANSFER_DOWNLOAD, TRANSFER_COPY };
 
 struct transfer_options {
 	bool dry_run;
+	bool diff; /* with dry_run: what would be done is a difference */
 	bool verbose;
 	bool follow;    /* symbolic links */
 	bool sync_disk; /* what was downloaded, before it gets its name */
@@ -166,6 +167,7 @@ bool crc64_parse(const char *text, uint64_t *crc);
  */
 
 void report_done(struct transfer *t, const struct job *job, uint64_t bytes);
+void report_difference(struct transfer *t, const char *what, const char *bucket, const char *name);
 void report_same(struct transfer *t, const struct job *job);
 /* A line on stderr. Gives false. */
 bool report_failed(struct transfer *t, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -45,17 +45,18 @@ content_compare(const struct s3_info *info, const char *path)
 	return file_digest(path, DIGEST_MD5, &value) && memcmp(value.bytes, said.bytes, 16) == 0;
 }
 
-/* Is this file what that object says it is, by its time or, if it is wanted, by its content? */
+/* Is this file what that object says it is: by its time; by its content, if that is wanted, or the object keeps none.
+ */
 static bool
 is_file_of(const struct transfer *t, const struct s3_info *info, const char *path, int64_t mtime_ns, bool upload)
 {
-	int same = t->options->checksum ? content_compare(info, path) : -1;
+	bool has_time = info->mtime_ns != INT64_MIN;
+	int same = t->options->checksum || !has_time ? content_compare(info, path) : -1;
 
 	if (same >= 0)
 		return same;
-	if (info->mtime_ns != INT64_MIN)
+	if (has_time)
 		return info->mtime_ns == mtime_ns;
-	/* Put by somebody who keeps no times. */
 	return upload ? mtime_ns <= info->modified_ns : mtime_ns == info->modified_ns;
 }
 

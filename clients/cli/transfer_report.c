@@ -59,8 +59,29 @@ is_told(const struct transfer *t)
 }
 
 void
+report_difference(struct transfer *t, const char *what, const char *bucket, const char *name)
+{
+	pthread_mutex_lock(&t->report_lock);
+	t->counts.files++;
+	progress_hide();
+	if (t->cli->json)
+		json_line(json_pack("{s:s, s:o}", "difference", what, "path", place_json(bucket, name)));
+	else {
+		printf("%s: ", what);
+		place_put(stdout, bucket, name);
+		putchar('\n');
+	}
+	progress_show();
+	pthread_mutex_unlock(&t->report_lock);
+}
+
+void
 report_done(struct transfer *t, const struct job *job, uint64_t bytes)
 {
+	if (t->options->diff) {
+		report_difference(t, "differs", t->from_bucket, job->from);
+		return;
+	}
 	pthread_mutex_lock(&t->report_lock);
 	t->counts.files++;
 	t->counts.bytes += bytes;

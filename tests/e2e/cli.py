@@ -23,7 +23,7 @@ class Restfs:
         """What it printed; `status` is what it must end with."""
         done = subprocess.run([RESTFS, *map(str, words)], input=input, stdin=None if input is not None else subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment, timeout=5 * PATIENCE_SECONDS)
-        self.stderr = done.stderr.decode()
+        self.stderr = done.stderr.decode(errors="replace")
         assert done.returncode == status, f"restfs {' '.join(map(str, words))}: {done.returncode}\n{done.stdout[-4000:]}\n{self.stderr[-4000:]}"
         return done.stdout
 

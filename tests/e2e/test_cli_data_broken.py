@@ -1,0 +1,205 @@
+"""What the client does when it is killed in the middle, and when a server breaks off or sends something else."""
+import base64
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from cli import Restfs
+from daemon import wait_until
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def restfs(daemon, tmp_path):
+    return Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path)
+
+
+def uploads(s3, bucket):
+    return s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+
+
+def parts(s3, bucket, key, upload):
+    return {part["PartNumber"]: part["LastModified"] for part in s3.list_parts(Bucket=bucket, Key=key, UploadId=upload).get("Parts", [])}
+
+
+def kill_in_upload(restfs, s3, bucket, path):
+    """The upload that is left, with some of its parts."""
+    process = restfs.start("cp", path, f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=20M")
+    wait_until(lambda: process.poll() is not None or any(len(parts(s3, bucket, "large", u["UploadId"])) >= 2 for u in uploads(s3, bucket)))
+    process.kill()
+    process.communicate()
+    upload, = uploads(s3, bucket)
+    return upload["UploadId"]
+
+
+def test_an_upload_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path, rng):
+    body = rng.randbytes(40 * MIB)
+    (tmp_path / "large").write_bytes(body)
+    upload = kill_in_upload(restfs, s3, bucket, tmp_path / "large")
+    before = parts(s3, bucket, "large", upload)
+    seen = {}
+    process = restfs.start("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=20M")
+
+    def look():
+        try:
+            seen.update(parts(s3, bucket, "large", upload))
+        except s3.exceptions.NoSuchUpload:
+            pass
+        return process.poll() is not None
+
+    wait_until(look)
+    assert process.wait() == 0, process.communicate()
+    assert {number: seen[number] for number in before} == before, "parts that were there were sent again"
+    assert uploads(s3, bucket) == [] and s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+
+
+def test_an_upload_of_another_file_is_left_alone(restfs, s3, bucket, tmp_path, rng):
+    body = bytearray(rng.randbytes(40 * MIB))
+    (tmp_path / "large").write_bytes(body)
+    upload = kill_in_upload(restfs, s3, bucket, tmp_path / "large")
+    body[3] ^= 1
+    (tmp_path / "large").write_bytes(body)
+    restfs.run("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M")
+    assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+    assert [u["UploadId"] for u in uploads(s3, bucket)] == [upload]
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_download_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path, rng, is_damaged):
+    body = rng.randbytes(40 * MIB)
+    s3.put_object(Bucket=bucket, Key="large", Body=body)
+    words = ("cp", f"s3://{bucket}/large", tmp_path / "large", "--part-size=5M", "--parallel=1")
+    part = tmp_path / "large.restfs-part"
+    process = restfs.start(*words, "--limit-rate=20M")
+    wait_until(lambda: process.poll() is not None or (part.exists() and part.read_bytes()[11 * MIB:11 * MIB + 64].strip(b"\0")))
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "large").exists() and part.read_bytes()[:10 * MIB] == body[:10 * MIB]
+    if is_damaged:  # as a power cut may leave it
+        with open(part, "r+b") as file:
+            file.write(b"\0" * 100)
+    restfs.run(*words)
+    assert (tmp_path / "large").read_bytes() == body and not part.exists()
+
+
+# --- a server that lies ---------------------------------------------------------------------------------------------
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.answer(self)
+
+    do_HEAD = do_PUT = do_POST = do_GET
+
+    def reply(self, status, body=b"", length=None, **headers):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        if length is not None:
+            self.close_connection = True
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """`answer` of it is what a test says; `.restfs` speaks to it."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.restfs = Restfs(f"http://127.0.0.1:{server.server_port}", "key", "secret", tmp_path)
+    server.requests = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def etag(body):
+    return f'"{hashlib.md5(body).hexdigest()}"'
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_broke(fake, tmp_path):
+    body = bytes(range(256)) * 4096
+
+    def answer(request):
+        start = int((request.headers.get("Range") or "bytes=0-").split("=")[1].split("-")[0])
+        if request.command == "HEAD":
+            return request.reply(200, body, ETag=etag(body))
+        fake.requests.append((start, request.headers.get("If-Match")))
+        rest = body[start:]
+        headers = {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
+        request.reply(206 if start else 200, rest[:300000], length=len(rest), ETag=etag(body), **headers)
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == body
+    assert [start for start, _ in fake.requests] == [0, 300000, 600000, 900000]
+    assert all(match == etag(body) for _, match in fake.requests[1:])
+
+
+def test_another_object_in_the_middle_is_refused(fake, tmp_path):
+    body = b"x" * MIB
+
+    def answer(request):
+        if request.command == "HEAD":
+            return request.reply(200, body, ETag='"one"')
+        if request.headers.get("Range"):
+            return request.reply(412)
+        request.reply(200, body[:1000], length=len(body), ETag='"one"')
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=1)
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("headers", [{"ETag": etag(b"right")}, {"ETag": '"x-2"', "x_amz_checksum_crc64nvme": base64.b64encode(b"12345678").decode()},
+                                     {"ETag": '"x-2"', "x_amz_checksum_sha256": base64.b64encode(hashlib.sha256(b"right").digest()).decode()}])
+def test_content_that_is_not_what_its_checksum_says_is_refused(fake, tmp_path, headers):
+    fake.answer = lambda request: request.reply(200, b"wrong", **headers)
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=1)
+    assert "damaged" in fake.restfs.stderr
+    assert [path.name for path in tmp_path.iterdir()] == []
+    fake.restfs.run("cat", "s3://bucket/key", status=1)
+
+
+@pytest.mark.parametrize("headers", [{"ETag": etag(b"something else")}, {"ETag": '"x"', "x_amz_checksum_crc64nvme": base64.b64encode(b"12345678").decode()}])
+def test_a_store_that_keeps_something_else_is_seen(fake, tmp_path, headers):
+    def answer(request):
+        request.rfile.read(int(request.headers["Content-Length"]))
+        request.reply(200, **headers)
+
+    fake.answer = answer
+    (tmp_path / "file").write_bytes(b"content")
+    fake.restfs.run("mv", tmp_path / "file", "s3://bucket/key", status=1)
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_busy_server_is_asked_again(fake, tmp_path):
+    def answer(request):
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        fake.requests.append(body)
+        if len(fake.requests) < 3:
+            return request.reply(503, b"<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
+        request.reply(200, ETag=etag(body))
+
+    fake.answer = answer
+    fake.restfs.run("pipe", "s3://bucket/key", input=b"content")
+    assert fake.requests == [b"content"] * 3
+
+
+def test_a_refusal_is_not_repeated(fake):
+    def answer(request):
+        fake.requests.append(request.path)
+        request.reply(403, b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>")
+
+    fake.answer = answer
+    fake.restfs.run("cat", "s3://bucket/key", status=1)
+    assert fake.requests == ["/bucket/key"] and "AccessDenied: No" in fake.restfs.stderr
