@@ -1,7 +1,7 @@
 # The commands a person types; what they do is in meson.build and tools/.
 BUILD ?= build
 
-.PHONY: build deps deps-test deps-bench deps-deb run test soak bench install deb format clean
+.PHONY: build deps deps-test deps-bench deps-deb run test soak bench install deb test-deb format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -52,6 +52,10 @@ install: deps
 # Debian packages, in build-deb. ARGS: of tools/make-deb.
 deb: deps-deb
 	@tools/make-deb $(ARGS)
+
+# As root, with debootstrap: builds them in a Debian of their own, and installs, upgrades, removes and purges them in another.
+test-deb:
+	@tools/test-deb $(ARGS)
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
