@@ -41,6 +41,9 @@ static int (*const functions[])(struct cli *) = {
 #define OPTION(name, text) NULL,
 #define GLOBAL(argument, text) NULL,
 #include "commands.def"
+#include <unistd.h>
+
+#define DATA_OF_PACKAGE "/var/lib/restfs"
 };
 
 /* The list of buckets may come in pages: the next one begins behind the last name. A feed is as long as it is: a page.
@@ -98,6 +101,17 @@ run(struct cli *cli, int argc, char **argv)
 	return code;
 }
 
+/* Where a store is that somebody runs by hand, or the one of the package. */
+static const char *
+data_default(void)
+{
+	const char *given = getenv("RESTFS_DATA");
+
+	if (given && given[0])
+		return given;
+	return access("./data", F_OK) != 0 && access(DATA_OF_PACKAGE, F_OK) == 0 ? DATA_OF_PACKAGE : "./data";
+}
+
 int
 main(int argc, char **argv)
 {
@@ -105,9 +119,7 @@ main(int argc, char **argv)
 	int code;
 
 	signal(SIGPIPE, SIG_IGN);
-	cli.data = getenv("RESTFS_DATA");
-	if (!cli.data || !cli.data[0])
-		cli.data = "./data";
+	cli.data = data_default();
 	code = run(&cli, argc, argv);
 	if (fflush(stdout) != 0 && code == EXIT_DONE) {
 		fprintf(stderr, "restfs: cannot write the answer\n");
