@@ -1,7 +1,7 @@
 # The commands a person types; what they do is in meson.build and tools/.
 BUILD ?= build
 
-.PHONY: build deps deps-test deps-bench deps-deb run test soak bench install deb test-deb format clean
+.PHONY: build deps deps-test deps-bench deps-deb run test soak bench install deb image test-deb test-image test-reproducible format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -56,6 +56,17 @@ deb: deps-deb
 # As root, with debootstrap: builds them in a Debian of their own, and installs, upgrades, removes and purges them in another.
 test-deb:
 	@tools/test-deb $(ARGS)
+
+# The same as packaging/container/Dockerfile makes, without a container engine: as root, with debootstrap.
+image: deb
+	@tools/make-image $(ARGS) build-deb/restfs-image.tar
+
+test-image: image
+	@tools/test-image build-deb/restfs-image.tar
+
+# Are two builds in two places the same bytes?
+test-reproducible: deps-deb
+	@tools/test-reproducible
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
