@@ -160,6 +160,78 @@ slots_hold_the_serial_or_its_complement(void **state)
 	batch_free(b);
 }
 
+static struct row
+get(struct store *s, struct bytes key)
+{
+	struct row row;
+
+	assert_int_equal(s->drivers.metadata->ops->get(s->drivers.metadata, &s->rq, key, &row), RFS_OK);
+	return row;
+}
+
+/* Rows of all kinds that a driver may keep the absence of. */
+static void
+what_was_looked_for_is_found_once_it_is_made(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+	struct batch_block block = {.number = 7, .stored = true};
+	struct buf slotted;
+
+	buf_init(&slotted, s->rq.arena);
+	buf_put_bytes(&slotted, test_key(s->rq.arena, BUCKET, TABLE_FEED, "f"));
+	buf_be64(&slotted, 1); /* the serial that it will have */
+	for (int i = 0; i < 2; i++) {
+		assert_false(get(s, buf_bytes(&slotted)).found);
+		assert_false(test_get(s, BUCKET, TABLE_ROWS, "put").found);
+		assert_false(test_get(s, BUCKET, TABLE_ROWS, "blocks").found);
+		assert_int_equal(test_counter(s, BUCKET, "n"), 0);
+	}
+	batch_append(b, key_of(b, TABLE_FEED, "f"), bytes_str("change"));
+	batch_put(b, key_of(b, TABLE_ROWS, "put"), bytes_str("one"));
+	batch_blocks(b, key_of(b, TABLE_ROWS, "blocks"), bytes_str("v"), &block, 1);
+	batch_add(b, key_of(b, TABLE_COUNTERS, "n"), 5);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	assert_int_equal(b->serial, 1);
+	batch_free(b);
+	assert_true(get(s, buf_bytes(&slotted)).found);
+	assert_value(test_get(s, BUCKET, TABLE_ROWS, "put"), "one");
+	assert_true(test_get(s, BUCKET, TABLE_ROWS, "blocks").found);
+	assert_int_equal(test_counter(s, BUCKET, "n"), 5);
+}
+
+/* ... and may keep. */
+static void
+what_was_read_is_read_as_it_became(void **state)
+{
+	struct store *s = *state;
+	struct batch *b = batch_new(BUCKET);
+
+	test_put(s, BUCKET, "put", "one");
+	test_put(s, BUCKET, "deleted", "one");
+	test_put(s, BUCKET, "ranged", "one");
+	batch_add(b, key_of(b, TABLE_COUNTERS, "n"), 5);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_value(test_get(s, BUCKET, TABLE_ROWS, "put"), "one");
+		assert_value(test_get(s, BUCKET, TABLE_ROWS, "deleted"), "one");
+		assert_value(test_get(s, BUCKET, TABLE_ROWS, "ranged"), "one");
+		assert_int_equal(test_counter(s, BUCKET, "n"), 5);
+	}
+	batch_reset(b);
+	batch_put(b, key_of(b, TABLE_ROWS, "put"), bytes_str("two"));
+	batch_delete(b, key_of(b, TABLE_ROWS, "deleted"));
+	batch_delete_range(b, key_of(b, TABLE_ROWS, "r"), key_of(b, TABLE_ROWS, "s"));
+	batch_add(b, key_of(b, TABLE_COUNTERS, "n"), -5);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	assert_value(test_get(s, BUCKET, TABLE_ROWS, "put"), "two");
+	assert_int_equal(test_get(s, BUCKET, TABLE_ROWS, "put").serial, b->serial);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "deleted").found);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "ranged").found);
+	assert_int_equal(test_counter(s, BUCKET, "n"), 0);
+	batch_free(b);
+}
+
 static struct row_page
 scan(struct store *s, const char *from, const char *to, size_t limit, bool reverse)
 {
@@ -259,6 +331,8 @@ main(int argc, char **argv)
 		TEST(operations_take_effect_in_their_order),
 		TEST(a_range_is_deleted_from_its_start_to_before_its_end),
 		TEST(slots_hold_the_serial_or_its_complement),
+		TEST(what_was_looked_for_is_found_once_it_is_made),
+		TEST(what_was_read_is_read_as_it_became),
 		TEST(a_scan_is_ordered_bounded_and_paged),
 		TEST(a_scan_shows_counters_and_multi_get_keeps_its_order),
 		TEST(a_read_that_may_not_block_answers_or_says_so),

@@ -16,7 +16,7 @@
 
 #define PARTS_MOST 4
 
-/* Pieces of a key or a value, put together by RocksDB. */
+/* Pieces of a value, put together by RocksDB. */
 struct parts {
 	const char *data[PARTS_MOST];
 	size_t len[PARTS_MOST];
@@ -30,23 +30,42 @@ parts_add(struct parts *p, const void *data, size_t len)
 	p->len[p->count++] = len;
 }
 
-static void
-key_parts(const struct commit *c, const struct batch_op *op, uint8_t slot[8], struct parts *out)
+/* The key, its slot filled. */
+static struct bytes
+key_whole(const struct commit *c, const struct batch_op *op)
 {
-	out->count = 0;
-	if (op->slot == SLOT_NONE) {
-		parts_add(out, op->key.data, op->key.len);
-		return;
-	}
-	store_be64(slot, op->slot == SLOT_SERIAL ? c->serial : ~c->serial);
-	parts_add(out, op->key.data, op->key.len - 8);
-	parts_add(out, slot, 8);
+	struct bytes key = op->key;
+
+	if (op->slot == SLOT_NONE)
+		return key;
+	key = arena_copy(c->batch->arena, key);
+	store_be64((uint8_t *)key.data + key.len - 8, op->slot == SLOT_SERIAL ? c->serial : ~c->serial);
+	return key;
+}
+
+/* Each row that a batch changes goes through one of these three: what is cached of it ends here. */
+static void
+row_put(struct embedded *e, struct bytes key, const struct parts *value)
+{
+	const char *data = (const char *)key.data;
+
+	row_cache_change(e->rows, key);
+	rocksdb_writebatch_putv(e->applier.wb, 1, &data, &key.len, value->count, value->data, value->len);
 }
 
 static void
-put_parts(rocksdb_writebatch_t *wb, const struct parts *key, const struct parts *value)
+row_delete(struct embedded *e, struct bytes key)
 {
-	rocksdb_writebatch_putv(wb, key->count, key->data, key->len, value->count, value->data, value->len);
+	row_cache_change(e->rows, key);
+	rocksdb_writebatch_delete(e->applier.wb, (const char *)key.data, key.len);
+}
+
+static void
+row_delete_range(struct embedded *e, struct bytes from, struct bytes to)
+{
+	row_cache_change_range(e->rows, from, to);
+	rocksdb_writebatch_delete_range(
+		e->applier.wb, (const char *)from.data, from.len, (const char *)to.data, to.len);
 }
 
 /* The places of a BLOCKS operation's blocks; those that went with the batch lie before its COMMIT, in order. */
@@ -73,10 +92,9 @@ static void
 apply_row(struct embedded *e, const struct commit *c, const struct batch_op *op, size_t *record)
 {
 	static const char tag = ROW_TAG_ROW;
-	uint8_t slot[8], serial[8], feed[8], *locations = NULL;
-	struct parts key, value = {.count = 0};
+	uint8_t serial[8], feed[8], *locations = NULL;
+	struct parts value = {.count = 0};
 
-	key_parts(c, op, slot, &key);
 	parts_add(&value, &tag, 1);
 	parts_add(&value, op->value.data, op->value.len);
 	if (op->kind == BATCH_APPEND) {
@@ -88,7 +106,7 @@ apply_row(struct embedded *e, const struct commit *c, const struct batch_op *op,
 	}
 	store_u64(serial, c->serial);
 	parts_add(&value, serial, 8);
-	put_parts(e->applier.wb, &key, &value);
+	row_put(e, key_whole(c, op), &value);
 	free(locations);
 }
 
@@ -96,20 +114,20 @@ static void
 apply_counters(struct embedded *e, const struct commit *c)
 {
 	uint8_t value[9] = {ROW_TAG_COUNTER};
+	struct parts parts = {.data = {(const char *)value}, .len = {sizeof(value)}, .count = 1};
 
 	for (size_t i = 0; i < c->use_count; i++) {
 		const struct counter_use *use = &c->uses[i];
-		const struct bytes *key = &c->batch->ops[use->op].key;
+		struct bytes key = c->batch->ops[use->op].key;
 
 		if (use->superseded || c->batch->ops[use->op].kind == BATCH_EXPECT)
 			continue;
 		if (use->value == 0) {
-			rocksdb_writebatch_delete(e->applier.wb, (const char *)key->data, key->len);
+			row_delete(e, key);
 			continue;
 		}
 		store_u64(value + 1, use->value);
-		rocksdb_writebatch_put(
-			e->applier.wb, (const char *)key->data, key->len, (const char *)value, sizeof(value));
+		row_put(e, key, &parts);
 	}
 }
 
@@ -164,11 +182,10 @@ apply_commit(struct embedded *e, const struct commit *c)
 			apply_row(e, c, op, &record);
 			break;
 		case BATCH_DELETE:
-			rocksdb_writebatch_delete(e->applier.wb, (const char *)op->key.data, op->key.len);
+			row_delete(e, op->key);
 			break;
 		case BATCH_DELETE_RANGE:
-			rocksdb_writebatch_delete_range(e->applier.wb, (const char *)op->key.data, op->key.len,
-				(const char *)op->value.data, op->value.len);
+			row_delete_range(e, op->key, op->value);
 			break;
 		default:
 			break;
@@ -196,8 +213,12 @@ gather_rows(struct embedded *e, struct group *g)
 enum rfs_err
 apply_write(struct embedded *e, struct group *g)
 {
+	enum rfs_err err;
+
 	(void)gather_rows(e, g);
-	return index_write(&e->index, e->applier.wb);
+	err = index_write(&e->index, e->applier.wb);
+	row_cache_changed(e->rows);
+	return err;
 }
 
 enum rfs_err
@@ -279,13 +300,18 @@ apply_when_room(struct embedded *e, struct group *g)
 {
 	static const struct timespec pause = {.tv_nsec = 100000000};
 	uint64_t bytes = 2 * gather_rows(e, g) + INDEX_SPARE;
+	enum rfs_err err = RFS_OK;
 
-	while (!space_for_index(e, group_need(g), bytes)) {
+	while (!err && !space_for_index(e, group_need(g), bytes)) {
 		if (atomic_load(&e->closing))
-			return RFS_ERR_NO_SPACE;
-		nanosleep(&pause, NULL);
+			err = RFS_ERR_NO_SPACE;
+		else
+			nanosleep(&pause, NULL);
 	}
-	return index_write(&e->index, e->applier.wb);
+	if (!err)
+		err = index_write(&e->index, e->applier.wb);
+	row_cache_changed(e->rows);
+	return err;
 }
 
 static void

@@ -98,7 +98,18 @@ resume_main(void *embedded)
 static enum rfs_err
 embedded_get(struct metadata_driver *d, struct request *rq, struct bytes key, struct row *out)
 {
-	return index_get(&embedded_of(d)->index, rq, key, out);
+	struct embedded *e = embedded_of(d);
+	struct row_cache_place place;
+	enum rfs_err err;
+
+	if (rq->uncached)
+		return index_get(&e->index, rq->arena, key, !rq->may_block, out);
+	if (row_cache_get(e->rows, rq->arena, key, out, &place))
+		return RFS_OK;
+	err = index_get(&e->index, rq->arena, key, !rq->may_block, out);
+	if (!err)
+		row_cache_put(e->rows, key, out, &place);
+	return err;
 }
 
 static enum rfs_err
@@ -108,7 +119,7 @@ embedded_multi_get(
 	enum rfs_err err = RFS_OK;
 
 	for (size_t i = 0; i < count && !err; i++)
-		err = index_get(&embedded_of(d)->index, rq, keys[i], &out[i]);
+		err = embedded_get(d, rq, keys[i], &out[i]);
 	return err;
 }
 
@@ -194,6 +205,7 @@ embedded_free(struct embedded *e)
 	if (e->applier.wb)
 		rocksdb_writebatch_destroy(e->applier.wb);
 	index_close(&e->index);
+	row_cache_free(e->rows);
 	volume_cache_fini(&e->cache);
 	latch_table_fini(&e->latches);
 	cell_table_fini(&e->cells);
@@ -440,6 +452,7 @@ open_embedded(struct embedded *e, const struct config *config, struct store_driv
 	e->volume_bytes = space_volume_bytes(e, e->volume_bytes);
 	if ((err = index_and_journal_open(e, config, error)))
 		goto out;
+	e->rows = row_cache_new((size_t)config->index_row_bytes);
 	space_tend(e); /* whether the disk is full is known before anything is written ahead */
 	thread_start(&e->journal.zero_thread, zeroer_main, e);
 	thread_start(&e->journal.thread, committer_main, e);

@@ -54,6 +54,7 @@ static void
 describe_index(struct embedded *e, struct dump *out)
 {
 	struct position applied;
+	size_t rows, bytes;
 	bool found;
 
 	dump_object(out, "index");
@@ -66,6 +67,9 @@ describe_index(struct embedded *e, struct dump *out)
 	pthread_mutex_lock(&e->flush_lock);
 	dump_number(out, "bytes_unsynced", e->flush_pending);
 	pthread_mutex_unlock(&e->flush_lock);
+	row_cache_count(e->rows, &rows, &bytes);
+	dump_number(out, "rows_cached", rows);
+	dump_number(out, "bytes_cached", bytes);
 	dump_end(out);
 }
 

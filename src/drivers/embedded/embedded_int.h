@@ -29,6 +29,7 @@
 #include "base/dump.h"
 #include "base/thread.h"
 #include "drivers/driver.h"
+#include "drivers/embedded/row_cache.h"
 #include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
@@ -325,11 +326,10 @@ struct index {
 uint64_t index_open_bytes(const char *path);
 enum rfs_err index_open(struct index *ix, const char *path, size_t cache_bytes, char *error) RFS_MUST_CHECK;
 void index_close(struct index *ix);
-enum rfs_err index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out) RFS_MUST_CHECK;
+/* WOULD_BLOCK with `nowait`. */
+enum rfs_err index_get(struct index *ix, struct arena *arena, struct bytes key, bool nowait, struct row *out) RFS_MUST_CHECK;
 enum rfs_err index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes to, size_t limit,
 	bool reverse, struct row_page *out) RFS_MUST_CHECK;
-/* The row's serial; 0: no such row. WOULD_BLOCK with `nowait`. */
-enum rfs_err index_serial(struct index *ix, struct bytes key, bool nowait, uint64_t *out) RFS_MUST_CHECK;
 /* Up to two numbers behind the tag; zeros when there is no row. WOULD_BLOCK with `nowait`. */
 enum rfs_err index_numbers(
 	struct index *ix, struct bytes key, bool nowait, uint64_t out[2], bool *found) RFS_MUST_CHECK;
@@ -655,6 +655,7 @@ struct embedded {
 	_Atomic uint64_t next_volume;
 	_Atomic uint64_t disk_bytes;
 	struct index index;
+	struct row_cache *rows; /* NULL until the store is open */
 	struct volume_cache cache;
 	struct latch_table latches;
 	struct cell_table cells;

@@ -183,7 +183,7 @@ row_damaged(const char *what)
 }
 
 enum rfs_err
-index_get(struct index *ix, struct request *rq, struct bytes key, struct row *out)
+index_get(struct index *ix, struct arena *arena, struct bytes key, bool nowait, struct row *out)
 {
 	rocksdb_pinnableslice_t *value;
 	char *message = NULL;
@@ -192,40 +192,15 @@ index_get(struct index *ix, struct request *rq, struct bytes key, struct row *ou
 	bool well;
 
 	memset(out, 0, sizeof(*out));
-	value = rocksdb_get_pinned(
-		ix->db, rq->may_block ? ix->read : ix->read_nowait, (const char *)key.data, key.len, &message);
+	value = rocksdb_get_pinned(ix->db, nowait ? ix->read_nowait : ix->read, (const char *)key.data, key.len, &message);
 	if (message)
 		return index_error(message, "read a row");
 	if (value == NULL)
 		return RFS_OK;
 	data = rocksdb_pinnableslice_value(value, &len);
-	well = row_parse(rq->arena, data, len, out);
+	well = row_parse(arena, data, len, out);
 	rocksdb_pinnableslice_destroy(value);
 	return well ? RFS_OK : row_damaged("read a row");
-}
-
-enum rfs_err
-index_serial(struct index *ix, struct bytes key, bool nowait, uint64_t *out)
-{
-	rocksdb_pinnableslice_t *value;
-	char *message = NULL;
-	const char *data;
-	bool well = true;
-	size_t len;
-
-	*out = 0;
-	value = rocksdb_get_pinned(ix->db, nowait ? ix->read_nowait : ix->read, (const char *)key.data, key.len, &message);
-	if (message)
-		return index_error(message, "verify a row");
-	if (value == NULL)
-		return RFS_OK;
-	data = rocksdb_pinnableslice_value(value, &len);
-	if (len >= 9 && data[0] == ROW_TAG_ROW)
-		*out = load_u64(data + len - 8);
-	else
-		well = len > 0 && data[0] != ROW_TAG_ROW;
-	rocksdb_pinnableslice_destroy(value);
-	return well ? RFS_OK : row_damaged("verify a row");
 }
 
 enum rfs_err
