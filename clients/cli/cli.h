@@ -77,6 +77,11 @@ void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
 void cli_put_text(FILE *out, const char *text);
 const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us", "3h05m" */
 
+/* cli_trace.c: a line, without when it was and its status. */
+void cli_show_request(const json_t *request);
+/* `lost` as answers have it: says so where something is missing. */
+void cli_tell_lost(const json_t *lost, const char *what);
+
 /* `error`, and false. */
 bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints `error`, and gives this exit code. */

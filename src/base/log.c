@@ -1,6 +1,8 @@
 /* log.c: lines are built on the stack and written with one write(2) each, so that threads' lines do not mix. [any] */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/ring.h"
+#include "base/waits.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -25,6 +27,8 @@ static pthread_mutex_t module_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int global_level = LOG_INFO;
 static enum log_format global_format = LOG_TEXT;
 static int global_fd = STDERR_FILENO;
+static struct ring *global_ring; /* NULL before log_init; [init] */
+static struct waits *global_waits; /* NULL: nobody waits; [init] */
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -40,6 +44,31 @@ log_init(enum log_level level, enum log_format format, int fd)
 	log_set_level(level);
 	global_format = format;
 	global_fd = fd;
+	if (!global_ring)
+		global_ring = ring_new(LOG_RING_BYTES, ring_number_now());
+}
+
+struct ring *
+log_ring(void)
+{
+	return global_ring;
+}
+
+void
+log_set_waits(struct waits *waits)
+{
+	global_waits = waits;
+}
+
+static void
+line_keep(const struct line *l)
+{
+	struct bytes text = bytes_of(l->text, l->len);
+
+	if (global_ring)
+		ring_put(global_ring, &text, 1);
+	if (global_waits)
+		waits_raise(global_waits, WAITS_LOG);
 }
 
 void
@@ -251,6 +280,7 @@ log_write(const char *file, enum log_level level, uint64_t request, const char *
 		line_json(&line, level, module, request, message);
 	else
 		line_text(&line, level, module, request, message);
+	line_keep(&line);
 	line.text[line.len++] = '\n';
 	/* A log that cannot be written has nowhere to complain. */
 	while (write(global_fd, line.text, line.len) == -1 && errno == EINTR)

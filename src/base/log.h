@@ -16,6 +16,13 @@ void log_init(enum log_level level, enum log_format format, int fd); /* [init] *
 void log_set_level(enum log_level level);
 /* For one module ("journal"); false when the name is too long or there is no room for another (64). */
 bool log_set_module_level(const char *module, enum log_level level);
+/* The newest lines, as they were written, without their line's end: about half a megabyte. From log_init on. */
+#define LOG_RING_BYTES ((size_t)512 * 1024)
+struct ring;
+struct waits;
+struct ring *log_ring(void);
+/* Raises WAITS_LOG with each line from now on; stays until the process ends, as lines may come until then. [init] */
+void log_set_waits(struct waits *waits);
 bool log_level_parse(const char *text, enum log_level *out);
 bool log_enabled(const char *file, enum log_level level);
 /* `request` 0: none. */

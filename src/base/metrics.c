@@ -1,10 +1,11 @@
 /* metrics.c: one cache line for each counter and gauge, a row of buckets for each histogram. [any] */
 #include "base/metrics.h"
 #include <assert.h>
+#include <math.h>
 #include <stdatomic.h>
 
 /* Upper bounds of 2^-20 (a microsecond) to 2^6 seconds, then infinity. */
-#define BUCKETS 27
+#define BUCKETS (METRIC_BUCKETS - 1)
 #define BUCKET_FIRST_POWER (-20)
 
 enum metric_kind { COUNTER, GAUGE, HISTOGRAM };
@@ -111,6 +112,33 @@ histogram_text(struct buf *out, enum metric m)
 	buf_printf(out, "%s_sum%s%s%s %.9f\n", t->name, open, t->labels, close,
 		(double)atomic_load_explicit(&histograms[m].sum_ns, memory_order_relaxed) / 1e9);
 	buf_printf(out, "%s_count%s%s%s %lld\n", t->name, open, t->labels, close, (long long)count);
+}
+
+void
+metric_buckets(enum metric m, int64_t counts[METRIC_BUCKETS], int64_t *sum_ns)
+{
+	assert(texts[m].kind == HISTOGRAM);
+	for (int i = 0; i <= BUCKETS; i++)
+		counts[i] = atomic_load_explicit(&histograms[m].buckets[i], memory_order_relaxed);
+	*sum_ns = atomic_load_explicit(&histograms[m].sum_ns, memory_order_relaxed);
+}
+
+double
+metric_bound(unsigned bucket)
+{
+	double bound = 1.0 / (1 << -BUCKET_FIRST_POWER);
+
+	if (bucket >= BUCKETS)
+		return INFINITY;
+	while (bucket-- > 0)
+		bound *= 2;
+	return bound;
+}
+
+const char *
+metric_labels(enum metric m)
+{
+	return texts[m].labels;
 }
 
 void

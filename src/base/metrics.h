@@ -22,4 +22,12 @@ int64_t metric_get(enum metric m);
 void metric_observe_ns(enum metric m, int64_t ns);
 void metrics_text(struct buf *out);
 
+/* Of a histogram, what was observed up to each bound and above the one before it; the last is all that is longer. */
+#define METRIC_BUCKETS 28
+void metric_buckets(enum metric m, int64_t counts[METRIC_BUCKETS], int64_t *sum_ns);
+/* In seconds; of the last: infinity. */
+double metric_bound(unsigned bucket);
+/* As in metrics.def: operation="GetObject". Static. */
+const char *metric_labels(enum metric m);
+
 #endif

@@ -23,6 +23,7 @@ struct request {
 	uint64_t id;                  /* unique in this process; printed as 16 hex digits in logs and answers */
 	struct arena *arena;          /* lives as long as the request */
 	const char *door;             /* "s3", "admin", ...: static text */
+	const char *operation;        /* what the door took it for: static text; NULL: nothing yet */
 	const struct identity *who;   /* NULL until authenticated; auth_anonymous() for nobody. Alive as long as the request */
 	struct bytes peer;            /* address of the other side, as text */
 	int64_t now_ns;               /* wall clock at the request's start, ns since 1970; every time that it writes */

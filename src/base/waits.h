@@ -18,6 +18,12 @@
 
 struct waits;
 
+/* Topics beside the numbers of buckets. */
+#define WAITS_LOG UINT64_MAX
+#define WAITS_TRACE (UINT64_MAX - 1)
+
+#define WAIT_MOST_MS 60000 /* that a caller from outside may ask for */
+
 /* The caller's memory: from waits_arm until waits_disarm, or until waits_begin was false, or wake() was called. */
 struct wait {
 	void (*wake)(

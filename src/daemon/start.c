@@ -6,7 +6,7 @@
 #include "base/waits.h"
 #include "doors/s3/s3_door.h"
 #include "managers/storage/storage.h"
-#include "net/http.h"
+#include "net/http_seen.h"
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -71,6 +71,7 @@ metadata_start(struct daemon *d)
 {
 	d->core.metadata = metadata_new(d->drivers.metadata);
 	d->waits = waits_new();
+	log_set_waits(d->waits);
 	metadata_set_waits(d->core.metadata, d->waits);
 	return true;
 }
@@ -79,7 +80,7 @@ static void
 metadata_stop(struct daemon *d)
 {
 	metadata_free(d->core.metadata);
-	waits_free(d->waits);
+	waits_stop(d->waits); /* and stays: lines of the log are told there until the end */
 }
 
 static bool
@@ -215,6 +216,16 @@ connections_most(const struct daemon *d)
 	return most;
 }
 
+static void
+endpoints_tell(struct daemon *d)
+{
+	struct arena *arena = arena_new(512);
+
+	admin_door_set_endpoints(d->admin, daemon_url(arena, d, d->config.s3_listen, d->s3_port),
+		daemon_url(arena, d, d->config.admin_listen, d->admin_port));
+	arena_free(arena);
+}
+
 static bool
 server_start(struct daemon *d)
 {
@@ -225,11 +236,15 @@ server_start(struct daemon *d)
 	http_options_from(&options, &d->config);
 	options.connections_in_all = connections_most(d);
 	d->server = http_server_new(d->loops, d->workers, &options);
+	http_server_set_waits(d->server, d->waits);
 	admin_door_set_server(d->admin, d->server);
+	admin_door_set_waits(d->admin, d->waits);
 	listens = listen_at(d, d->config.s3_listen, "--s3", d->s3, &d->s3_port) &&
 		  listen_at(d, d->config.admin_listen, "--admin", admin_door_network(d->admin), &d->admin_port);
 	if (listens && http_server_listen_unix(d->server, d->config.data, ADMIN_SOCKET, socket, d->error) != RFS_OK)
 		listens = false;
+	if (listens)
+		endpoints_tell(d);
 	if (listens)
 		admin_door_set_ready(d->admin, true);
 	else

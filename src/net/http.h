@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 
 struct dump;
+struct http_seen;
 struct tls_context;
 
 struct http_header {
@@ -48,6 +49,8 @@ struct http_exchange {
 	bool head_request;
 	int minor;       /* HTTP/1.minor */
 	void *door_data; /* the door's `data` */
+	bool unseen;     /* the door may set it: who looks on is not told of it (http_seen.h) */
+	int64_t started_ns; /* clock_monotonic_ns() at its headers' end */
 	void *user;      /* the door's own state of this exchange; NULL at request() */
 	atomic_bool gone; /* the connection has closed: answers are dropped. [any] may read it */
 };
@@ -64,6 +67,11 @@ struct http_door {
 	/* Exactly once after request(): answered or gone, no work running, nothing held. Frees what `user` owns; x is gone after it. May be NULL. */
 	void (*end)(struct http_exchange *x);
 	void *data;
+	/*
+	 * Adds what the door knows to what is told of a request: operation, bucket, key, user. Not `settled`: a worker has the exchange, and may be
+	 * changing what it owns. May be NULL.
+	 */
+	void (*tell)(struct http_exchange *x, bool settled, struct http_seen *out);
 };
 
 /* The value of the first header of this (lower-case) name; data is NULL when there is none. [any] */
@@ -156,6 +164,8 @@ RFS_MUST_CHECK enum rfs_err http_server_listen(struct http_server *s, const char
 RFS_MUST_CHECK enum rfs_err http_server_listen_unix(
 	struct http_server *s, const char *directory, const char *name, const struct http_door *door,
 	char error[HTTP_ERROR_BYTES]);
+/* Steps of requests that no worker has begun. [any] */
+unsigned http_server_queue(struct http_server *s);
 /* Members of an object that is open in `out`: its state, for developers. While it is not being stopped. [worker] */
 void http_server_describe(struct http_server *s, struct dump *out);
 /* Stops accepting, closes idle connections, lets exchanges finish for `grace_ms`, then cuts them; returns when all have ended. [init] */

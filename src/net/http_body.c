@@ -78,6 +78,7 @@ static void
 received(struct http_turn *t, size_t len)
 {
 	turn_moved(t, len);
+	t->received += len;
 	if (t->x.chunked)
 		return;
 	t->body_left -= (int64_t)len;

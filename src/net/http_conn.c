@@ -18,6 +18,8 @@ call_end(struct http_turn *t)
 	if (!t->in_door)
 		return;
 	t->in_door = false;
+	if (trace_is_on(t->hl->server->trace))
+		turn_trace(t);
 	if (t->conn->listener->door.end)
 		t->conn->listener->door.end(&t->x);
 }
@@ -298,6 +300,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	} else if (n < 0 && n != UV_ENOBUFS) { /* that is on_alloc's: wait for memory */
 		conn_close(c, false);
 	} else if (n > 0) {
+		metric_add(METRIC_HTTP_RECEIVED, n);
 		came(c, (size_t)n);
 		if (c->tls)
 			tls_stream_feed(c->tls, data, (size_t)n);

@@ -12,8 +12,8 @@ struct describing {
 	size_t listed;
 };
 
-static const char *
-activity(const struct http_conn *c)
+const char *
+conn_activity(const struct http_conn *c)
 {
 	const struct http_turn *t = c->turn;
 
@@ -39,7 +39,7 @@ request_describe(const struct http_conn *c, struct dump *out)
 	dump_text(out, "method", t->x.method);
 	dump_text(out, "path", t->x.path);
 	dump_text(out, "peer", bytes_str(c->peer));
-	dump_text(out, "does", bytes_str(activity(c)));
+	dump_text(out, "does", bytes_str(conn_activity(c)));
 	dump_number(out, "age_ms", age > 0 ? (uint64_t)age / 1000000 : 0);
 	dump_number(out, "body_bytes_held", t->buffered);
 	dump_number(out, "answer_bytes_unsent", t->out_bytes);

@@ -106,6 +106,7 @@ struct http_server {
 	struct http_options options;
 	struct http_budget *budget;
 	struct http_peers *peers;
+	struct http_trace *trace;
 	struct http_listener *listeners; /* [init] */
 	atomic_size_t connections;
 	atomic_bool stopping;
@@ -230,6 +231,10 @@ struct http_turn {
 	size_t drain_below;
 	void (*drain_cb)(struct http_exchange *x);
 
+	int status;                /* answered; 0: nothing yet */
+	uint64_t received;         /* bytes of the body, as they came */
+	uint64_t answered;         /* bytes of the answer's body that the door has given */
+
 	uint64_t moved_ms;  /* when the client last took or gave something worth the name: http_shed.c */
 	size_t moved_bytes; /* since then */
 
@@ -334,6 +339,17 @@ RFS_MUST_CHECK bool output_flush(struct http_conn *c);
 /* http_response.c */
 void reply_continue(struct http_turn *t);
 const char *http_reason(int status);
+
+/* http_describe.c: what an exchange does, or waits for. */
+const char *conn_activity(const struct http_conn *c);
+
+/* http_seen.c */
+struct http_trace *trace_new(void);
+void trace_free(struct http_trace *trace);
+/* [any] */
+bool trace_is_on(const struct http_trace *trace);
+/* Its request has ended. */
+void turn_trace(struct http_turn *t);
 
 /* http_shed.c */
 void turn_moved(struct http_turn *t, size_t bytes);

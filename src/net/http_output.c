@@ -1,6 +1,7 @@
 /* http_output.c: what waits to be written, and its way into the kernel: once at once, the rest when there is room.
  * [loop] */
 #include "net/http_int.h"
+#include "base/metrics.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
@@ -28,6 +29,7 @@ output_push(struct http_turn *t, struct slice slice, bool charge)
 	}
 	turn_moves(t);
 	assert(!slice_file(&slice) || !t->conn->tls);
+	t->answered += charge ? slice.len : 0; /* what counts is the body */
 	charge = charge && !slice_file(&slice);
 	if (charge)
 		budget_charge(t->hl->server->budget, slice.len);
@@ -52,6 +54,7 @@ output_consume(struct http_turn *t, size_t len)
 {
 	assert(len <= t->out_bytes);
 	turn_moved(t, len);
+	metric_add(METRIC_HTTP_SENT, (int64_t)len);
 	t->out_bytes -= len;
 	while (len) {
 		size_t left = t->parts[t->part_first].slice.len - t->part_offset;

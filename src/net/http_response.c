@@ -92,6 +92,7 @@ begin(struct http_turn *t, int status, int64_t length)
 	if (t->expects_continue && t->x.content_length <= 0 && !t->x.chunked)
 		reply_continue(t);
 	t->closes = must_close(t);
+	t->status = status;
 	put_status(b, status);
 	buf_put_bytes(b, BYTES_LITERAL("\r\nDate: "));
 	buf_put_str(b, http_loop_date(t->hl));

@@ -64,6 +64,7 @@ http_server_new(struct loops *loops, struct workers *workers, const struct http_
 	s->options = *options;
 	s->budget = budget_new(options->body_memory);
 	s->peers = peers_new();
+	s->trace = trace_new();
 	s->loop_count = count;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -353,8 +354,15 @@ http_server_free(struct http_server *s)
 	for (unsigned i = 0; i < s->loop_count; i++)
 		http_loop_fini(&s->at[i]);
 	peers_free(s->peers);
+	trace_free(s->trace);
 	budget_unref(s->budget);
 	pthread_cond_destroy(&s->ended);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+unsigned
+http_server_queue(struct http_server *s)
+{
+	return workers_waiting(s->workers);
 }

@@ -130,15 +130,19 @@ turn_refuse(struct http_turn *t, enum rfs_err error)
 {
 	metric_add(METRIC_HTTP_REFUSED, 1);
 	make_last(t);
+	t->x.started_ns = clock_monotonic_ns();
 	t->conn->listener->door.refuse(&t->x, error);
 	if (t->reply != REPLY_ENDED)
 		t->reset = true;
+	if (trace_is_on(t->hl->server->trace))
+		turn_trace(t);
 }
 
 void
 turn_begin(struct http_turn *t)
 {
 	metric_add(METRIC_HTTP_REQUESTS, 1);
+	t->x.started_ns = clock_monotonic_ns();
 	t->x.rq.now_ns = clock_wall_ns(); /* the turn began with the first byte, which may be a while ago */
 	t->in_door = true;
 	t->conn->listener->door.request(&t->x);

@@ -201,7 +201,7 @@ def test_a_store_that_takes_no_more_writes_says_what_failed(own_daemon):
         urllib.request.urlopen(own_daemon.admin + "/health/ready")
     assert unready.value.code == 503
     assert unready.value.read().startswith(b"poisoned: writing the journal failed")
-    info = subprocess.run([RESTFS, "--data", own_daemon.data, "server", "info"], capture_output=True, text=True).stdout
+    info = subprocess.run([RESTFS, "--data", own_daemon.data, "info"], capture_output=True, text=True).stdout
     assert "store.failed            writing the journal\n" in info
     own_daemon.stop()
     own_daemon.environment = {}

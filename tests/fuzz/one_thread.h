@@ -89,6 +89,12 @@ workers_run(struct workers *w, struct job *job)
 	w->last = &job->next;
 }
 
+unsigned
+workers_waiting(struct workers *w)
+{
+	return 0;
+}
+
 void
 workers_describe(struct workers *w, struct dump *out)
 {

@@ -4,7 +4,9 @@
 #include "doors/admin/admin_door_int.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/process.h"
 #include "base/waits.h"
+#include "net/http_seen.h"
 #include <stdlib.h>
 
 #define RPC_BODY_MAX (1024 * 1024)
@@ -19,6 +21,7 @@ struct rpc_call {
 	int status;
 	struct wait wait;
 	unsigned rounds;
+	const char *operation; /* rq.operation, for who looks while a worker has the exchange. [loop] */
 };
 
 static struct admin_door *
@@ -89,8 +92,18 @@ health_ready(struct http_exchange *x)
 	http_work(x, health_ready_look, health_ready_reply);
 }
 
+/* [worker]: some of them are looked up. */
 static void
-metrics(struct http_exchange *x)
+metrics_look(struct http_exchange *x)
+{
+	struct admin_door *d = door_of(x);
+
+	process_metrics_set();
+	metric_set(METRIC_WORKERS_WAITING, d->rpc.server ? http_server_queue(d->rpc.server) : 0);
+}
+
+static void
+metrics_reply(struct http_exchange *x)
 {
 	struct buf text;
 
@@ -98,6 +111,12 @@ metrics(struct http_exchange *x)
 	metrics_text(&text);
 	reply_bytes(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&text));
 	buf_fini(&text);
+}
+
+static void
+metrics(struct http_exchange *x)
+{
+	http_work(x, metrics_look, metrics_reply);
 }
 
 /* --- /rpc --------------------------------------------------------------------------------------------------------- */
@@ -125,6 +144,8 @@ rpc_run(struct http_exchange *x)
 		rpc_answer_error(&x->rq, err, &call->answer);
 	} else if (!rpc_answer(&d->rpc, &x->rq, body, &call->answer))
 		call->status = 204;
+	/* Who looks on would see himself looking, for ever. */
+	x->unseen = x->rq.operation && strncmp(x->rq.operation, "request.", 8) == 0;
 }
 
 static void
@@ -166,6 +187,7 @@ rpc_ran(struct http_exchange *x)
 {
 	struct rpc_call *call = x->user;
 
+	call->operation = x->rq.operation;
 	if (!wait_is_armed(&call->wait)) {
 		rpc_reply(x);
 		return;
@@ -283,6 +305,17 @@ admin_request(struct http_exchange *x)
 }
 
 static void
+admin_tell(struct http_exchange *x, bool settled, struct http_seen *out)
+{
+	const struct rpc_call *call = bytes_equal_str(x->path, "/rpc") ? x->user : NULL;
+
+	if (call)
+		out->operation = call->operation;
+	if (settled && x->rq.who)
+		out->user = bytes_str(x->rq.who->name);
+}
+
+static void
 admin_refuse(struct http_exchange *x, enum rfs_err err)
 {
 	reply_error(x, err);
@@ -297,9 +330,9 @@ admin_door_new(
 	struct admin_door *d = xcalloc(1, sizeof(*d));
 
 	d->rpc = (struct rpc){.core = core, .version = version, .started_ns = clock_monotonic_ns(), .drivers = drivers, .faults = faults};
-	d->network = (struct http_door){.name = "admin", .request = admin_request, .refuse = admin_refuse, .data = d};
+	d->network = (struct http_door){.name = "admin", .request = admin_request, .refuse = admin_refuse, .data = d, .tell = admin_tell};
 	d->socket =
-		(struct http_door){.name = "admin-socket", .request = admin_request, .refuse = admin_refuse, .data = d};
+		(struct http_door){.name = "admin-socket", .request = admin_request, .refuse = admin_refuse, .data = d, .tell = admin_tell};
 	return d;
 }
 
@@ -325,6 +358,21 @@ void
 admin_door_set_server(struct admin_door *d, struct http_server *server)
 {
 	d->rpc.server = server;
+}
+
+void
+admin_door_set_waits(struct admin_door *d, struct waits *waits)
+{
+	d->rpc.waits = waits;
+}
+
+void
+admin_door_set_endpoints(struct admin_door *d, const char *s3, const char *admin)
+{
+	snprintf(d->endpoints[0], sizeof(d->endpoints[0]), "%s", s3);
+	snprintf(d->endpoints[1], sizeof(d->endpoints[1]), "%s", admin);
+	d->rpc.endpoints[0] = d->endpoints[0];
+	d->rpc.endpoints[1] = d->endpoints[1];
 }
 
 void

@@ -30,6 +30,10 @@ const struct http_door *admin_door_network(struct admin_door *d);
 const struct http_door *admin_door_socket(struct admin_door *d);
 /* That debug.dump tells of: before it listens. [init] */
 void admin_door_set_server(struct admin_door *d, struct http_server *server);
+/* Who waits for the log does it there: before it listens. [init] */
+void admin_door_set_waits(struct admin_door *d, struct waits *waits);
+/* What server.status says; copied. [init] */
+void admin_door_set_endpoints(struct admin_door *d, const char *s3, const char *admin);
 /* What /health/ready says of a store that is well. [any] */
 void admin_door_set_ready(struct admin_door *d, bool ready);
 

@@ -7,6 +7,7 @@
 struct admin_door {
 	struct rpc rpc;
 	atomic_bool ready;
+	char endpoints[2][256];
 	struct http_door network;
 	struct http_door socket;
 };

@@ -56,6 +56,7 @@ method_run(struct rpc *rpc, struct request *rq, const char *name, json_t *given,
 		return request_fail(rq, RFS_ERR_NO_SUCH_METHOD, "there is no method \"%s\"; see server.methods", name);
 	if ((err = rpc_params_check(rq, method->params, given, &params)))
 		return err;
+	rq->operation = method->name;
 	err = method->handler(rpc, rq, params, result);
 	if (err && rq->wait)
 		waits_disarm(rq->wait);

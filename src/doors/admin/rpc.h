@@ -11,9 +11,9 @@
 #include <jansson.h>
 
 #define RPC_BATCH_MAX 100
-#define RPC_WAIT_MOST_MS 60000
 
 struct http_server;
+struct waits;
 
 /* What methods act on. Read-only once the daemon is up. */
 struct rpc {
@@ -23,6 +23,8 @@ struct rpc {
 	const struct store_drivers *drivers;
 	struct fault_rules *faults; /* that the drivers obey; NULL: debug.* is refused */
 	struct http_server *server; /* NULL: none is known */
+	struct waits *waits;        /* where WAITS_LOG is raised; NULL: nobody waits */
+	const char *endpoints[2];   /* of S3 and administration; NULL: not known */
 };
 
 /*

@@ -118,8 +118,8 @@ rpc_wait_given(struct request *rq, json_t *params, bool *waits)
 	const json_t *given = json_object_get(params, "wait_ms");
 	json_int_t wait_ms = json_is_integer(given) ? json_integer_value(given) : 0;
 
-	if (wait_ms < 0 || wait_ms > RPC_WAIT_MOST_MS)
-		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "wait_ms is 0 to %d", RPC_WAIT_MOST_MS);
+	if (wait_ms < 0 || wait_ms > WAIT_MOST_MS)
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "wait_ms is 0 to %d", WAIT_MOST_MS);
 	*waits = wait_ms > 0 && rq->wait;
 	if (*waits && !rq->wait->deadline_ns) /* else it is called again */
 		rq->wait->deadline_ns = clock_monotonic_ns() + wait_ms * 1000000;

@@ -1,8 +1,7 @@
 /*
- * rpc_server.c: server.* and log.*: the daemon itself. [worker]
+ * rpc_server.c: server.*: the daemon itself. [worker]
  */
 #include "base/clock.h"
-#include "base/log.h"
 #include "doors/admin/rpc_int.h"
 
 enum rfs_err
@@ -32,23 +31,5 @@ rpc_server_methods(struct rpc *rpc, struct request *rq, json_t *params, json_t *
 						    "result", m->result, "help", m->help));
 	}
 	*result = json_pack("{s:o}", "methods", list);
-	return RFS_OK;
-}
-
-enum rfs_err
-rpc_log_level(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
-{
-	const char *level_text = json_string_value(json_object_get(params, "level"));
-	const char *module = json_string_value(json_object_get(params, "module"));
-	enum log_level level;
-
-	if (!log_level_parse(level_text, &level))
-		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "level is error, warn, info or debug");
-	if (!module)
-		log_set_level(level);
-	else if (!log_set_module_level(module, level))
-		return request_fail(rq, RFS_ERR_LIMIT,
-			"the module's name is too long, or 64 modules have a level of their own already");
-	*result = json_pack("{s:s, s:s?}", "level", level_text, "module", module);
 	return RFS_OK;
 }

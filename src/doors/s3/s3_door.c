@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "doors/s3/s3_int.h"
 #include "doors/s3/s3_xml_read.h"
+#include "net/http_seen.h"
 #include <stdlib.h>
 
 static void
@@ -23,7 +24,6 @@ exchange_new(struct http_exchange *x)
 	ex->door = x->door_data;
 	ex->http = x;
 	ex->rq = &x->rq;
-	ex->started_ns = clock_monotonic_ns();
 	ex->headers = (const struct sigv4_header *)x->headers; /* the same shape: asserted in s3_request.c */
 	ex->header_count = x->header_count;
 	ex->path = x->path;
@@ -97,6 +97,7 @@ attempt_done(struct http_exchange *x)
 {
 	struct s3_exchange *ex = s3_exchange_of(x);
 
+	ex->asker = x->rq.who;
 	if (ex->result || !(ex->op->flags & (S3_DOCUMENT | S3_STREAM)))
 		s3_exchange_answer(ex);
 	else
@@ -109,6 +110,7 @@ attempt_on_loop(struct http_exchange *x)
 	struct s3_exchange *ex = s3_exchange_of(x);
 
 	ex->result = attempt(ex);
+	ex->asker = x->rq.who;
 	if (ex->result == RFS_ERR_PENDING)
 		http_suspend(x, attempt_on_loop);
 	else if (ex->result == RFS_ERR_WOULD_BLOCK)
@@ -165,7 +167,24 @@ s3_end(struct http_exchange *x)
 	slice_unref(&ex->next_part);
 	s3_body_free(ex);
 	s3_reply_reset(ex);
-	metric_observe_ns(METRIC_S3_LATENCY, clock_monotonic_ns() - ex->started_ns);
+	metric_observe_ns(ex->op ? ex->op->latency : METRIC_S3_OTHER, clock_monotonic_ns() - x->started_ns);
+}
+
+/* A request that was refused before it was looked at has no exchange. */
+static void
+s3_tell(struct http_exchange *x, bool settled, struct http_seen *out)
+{
+	const struct s3_exchange *ex = x->user;
+	const struct identity *who;
+
+	if (!ex)
+		return;
+	who = settled ? x->rq.who : ex->asker;
+	out->operation = ex->op ? ex->op->name : NULL;
+	out->bucket = ex->bucket;
+	out->key = ex->key;
+	if (who)
+		out->user = bytes_str(who->id == IDENTITY_NOBODY ? "anonymous" : who->name);
 }
 
 struct http_door *
@@ -173,10 +192,11 @@ s3_door_new(struct core *core, const struct config *config)
 {
 	struct s3_door *door = xcalloc(1, sizeof(*door));
 
+	s3_route_init();
 	door->core = core;
 	door->config = config;
 	door->http = (struct http_door){
-		.name = "s3", .request = s3_request, .refuse = s3_refuse, .end = s3_end, .data = door};
+		.name = "s3", .request = s3_request, .refuse = s3_refuse, .end = s3_end, .data = door, .tell = s3_tell};
 	return &door->http;
 }
 

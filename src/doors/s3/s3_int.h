@@ -3,6 +3,7 @@
 #define DOORS_S3_S3_INT_H
 
 #include "base/config.h"
+#include "base/metrics.h"
 #include "core/core.h"
 #include "doors/s3/s3_door.h"
 #include "net/xml_write.h"
@@ -38,6 +39,7 @@ struct s3_operation {
 	enum rfs_err (*run)(struct s3_exchange *ex);
 	const char *headers;
 	const char *params;
+	enum metric latency; /* where its time is observed; s3_route_init */
 };
 
 /* Where a streamed body goes. All [worker], but begin; those that are `on_loop` are tried there with small bodies. */
@@ -123,7 +125,7 @@ struct s3_exchange {
 	struct http_exchange *http;
 	struct request *rq; /* of `http` */
 	char id_text[17];   /* rq->id, x-amz-request-id */
-	int64_t started_ns;
+	const struct identity *asker; /* rq->who, as the loop may read it while a worker has the exchange */
 
 	/* The request. [loop] sets it, read-only afterwards. */
 	enum s3_method method;
@@ -159,6 +161,7 @@ struct s3_exchange {
 /* --- s3_route.c: what is asked for
  * --------------------------------------------------------------------------------------------- */
 
+void s3_route_init(void); /* [init] */
 /* Fills method, bucket, key, query and op. INVALID_URI, KEY_TOO_LONG, METHOD_NOT_ALLOWED, NOT_IMPLEMENTED. */
 enum rfs_err s3_route(struct s3_exchange *ex, struct bytes method) RFS_MUST_CHECK;
 /* NOT_IMPLEMENTED for a header or parameter that has a meaning in S3 and none in the operation's row. After

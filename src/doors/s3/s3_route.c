@@ -5,12 +5,40 @@
 
 static const char *const method_names[S3_METHOD_COUNT] = {"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"};
 
-static const struct s3_operation operations[] = {
+static struct s3_operation operations[] = { /* read-only after s3_route_init */
 #define OPERATION(id, method, level, query, header, flags, run, headers, params) \
-	{#id, S3_##method, S3_##level, query, header, flags, run, headers, params},
+	{#id, S3_##method, S3_##level, query, header, flags, run, headers, params, METRIC_S3_OTHER},
 #include "doors/s3/s3_operations.def"
 #undef OPERATION
 };
+
+/* The operations whose times are told apart; the others are few, or fast. */
+static const struct latency {
+	const char *operation;
+	enum metric metric;
+} latencies[] = {
+	{"GetObject", METRIC_S3_GET_OBJECT},
+	{"HeadObject", METRIC_S3_HEAD_OBJECT},
+	{"PutObject", METRIC_S3_PUT_OBJECT},
+	{"DeleteObject", METRIC_S3_DELETE_OBJECT},
+	{"DeleteObjects", METRIC_S3_DELETE_OBJECTS},
+	{"CopyObject", METRIC_S3_COPY_OBJECT},
+	{"UploadPartCopy", METRIC_S3_COPY_OBJECT},
+	{"ListObjects", METRIC_S3_LIST_OBJECTS},
+	{"ListObjectsV2", METRIC_S3_LIST_OBJECTS},
+	{"ListObjectVersions", METRIC_S3_LIST_OBJECTS},
+	{"UploadPart", METRIC_S3_UPLOAD_PART},
+	{"CompleteMultipartUpload", METRIC_S3_COMPLETE_UPLOAD},
+};
+
+void
+s3_route_init(void)
+{
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+		for (size_t k = 0; k < sizeof(latencies) / sizeof(latencies[0]); k++)
+			if (strcmp(operations[i].name, latencies[k].operation) == 0)
+				operations[i].latency = latencies[k].metric;
+}
 
 /* Known to every operation. */
 static const char common_headers[] = "x-amz-date x-amz-content-sha256 x-amz-security-token x-amz-user-agent "

@@ -60,6 +60,7 @@ look(const struct embedded *e)
 	room_of(e, "volumes", &room);
 	room_of(e, "index", &room);
 	metric_set(METRIC_STORE_FREE_BYTES, room.free < INT64_MAX ? (int64_t)room.free : -1);
+	metric_set(METRIC_STORE_DISK_BYTES, (int64_t)room.total);
 	return room;
 }
 
@@ -115,6 +116,7 @@ release_locked(struct embedded *e, uint64_t least, uint64_t bytes)
 	}
 	log_info(0, "the disk is full: %llu MiB of the reserve are left", (unsigned long long)(size / MIB));
 	s->reserve = size;
+	metric_set(METRIC_STORE_RESERVE_BYTES, (int64_t)s->reserve);
 	return true;
 }
 
@@ -194,6 +196,7 @@ space_tend(struct embedded *e)
 			s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 		if (s->fd >= 0 && fallocate(s->fd, 0, 0, (off_t)s->target) == 0)
 			s->reserve = s->target;
+		metric_set(METRIC_STORE_RESERVE_BYTES, (int64_t)s->reserve);
 	}
 	note_locked(e, &room);
 	pthread_mutex_unlock(&s->lock);
@@ -231,6 +234,7 @@ space_open(struct embedded *e)
 	s->fd = open(path, O_RDWR | O_CLOEXEC);
 	size = s->fd >= 0 ? lseek(s->fd, 0, SEEK_END) : 0;
 	s->reserve = s->target = size > 0 ? (uint64_t)size : 0;
+	metric_set(METRIC_STORE_RESERVE_BYTES, (int64_t)s->reserve);
 	metric_set(METRIC_STORE_FULL, 0);
 }
 
