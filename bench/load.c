@@ -40,6 +40,7 @@ struct options {
 	enum operation operation;
 	const char *bucket, *access_key, *secret, *region, *payload, *acl;
 	long port, keys, clients, operations, max_keys;
+	long first, step; /* keys are those numbers: first, first + step, ... */
 	size_t size_bytes;
 	double seconds;
 	bool is_once; /* each key once, in order; otherwise reads choose keys at random and writes go round */
@@ -72,6 +73,7 @@ static struct options options = {.region = "us-east-1",
 	.bucket = "bench",
 	.payload = "signed",
 	.keys = 1,
+	.step = 1,
 	.clients = 1,
 	.operations = 1L << 40,
 	.size_bytes = 4096,
@@ -192,9 +194,9 @@ request_prepare(struct request *r, long i, const unsigned char *pool, const char
 
 		snprintf(path, sizeof(path), "/%s", options.bucket);
 		snprintf(query, sizeof(query), "list-type=2&max-keys=%ld&start-after=k%08ld", options.max_keys,
-			span * i / request_count);
+			options.first + span * i / request_count);
 	} else {
-		snprintf(path, sizeof(path), "/%s/k%08ld", options.bucket, i);
+		snprintf(path, sizeof(path), "/%s/k%08ld", options.bucket, options.first + i * options.step);
 	}
 	if (options.operation == PUT) { /* every key its own bytes, so that equal blocks do not flatter the store */
 		r->body = pool + i;
@@ -551,7 +553,7 @@ usage(void)
 			"[--operations N]\n"
 			"     [--once] [--access-key KEY --secret KEY [--region NAME] [--payload signed|unsigned] "
 			"[--acl NAME]] "
-			"[--max-keys N] [--seed N]\n"
+			"[--max-keys N] [--first N] [--step N] [--seed N]\n"
 			"OPERATION: get, head, put, delete, list. Keys are k00000000, k00000001, ...\n");
 	exit(2);
 }
@@ -561,7 +563,7 @@ options_read(int argc, char **argv)
 {
 	static const struct option table[] = {{"port", 1, 0, 'p'}, {"bucket", 1, 0, 'b'}, {"keys", 1, 0, 'k'},
 		{"size", 1, 0, 's'}, {"clients", 1, 0, 'c'}, {"seconds", 1, 0, 't'}, {"operations", 1, 0, 'n'},
-		{"once", 0, 0, 'o'}, {"access-key", 1, 0, 'a'}, {"secret", 1, 0, 'w'}, {"region", 1, 0, 'r'},
+		{"once", 0, 0, 'o'}, {"first", 1, 0, 'f'}, {"step", 1, 0, 'e'}, {"access-key", 1, 0, 'a'}, {"secret", 1, 0, 'w'}, {"region", 1, 0, 'r'},
 		{"payload", 1, 0, 'y'}, {"acl", 1, 0, 'l'}, {"max-keys", 1, 0, 'm'}, {"seed", 1, 0, 'x'}, {0}};
 	int c;
 
@@ -572,6 +574,12 @@ options_read(int argc, char **argv)
 			break;
 		case 'b':
 			options.bucket = optarg;
+			break;
+		case 'f':
+			options.first = atol(optarg);
+			break;
+		case 'e':
+			options.step = atol(optarg);
 			break;
 		case 'k':
 			options.keys = atol(optarg);
