@@ -17,14 +17,15 @@
 #define PIECE_BYTES (128 * 1024)
 #define MAGIC "restfs part file 1"
 
+/* `how`: O_TRUNC, or 0 to keep what is there. */
 static bool
-part_file_open(struct worker *w, const char *path, const char *part, int *fd)
+part_file_open(struct worker *w, const char *path, const char *part, int how, int *fd)
 {
-	*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | how, 0666);
 	if (*fd < 0 && errno == ENOENT) {
 		w->folder[0] = '\0'; /* it may have been removed since */
 		if (local_folders_make(w, path))
-			*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+			*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | how, 0666);
 	}
 	return *fd >= 0 || report_failed(w->transfer, path, "cannot be written: %s", strerror(errno));
 }
@@ -53,9 +54,9 @@ coming_spill(struct coming *c)
 {
 	if (c->fd >= 0)
 		return true;
-	if (!part_file_open(c->w, c->path, c->part, &c->fd))
+	if (!part_file_open(c->w, c->path, c->part, O_TRUNC, &c->fd))
 		return s3_conn_fail(c->w->conn, "it has no place"); /* said already */
-	if (ftruncate(c->fd, 0) != 0 || !local_write(c->fd, c->w->space, c->len, 0))
+	if (!local_write(c->fd, c->w->space, c->len, 0))
 		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
 	return true;
 }
@@ -79,9 +80,9 @@ static bool
 coming_finish(struct coming *c, const struct s3_info *info)
 {
 	if (c->fd < 0) {
-		if (!part_file_open(c->w, c->path, c->part, &c->fd))
+		if (!part_file_open(c->w, c->path, c->part, O_TRUNC, &c->fd))
 			return false;
-		if (ftruncate(c->fd, 0) != 0 || !local_write(c->fd, c->w->space, c->len, 0))
+		if (!local_write(c->fd, c->w->space, c->len, 0))
 			return report_failed(c->w->transfer, c->path, "cannot be written: %s", strerror(errno));
 	}
 	progress_add(c->len);
@@ -312,7 +313,7 @@ large_download(struct worker *w, struct job *job)
 	own->part = local_part_path(large->arena, job->to);
 	own->there = ARENA_ARRAY(large->arena, bool, large->parts);
 	large->own = own;
-	if (part_file_open(w, job->to, own->part, &large->fd) &&
+	if (part_file_open(w, job->to, own->part, 0, &large->fd) &&
 		(parts_prepare(large, own) ||
 			report_failed(w->transfer, job->to, "cannot be written: %s", strerror(errno)))) {
 		transfer_offer(w->transfer, large);

@@ -65,7 +65,7 @@ environment_use(struct s3_profile *found)
 		.access_key = environment("AWS_ACCESS_KEY_ID"),
 		.secret_key = environment("AWS_SECRET_ACCESS_KEY"),
 		.session_token = environment("AWS_SESSION_TOKEN"),
-		.ca_bundle = environment("AWS_CA_BUNDLE"),
+		.ca_bundle = first_of(environment("AWS_CA_BUNDLE"), environment("SSL_CERT_FILE")),
 	};
 
 	source_use(found, &from);

@@ -203,3 +203,17 @@ def test_a_refusal_is_not_repeated(fake):
     fake.answer = answer
     fake.restfs.run("cat", "s3://bucket/key", status=1)
     assert fake.requests == ["/bucket/key"] and "AccessDenied: No" in fake.restfs.stderr
+
+
+@pytest.mark.parametrize("host, is_signed", [("127.0.0.1", False), ("LOCALHOST", True)])
+def test_bodies_are_signed_where_others_may_listen(fake, host, is_signed):
+    def answer(request):
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        assert request.headers["x-amz-checksum-crc64nvme"]
+        fake.requests.append(request.headers["x-amz-content-sha256"] == (hashlib.sha256(body).hexdigest() if is_signed else "UNSIGNED-PAYLOAD"))
+        request.reply(200, ETag=etag(body))
+
+    fake.answer = answer
+    fake.restfs.environment["AWS_ENDPOINT_URL"] = f"http://{host}:{fake.server_port}"
+    fake.restfs.run("pipe", "s3://bucket/key", input=b"content")
+    assert fake.requests == [True]

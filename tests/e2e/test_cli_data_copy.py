@@ -1,9 +1,12 @@
 """restfs cp, mv, cat and pipe against the daemon."""
 import os
+import subprocess
+import time
 
 import pytest
 
 from cli import Restfs
+from daemon import Daemon
 
 MIB = 1024 * 1024
 ODD_NAMES = ["plain", "with space", "a+b", "50%", "q?x=1&y#z", "ünï/cödé", "tab\there", "new\nline", "quote\"'", "back\\slash", "~tilde", "*star[1]",
@@ -121,3 +124,42 @@ def test_keys_that_are_no_paths_stay_out(restfs, s3, bucket, tmp_path):
     restfs.run("cp", "-r", f"s3://{bucket}/t", tmp_path / "down" / "here", status=1)
     assert restfs.stderr.count("\n") == 3
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["down", "down/here", "down/here/fine", "down/here/folder"]
+
+
+def test_over_tls_to_a_server_that_is_trusted(tmp_path, rng):
+    certificate, key = tmp_path / "both.pem", tmp_path / "both.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate,
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    daemon = Daemon("--set", f"tls.certificate={certificate}", "--set", f"tls.key={key}")
+    daemon.certificate = str(certificate)
+    daemon.start()
+    try:
+        restfs = Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path)
+        body = rng.randbytes(3 * MIB)
+        restfs.run("mb", "s3://over-tls", status=1)
+        assert "certificate" in restfs.stderr and restfs.stderr.count("\n") == 1
+        for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
+            restfs.environment.pop("AWS_CA_BUNDLE", None)
+            restfs.environment[name] = str(certificate)
+            restfs.run("mb" if name == "AWS_CA_BUNDLE" else "ls", "s3://over-tls")
+        restfs.run("pipe", "s3://over-tls/key", input=body)
+        assert restfs.run("cat", "s3://over-tls/key") == body
+    finally:
+        daemon.finish()
+
+
+def test_in_clear_over_a_network_the_body_is_signed(daemon, restfs, s3, bucket, tmp_path, rng):
+    make(tmp_path / "up", {"small": b"x" * 1000, "empty": b"", "middle": rng.randbytes(3 * MIB), "large": rng.randbytes(12 * MIB)})
+    restfs.environment["AWS_ENDPOINT_URL"] = daemon.s3.replace("127.0.0.1", "LOCALHOST")  # which the client does not take for this machine
+    restfs.run("cp", "-r", tmp_path / "up", f"s3://{bucket}", "--part-size=5M")
+    for name, content in read(tmp_path / "up").items():
+        assert s3.get_object(Bucket=bucket, Key=name)["Body"].read() == content
+
+
+def test_the_rate_is_limited_for_all_together(restfs, s3, bucket, tmp_path, rng):
+    make(tmp_path / "up", {str(n): rng.randbytes(MIB // 2) for n in range(8)})
+    begun = time.monotonic()
+    restfs.run("cp", "-r", tmp_path / "up", f"s3://{bucket}", "--limit-rate=8M")
+    restfs.run("cp", "-r", f"s3://{bucket}", tmp_path / "down", "--limit-rate=8M")
+    assert time.monotonic() - begun > 2 * (7 / 16 - 0.1)
+    assert read(tmp_path / "down") == read(tmp_path / "up")
