@@ -363,6 +363,31 @@ def test_restfs_over_the_network_signs(store):
     assert "SIGNATURE_MISMATCH" in store.restfs("--admin", store.admin, "user", "ls", code=1, environment=environment)
 
 
+def test_the_key_of_an_administrator_may_be_a_profiles(store, tmp_path):
+    access_key, secret_key = store.root()
+    (tmp_path / "restfs").mkdir()
+    (tmp_path / "restfs" / "config").write_text(f'profiles = {{ home = {{ access_key = "{access_key}"; secret_key = "{secret_key}"; }}; }};\n')
+    environment = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": ""}
+    assert "root" in store.restfs("--admin", store.admin, "--profile=home", "user", "ls", environment=environment)
+    assert "administrator's key" in store.restfs("--admin", store.admin, "user", "ls", code=1, environment=environment)
+    assert "there is no profile work" in store.restfs("--admin", store.admin, "--profile=work", "user", "ls", code=1, environment=environment)
+
+
+def test_administration_over_tls_trusts_whom_it_is_told_to(stopped, tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", key, "-out", certificate, "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    stopped.start("--set", f"tls.certificate={certificate}", "--set", f"tls.key={key}")
+    access_key, secret_key = stopped.root()
+    environment = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_CA_BUNDLE": "", "SSL_CERT_FILE": ""}
+    assert "root" in stopped.restfs("--admin", stopped.admin, "user", "ls", environment=environment | {"SSL_CERT_FILE": str(certificate)})
+    assert "root" in stopped.restfs("--admin", stopped.admin + "/", "user", "ls", environment=environment | {"AWS_CA_BUNDLE": str(certificate)})
+    assert "is not trusted" in stopped.restfs("--admin", stopped.admin, "user", "ls", code=1, environment=environment)
+    # The name in it is not this one.
+    other = stopped.admin.replace("127.0.0.1", "localhost")
+    assert "is not trusted" in stopped.restfs("--admin", other, "user", "ls", code=1, environment=environment | {"SSL_CERT_FILE": str(certificate)})
+
+
 def test_a_long_path_to_the_data_directory_works():
     top = pathlib.Path(tempfile.mkdtemp())
     try:
