@@ -112,9 +112,18 @@ operations_take_effect_in_their_order(void **state)
 	batch_put(b, key_of(b, TABLE_ROWS, "b"), bytes_str("1"));
 	batch_delete_range(b, key_of(b, TABLE_ROWS, "a"), key_of(b, TABLE_ROWS, "c"));
 	batch_put(b, key_of(b, TABLE_ROWS, "b"), bytes_str("2"));
+	batch_put(b, key_of(b, TABLE_ROWS, "x"), bytes_str("1"));
+	batch_delete(b, key_of(b, TABLE_ROWS, "y"));
+	batch_put(b, key_of(b, TABLE_ROWS, "z"), bytes_str("1"));
+	batch_delete(b, key_of(b, TABLE_ROWS, "x"));
+	batch_put(b, key_of(b, TABLE_ROWS, "y"), bytes_str("2"));
+	batch_put(b, key_of(b, TABLE_ROWS, "z"), bytes_str("2"));
 	assert_int_equal(test_commit(s, b), RFS_OK);
 	assert_false(test_get(s, BUCKET, TABLE_ROWS, "a").found);
 	assert_value(test_get(s, BUCKET, TABLE_ROWS, "b"), "2");
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "x").found);
+	assert_value(test_get(s, BUCKET, TABLE_ROWS, "y"), "2");
+	assert_value(test_get(s, BUCKET, TABLE_ROWS, "z"), "2");
 	batch_free(b);
 }
 

@@ -2,12 +2,13 @@
  * apply.c: a synced group becomes one RocksDB write, and its batches are given back to their owners: on the apply
  * thread, or on the committer's when it has nothing else to do, which saves the way to another thread and back.
  *
- * RocksDB gets absolute values of counters, and of a counter changed several times in a group only the last. The order
- * inside the write is the order of the log. [apply]
+ * RocksDB gets absolute values of counters, and of a counter changed several times in a group only the last. The write is
+ * sorted by key (row_sorter.c); what happens to one key, or around the removal of a range, stays in the order of the log. [apply]
  */
 #include "base/log.h"
 #include "drivers/embedded/embedded_int.h"
 #include "base/crash_point.h"
+#include "base/mutant.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -16,7 +17,7 @@
 
 #define PARTS_MOST 4
 
-/* Pieces of a value, put together by RocksDB. */
+/* Pieces of a value. */
 struct parts {
 	const char *data[PARTS_MOST];
 	size_t len[PARTS_MOST];
@@ -45,25 +46,34 @@ key_whole(const struct commit *c, const struct batch_op *op)
 
 /* Each row that a batch changes goes through one of these three: what is cached of it ends here. */
 static void
-row_put(struct embedded *e, struct bytes key, const struct parts *value)
+row_put(struct embedded *e, struct bytes key, const struct parts *parts)
 {
-	const char *data = (const char *)key.data;
+	size_t len = 0;
+	uint8_t *value, *at;
 
 	row_cache_change(e->rows, key);
-	rocksdb_writebatch_putv(e->applier.wb, 1, &data, &key.len, value->count, value->data, value->len);
+	for (int i = 0; i < parts->count; i++)
+		len += parts->len[i];
+	value = at = row_sorter_put(&e->applier.sorter, key, len);
+	for (int i = 0; i < parts->count; at += parts->len[i++])
+		if (parts->len[i])
+			memcpy(at, parts->data[i], parts->len[i]);
+	assert(at == value + len);
 }
 
 static void
 row_delete(struct embedded *e, struct bytes key)
 {
 	row_cache_change(e->rows, key);
-	rocksdb_writebatch_delete(e->applier.wb, (const char *)key.data, key.len);
+	row_sorter_delete(&e->applier.sorter, key);
 }
 
 static void
 row_delete_range(struct embedded *e, struct bytes from, struct bytes to)
 {
 	row_cache_change_range(e->rows, from, to);
+	if (!MUTANT("rows-pass-ranges"))
+		row_sorter_write(&e->applier.sorter, e->applier.wb); /* what came before it stays before it */
 	rocksdb_writebatch_delete_range(
 		e->applier.wb, (const char *)from.data, from.len, (const char *)to.data, to.len);
 }
@@ -205,6 +215,7 @@ gather_rows(struct embedded *e, struct group *g)
 	for (struct commit *c = g->first; c; c = c->next)
 		if (!c->error)
 			apply_commit(e, c);
+	row_sorter_write(&e->applier.sorter, e->applier.wb);
 	index_put_applied(e->applier.wb, &g->position);
 	(void)rocksdb_writebatch_data(e->applier.wb, &bytes);
 	return bytes;

@@ -204,6 +204,7 @@ embedded_free(struct embedded *e)
 {
 	if (e->applier.wb)
 		rocksdb_writebatch_destroy(e->applier.wb);
+	row_sorter_fini(&e->applier.sorter);
 	index_close(&e->index);
 	row_cache_free(e->rows);
 	volume_cache_fini(&e->cache);
@@ -401,6 +402,7 @@ embedded_new(const struct config *config)
 	pthread_cond_init(&e->applier.room, NULL);
 	e->applier.tail = &e->applier.queue;
 	e->applier.wb = rocksdb_writebatch_create();
+	row_sorter_init(&e->applier.sorter);
 	pthread_mutex_init(&e->space.lock, NULL);
 	pthread_mutex_init(&e->bulk.lock, NULL);
 	pthread_cond_init(&e->bulk.wake, NULL);

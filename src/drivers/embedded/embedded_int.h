@@ -30,6 +30,7 @@
 #include "base/thread.h"
 #include "drivers/driver.h"
 #include "drivers/embedded/row_cache.h"
+#include "drivers/embedded/row_sorter.h"
 #include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
@@ -382,6 +383,7 @@ struct applier {
 	pthread_t thread;
 	/* Whoever applies; one at a time. */
 	rocksdb_writebatch_t *wb;
+	struct row_sorter sorter;
 	uint64_t epoch; /* the newest of batch ids */
 	bool failed;    /* RocksDB refused a write: nothing is applied any more */
 };
