@@ -3,6 +3,7 @@
  * own, or below a name of its own, and is removed at the end, also when it is broken off.
  */
 #include "bench.h"
+#include "cli_progress.h"
 #include "base/clock.h"
 #include <errno.h>
 #include <signal.h>
@@ -23,7 +24,7 @@ static void
 interrupted(int number)
 {
 	bench_stop(running);
-	signal(number, SIG_DFL);
+	signal(number, progress_signal);
 }
 
 /* --- what is to be done ------------------------------------------------------------------------------------------- */

@@ -7,12 +7,15 @@
 #include "transfer_plan.h"
 #include "base/hash.h"
 #include "cli_progress.h"
+#include "cli_s3.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define PARALLEL_DEFAULT 4 /* each has a part in memory */
 #define PARTS_OF_A_SIZE 500
+#define LOOK_MS 200 /* whether it was interrupted */
 
 /* A thread with its part. */
 struct slot {
@@ -123,6 +126,18 @@ slot_take(struct piping *p)
 	return found;
 }
 
+/* There is something to read, or its end. False: it was interrupted; a read would not see that. */
+static bool
+input_wait(struct piping *p)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	while (!transfer_is_stopped(NULL))
+		if (poll(&input, 1, LOOK_MS) > 0)
+			return true;
+	return failed_say(p, "it was interrupted");
+}
+
 /* As much of stdin as a part takes. False: it cannot be read. */
 static bool
 slot_fill(struct piping *p, struct slot *slot)
@@ -136,7 +151,11 @@ slot_fill(struct piping *p, struct slot *slot)
 	}
 	slot->len = 0;
 	while (slot->len < wanted) {
-		ssize_t n = read(STDIN_FILENO, slot->data + slot->len, wanted - slot->len);
+		ssize_t n;
+
+		if (!input_wait(p))
+			return false;
+		n = read(STDIN_FILENO, slot->data + slot->len, wanted - slot->len);
 
 		if (n == 0)
 			break;
@@ -205,6 +224,24 @@ threads_end(struct piping *p)
 	}
 }
 
+/* What stdin had is gone, so it cannot be gone on with. By a client that was not stopped. */
+static void
+upload_abort(struct piping *p)
+{
+	char error[sizeof(p->cli->error)];
+	struct s3_client *client;
+	struct s3_conn *conn;
+
+	memcpy(error, p->cli->error, sizeof(error));
+	if ((client = cli_s3_open(p->cli))) {
+		conn = s3_conn_new(client);
+		(void)s3_upload_abort(conn, &p->upload);
+		s3_conn_free(conn);
+	}
+	s3_client_free(client);
+	memcpy(p->cli->error, error, sizeof(error));
+}
+
 static bool
 large_put(struct piping *p, struct s3_conn *conn, struct slot *first)
 {
@@ -220,7 +257,7 @@ large_put(struct piping *p, struct s3_conn *conn, struct slot *first)
 		return true;
 	if (done)
 		failed_say(p, s3_conn_failure(conn)->text);
-	(void)s3_upload_abort(conn, &p->upload); /* what stdin had is gone: it cannot be gone on with */
+	upload_abort(p);
 	return false;
 }
 

@@ -200,9 +200,9 @@ draw_run(void *arg)
 	return NULL;
 }
 
-/* Only what is allowed in one: the line goes, and the signal does what it would have done. */
-static void
-signal_end(int number)
+/* Only what is allowed in a handler. */
+void
+progress_signal(int number)
 {
 	if (visible)
 		stderr_write(ERASE, sizeof(ERASE) - 1);
@@ -214,7 +214,7 @@ signal_end(int number)
 static void
 signals_take(void)
 {
-	struct sigaction action = {.sa_handler = signal_end};
+	struct sigaction action = {.sa_handler = progress_signal};
 
 	for (size_t i = 0; i < sizeof(ending_signals) / sizeof(ending_signals[0]); i++) {
 		sigaction(ending_signals[i], NULL, &progress.before[i]);

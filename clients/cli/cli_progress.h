@@ -30,6 +30,9 @@ void progress_end(void);
 void progress_hide(void);
 void progress_show(void);
 
+/* For signals that end the process: takes the line away, and then does what the signal does by itself. */
+void progress_signal(int number);
+
 /* --- how it looks, for its tests ---------------------------------------------------------------------------------- */
 
 struct progress_state {

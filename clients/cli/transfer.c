@@ -24,7 +24,7 @@ on_interrupt(int number)
 	is_interrupted = 1;
 	if (client)
 		s3_client_stop(client);
-	signal(number, SIG_DFL); /* who presses it twice means it */
+	signal(number, progress_signal); /* who presses it twice means it */
 }
 
 void
