@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include <dirent.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -38,9 +39,9 @@ files_open(void)
 	return count;
 }
 
-/* Its field 22 is in ticks since the machine was started. */
+/* Field 22 is in ticks since the machine was started. */
 static int64_t
-started_seconds(void)
+started_read(void)
 {
 	FILE *f = fopen("/proc/self/stat", "re");
 	unsigned long long ticks = 0;
@@ -56,6 +57,19 @@ started_seconds(void)
 		return 0;
 	clock_gettime(CLOCK_BOOTTIME, &up);
 	return clock_wall_ns() / 1000000000 - up.tv_sec + (int64_t)(ticks / (unsigned long long)sysconf(_SC_CLK_TCK));
+}
+
+/* Once: clocks differ by a little each time, and a start that moves looks like another. */
+static int64_t
+started_seconds(void)
+{
+	static _Atomic int64_t started;
+	int64_t before = 0, now;
+
+	if (started)
+		return started;
+	now = started_read();
+	return atomic_compare_exchange_strong(&started, &before, now) ? now : before;
 }
 
 void

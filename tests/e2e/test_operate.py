@@ -176,10 +176,15 @@ def test_on_a_terminal_it_is_drawn_anew(daemon):
 # --- trace ---
 
 
-def traced(daemon, *arguments):
-    """Begun: what is asked from now on is recorded."""
+def traces(daemon):
+    """How many wait for the next request."""
+    return sum(r["operation"] == "request.trace" for r in live(daemon))
+
+
+def traced(daemon, *arguments, others=0):
+    """Begun, beside these others: what is asked from now on is recorded."""
     follower = Follower(daemon, "trace", "--json", *arguments)
-    wait_until(lambda: any(r["operation"] == "request.trace" for r in live(daemon)))
+    wait_until(lambda: traces(daemon) == others + 1)
     return follower
 
 
@@ -211,7 +216,7 @@ def test_requests_are_told_as_they_end(daemon):
 def test_a_trace_is_filtered(daemon):
     s3 = daemon.client()
     s3.create_bucket(Bucket="other")
-    errors, other, slow = traced(daemon, "--errors"), traced(daemon, "--bucket=other"), traced(daemon, "--slower=3600000")
+    errors, other, slow = traced(daemon, "--errors"), traced(daemon, "--bucket=other", others=1), traced(daemon, "--slower=3600000", others=2)
     s3.put_object(Bucket=BUCKET, Key="a", Body=b"1")
     s3.put_object(Bucket="other", Key="b", Body=b"1")
     with pytest.raises(Exception):
@@ -257,7 +262,7 @@ def test_a_trace_goes_on_over_a_restart(daemon):
     trace = traced(daemon, "--bucket=" + BUCKET)
     daemon.kill()
     daemon.start()
-    wait_until(lambda: any(r["operation"] == "request.trace" for r in live(daemon)))
+    wait_until(lambda: traces(daemon) == 1)
     daemon.client().put_object(Bucket=BUCKET, Key="a", Body=b"1")
     wait_until(lambda: trace.lines)
     trace.end()
