@@ -205,9 +205,24 @@ cannot_start(struct scan *s, const struct volume_info *list, size_t count, bool 
 	return RFS_ERR_DAMAGED;
 }
 
+/* Do volumes follow each other from this one up to the last? */
+static bool
+leads_to_the_end(struct volume_info *list, size_t count, uint64_t number)
+{
+	struct volume_info *v = find_volume(list, count, number, false);
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (list[i].super.kind == VOLUME_JOURNAL && list[i].super.number > last)
+			last = list[i].super.number;
+	for (size_t i = 0; v && v->super.number != last && i < count; i++) /* whatever their superblocks say */
+		v = find_volume(list, count, v->super.number, true);
+	return v && v->super.number == last;
+}
+
 /*
- * Where to begin: behind what the index has, or a checkpoint, or at the first volume. An index whose volume is not
- * there any more is an old one, if a checkpoint is ahead of it.
+ * Where to begin: behind what the index has, or a checkpoint, or at the first volume. An index from whose place the
+ * journal does not go on any more is an old one, if a checkpoint is ahead of it.
  */
 static enum rfs_err
 find_start(struct scan *s, struct volume_info *list, size_t count, struct position *applied)
@@ -222,7 +237,7 @@ find_start(struct scan *s, struct volume_info *list, size_t count, struct positi
 		snprintf(s->error, ERROR_BYTES, "the index belongs to another store");
 		return RFS_ERR_DAMAGED;
 	}
-	if (!found || find_volume(list, count, applied->volume, false) == NULL)
+	if (!found || !leads_to_the_end(list, count, applied->volume))
 		err = checkpoint_load(s->e, list, count, found ? applied->sequence : 0, &loaded);
 	if (!err && loaded)
 		err = index_applied(&s->e->index, applied, &found);
