@@ -47,7 +47,7 @@ bool daemon_start(struct daemon *d);
 /* In the opposite order. */
 void daemon_stop(struct daemon *d);
 
-/* In place of the defaults, before a file or the command line says otherwise: ports that are free, and no directory. */
+/* In place of the defaults, before a file or the command line says otherwise: ports that are free, no directory, no syncs. */
 bool ephemeral_defaults(struct config *config, char *error);
 /* A directory of its own becomes `config.data`: in that directory if one was given. False: `error` says what came of it. */
 bool ephemeral_start(struct daemon *d);

@@ -1,7 +1,7 @@
 /*
  * ephemeral.c: `restfsd --ephemeral`: a store for a test, in a directory of its own that goes with the process. [init]
  *
- * The directory is in memory where there is room for it, so that no sync waits for a disk. It is locked (flock) for as
+ * The directory is in memory where there is room for it, and nothing in it is synced. It is locked (flock) for as
  * long as the process lives; whoever gets the lock of such a directory finds one whose process was killed, and removes
  * it. That holds also where several containers share a directory of temporary files, which process ids do not.
  */
@@ -105,7 +105,8 @@ remove_leftovers(const char *parent)
 bool
 ephemeral_defaults(struct config *config, char *error)
 {
-	return config_set(config, "data", "", error) && config_set(config, "s3.listen", "127.0.0.1:0", error) &&
+	return config_set(config, "data", "", error) && config_set(config, "journal.sync", "false", error) &&
+	       config_set(config, "s3.listen", "127.0.0.1:0", error) &&
 	       config_set(config, "admin.listen", "127.0.0.1:0", error);
 }
 

@@ -315,6 +315,8 @@ run(struct daemon *d, const struct arguments *args)
 		help_config(&d->config);
 		return 0;
 	}
+	if (!d->config.journal_sync && !args->ephemeral)
+		log_warn(0, "journal.sync is false: a power cut may take anything that is stored");
 	signals_block(&signals);
 	if (args->ephemeral && !ephemeral_start(d)) {
 		fprintf(stderr, "restfsd: %s\n", d->error);

@@ -8,11 +8,13 @@ import sys
 
 import pytest
 
-from daemon import BINARY, PATIENCE_SECONDS, ROOT, die_with_parent, wait_until
+from daemon import BINARY, PATIENCE_SECONDS, ROOT, Daemon, die_with_parent, wait_until
 
 CLIENT = ROOT / "clients" / "python"
 sys.path.insert(0, str(CLIENT))
+sys.path.insert(0, str(ROOT / "tests" / "crash"))
 
+from faults import Plan, environment  # noqa: E402
 from restfs_testing import Restfs, RestfsError  # noqa: E402
 
 
@@ -97,6 +99,25 @@ def test_many_that_start_at_once_leave_each_other_alone(tmp_path):
     ends = [shell.communicate() + (shell.returncode,) for shell in shells]
     assert [(errors.decode(), status) for _, errors, status in ends if status != 0] == []
     assert stores(tmp_path) == []
+
+
+@pytest.mark.parametrize("options, synced", [((), True), (("--set", "journal.sync=false"), False)])
+def test_only_without_journal_sync_nothing_waits_for_the_disk(options, synced):
+    """That, --ephemeral sets."""
+    daemon = Daemon(*options)
+    plan = Plan(os.path.join(daemon.directory, "plan"))
+    daemon.environment = environment("io_fault", plan, daemon)
+    daemon.start()
+    s3 = daemon.client()
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="large", Body=bytes(3 << 20))  # begins a volume, whose name is synced
+    plan.arm("sync", 0, "EIO")
+    for i in range(20):
+        s3.put_object(Bucket="bucket", Key=str(i), Body=b"small")
+    s3.put_object(Bucket="bucket", Key="large", Body=bytes(3 << 20))
+    assert (plan.calls("sync") > 20) if synced else (plan.calls("sync") == 0)
+    daemon.environment = {}
+    daemon.finish()
 
 
 def test_a_python_program_gets_a_store_and_its_keys():

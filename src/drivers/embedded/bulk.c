@@ -180,7 +180,7 @@ sync_locked(struct embedded *e, struct bulk_volume *v)
 
 	v->syncing = true;
 	pthread_mutex_unlock(&e->bulk.lock);
-	failed = !MUTANT("bulk-not-synced") && fdatasync(v->fd) != 0 ? errno : 0;
+	failed = !e->unsynced && !MUTANT("bulk-not-synced") && fdatasync(v->fd) != 0 ? errno : 0;
 	crash_point(CRASH_BLOCKS_SYNCED);
 	if (failed) {
 		log_error(0, "sync bulk volume %08x: %s", v->number, strerror(failed));

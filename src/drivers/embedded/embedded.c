@@ -383,6 +383,7 @@ embedded_new(const struct config *config)
 	e->storage.volumes = &embedded_volume_ops;
 	e->data = xstrdup(config->data);
 	e->volume_bytes = (uint64_t)config->journal_volume_bytes;
+	e->unsynced = !config->journal_sync;
 	e->lock_fd = j->fd = j->zero_fd = e->space.fd = -1;
 	e->hash_seed = random_u64();
 	volume_cache_init(&e->cache);
@@ -438,6 +439,7 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 	}
 	if ((err = index_open(&e->index, path, (size_t)config->index_cache_bytes, error)))
 		return err;
+	e->index.unsynced = e->unsynced;
 	return recover(e, error);
 }
 

@@ -314,6 +314,7 @@ struct index {
 	rocksdb_cache_t *cache;
 	rocksdb_readoptions_t *read, *read_nowait;
 	rocksdb_writeoptions_t *write;
+	bool unsynced;       /* its log is written and not synced */
 	atomic_bool refused; /* a write, since the open */
 };
 
@@ -649,6 +650,7 @@ struct embedded {
 	char *data;
 	int lock_fd;
 	uint64_t volume_bytes;
+	bool unsynced; /* `journal.sync` is false: no call waits for the disk before something is acknowledged */
 	uint8_t store[16];
 	bool has_store; /* the UUID is known: from a volume */
 	atomic_bool poisoned;

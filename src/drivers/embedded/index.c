@@ -307,7 +307,7 @@ index_flush_wal(struct index *ix)
 
 	if (atomic_load(&ix->refused))
 		return RFS_ERR_IO; /* RocksDB 7.8 aborts at the sync of a log that it could not write */
-	rocksdb_flush_wal(ix->db, 1, &message);
+	rocksdb_flush_wal(ix->db, !ix->unsynced, &message);
 	return message ? index_error(message, "sync the index's log") : RFS_OK;
 }
 

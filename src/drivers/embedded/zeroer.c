@@ -36,7 +36,8 @@ target_locked(const struct embedded *e)
 	ahead = ahead < AHEAD_LEAST ? AHEAD_LEAST : ahead > AHEAD_MOST ? AHEAD_MOST : ahead;
 	if (ahead > e->volume_bytes / 4)
 		ahead = e->volume_bytes / 4;
-	if (j->zero_error || atomic_load(&e->space.full) || j->zero_mark > offset + ahead / 2)
+	/* Without syncs there is nothing to make cheaper. */
+	if (e->unsynced || j->zero_error || atomic_load(&e->space.full) || j->zero_mark > offset + ahead / 2)
 		return 0;
 	target = page_round(offset + ahead);
 	return target > e->volume_bytes ? page_round(e->volume_bytes) : target;
