@@ -11,6 +11,7 @@
 #include "drivers/embedded/embedded_int.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Zeroed together with a new volume's superblock, so that the first group need not wait for the zeroer. */
@@ -411,4 +412,15 @@ journal_close_clean(struct embedded *e)
 	position_after(e, &position);
 	position.clean = true;
 	return apply_position(e, &position);
+}
+
+void
+journal_cut(struct embedded *e)
+{
+	struct journal *j = &e->journal;
+	uint64_t end = (atomic_load(&j->offset) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	struct stat st;
+
+	if (fstat(j->fd, &st) == 0 && (uint64_t)st.st_size > end && ftruncate(j->fd, (off_t)end) != 0)
+		log_warn(0, "cut volume %08x at its end: %s", j->volume, strerror(errno));
 }

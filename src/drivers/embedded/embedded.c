@@ -239,6 +239,8 @@ embedded_close(struct metadata_driver *d)
 	if (!atomic_load(&e->poisoned))
 		err = journal_close_clean(e);
 	stop_zeroer(e);
+	if (!err && !atomic_load(&e->poisoned))
+		journal_cut(e);
 	stop_sealer(e);
 	if (!err && !atomic_load(&e->poisoned))
 		err = index_flush_tables(&e->index);

@@ -446,6 +446,9 @@ enum rfs_err journal_rotate(struct embedded *e) RFS_MUST_CHECK;
 void journal_rotated(struct embedded *e);
 /* Writes and syncs the empty group of a clean close. */
 enum rfs_err journal_close_clean(struct embedded *e) RFS_MUST_CHECK;
+/* After that, with the zeroer ended: gives back what was zeroed ahead, which the next open would read. Nothing needs it
+ * to be durable. */
+void journal_cut(struct embedded *e);
 void *zeroer_main(void *embedded);
 /* Waits until the journal is zeroed up to `end`. NO_SPACE, POISONED. */
 enum rfs_err zeroer_wait(struct embedded *e, uint64_t end) RFS_MUST_CHECK;

@@ -301,11 +301,19 @@ a_clean_close_goes_on_in_the_same_volume(void **state)
 {
 	struct store *s = *state;
 	char path[400];
+	struct stat st;
 
 	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(open_store(s), RFS_OK);
 		assert_int_equal(write_one(s, i), RFS_OK);
 		close_store(s);
+		/* It ends where it was written to, in whole pages: nothing that was zeroed ahead has to be read at the
+		 * next open. */
+		snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 1);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size % PAGE_BYTES, 0);
+		assert_in_range(
+			st.st_size, SUPERBLOCK_BYTES + (i + 1) * PAYLOAD, SUPERBLOCK_BYTES + (i + 2) * 2 * PAGE_BYTES);
 	}
 	snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 2);
 	assert_int_not_equal(access(path, F_OK), 0);
