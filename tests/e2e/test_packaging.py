@@ -1,4 +1,5 @@
 """What a package of restfs installs, as far as it can be judged without a machine of its own; tools/test-deb installs it in one."""
+import json
 import os
 import pathlib
 import re
@@ -59,6 +60,19 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path):
         assert daemon.stop() == 0
         assert manager.recv(100) == b"STOPPING=1"
         daemon.finish()
+
+
+def test_the_health_of_a_container_is_asked_for_as_the_command_line_takes_it(daemon):
+    dockerfile = (ROOT / "packaging" / "container" / "Dockerfile").read_text()
+    program, *words = json.loads(re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.M)[1])
+    assert program == "restfs" and "/var/lib/restfs" in words
+
+    def healthy(directory):
+        argv = [pathlib.Path(BUILD) / "restfs", *[str(directory) if word == "/var/lib/restfs" else word for word in words]]
+        return subprocess.run(argv, capture_output=True).returncode == 0
+
+    assert healthy(daemon.data)
+    assert not healthy(daemon.data / "volumes")
 
 
 def test_the_package_is_built_of_what_a_build_by_hand_needs():
