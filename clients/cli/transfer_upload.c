@@ -141,7 +141,7 @@ part_is_there(struct large *large, unsigned number, const struct s3_part *part)
 
 /* All parts of that upload, if they are this file's. */
 static bool
-upload_fits(struct worker *w, struct large *large, const struct s3_upload *upload)
+upload_fits(struct worker *w, struct large *large, struct s3_upload *upload)
 {
 	struct s3_part *parts;
 	size_t count;
@@ -152,8 +152,10 @@ upload_fits(struct worker *w, struct large *large, const struct s3_upload *uploa
 		if (parts[i].number == 0 || parts[i].number > large->parts ||
 			!part_is_there(large, parts[i].number - 1, &parts[i]))
 			return false;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		large->uploaded[parts[i].number - 1] = parts[i];
+		upload->plain |= !parts[i].crc64nvme;
+	}
 	return true;
 }
 

@@ -249,6 +249,7 @@ struct s3_upload {
 	const char *key;
 	const char *id;
 	int64_t initiated_ns; /* of a list */
+	bool plain;           /* begun without checksums: neither its parts nor its end may claim any */
 };
 
 struct s3_part {
@@ -258,7 +259,7 @@ struct s3_part {
 	const char *crc64nvme; /* base64; NULL: the server did not say */
 };
 
-/* `put` is what the object will be. `out` is in the arena. */
+/* `put` is what the object will be. `out` is in the arena. Plain where the server does not know CRC64NVME. */
 bool s3_upload_create(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, struct s3_upload *out);
 /* As s3_put verifies. */
 bool s3_upload_part(struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, unsigned number,

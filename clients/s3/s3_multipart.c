@@ -10,17 +10,25 @@ s3_upload_create(struct s3_conn *conn, struct arena *arena, const struct s3_put 
 {
 	struct s3_request request = {.method = "POST", .bucket = put->bucket, .key = put->key, .query = "uploads"};
 	struct s3_header *headers;
+	size_t count = s3_put_headers(arena, put, &headers);
 	struct s3_answer answer;
 	struct xml_element *root;
+	bool done;
 
-	request.header_count = s3_put_headers(arena, put, &headers);
-	headers[request.header_count++] = (struct s3_header){"x-amz-checksum-algorithm", "CRC64NVME"};
-	headers[request.header_count++] = (struct s3_header){"x-amz-checksum-type", "FULL_OBJECT"};
+	headers[count] = (struct s3_header){"x-amz-checksum-algorithm", "CRC64NVME"};
+	headers[count + 1] = (struct s3_header){"x-amz-checksum-type", "FULL_OBJECT"};
 	request.headers = headers;
-	if (!s3_request_do(conn, arena, &request, &answer) ||
-		!(root = s3_answer_xml(conn, arena, &answer, "InitiateMultipartUploadResult")))
+	request.header_count = count + 2;
+	*out = (struct s3_upload){.bucket = put->bucket, .key = put->key};
+	done = s3_request_do(conn, arena, &request, &answer);
+	if (!done && (conn->failure.status == 400 || conn->failure.status == 501)) {
+		out->plain = true;
+		request.header_count = count;
+		done = s3_request_do(conn, arena, &request, &answer);
+	}
+	if (!done || !(root = s3_answer_xml(conn, arena, &answer, "InitiateMultipartUploadResult")))
 		return false;
-	*out = (struct s3_upload){.bucket = put->bucket, .key = put->key, .id = s3_xml_text(arena, root, "UploadId")};
+	out->id = s3_xml_text(arena, root, "UploadId");
 	return out->id || s3_conn_fail(conn, "the server began an upload without a name");
 }
 
@@ -48,7 +56,7 @@ s3_upload_part(struct s3_conn *conn, struct arena *arena, const struct s3_upload
 		.key = upload->key,
 		.query = upload_query(arena, upload, number),
 		.headers = &header,
-		.header_count = 1,
+		.header_count = !upload->plain,
 		.body = body};
 	struct s3_answer answer;
 
@@ -221,7 +229,7 @@ s3_parts_list(
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static struct bytes
-complete_document(struct arena *arena, const struct s3_part *parts, size_t count)
+complete_document(struct arena *arena, const struct s3_part *parts, size_t count, bool plain)
 {
 	struct buf xml;
 
@@ -231,7 +239,7 @@ complete_document(struct arena *arena, const struct s3_part *parts, size_t count
 		xml_open(&xml, "Part");
 		xml_number(&xml, "PartNumber", parts[i].number);
 		xml_etag(&xml, "ETag", bytes_str(parts[i].etag));
-		if (parts[i].crc64nvme)
+		if (parts[i].crc64nvme && !plain)
 			xml_string(&xml, "ChecksumCRC64NVME", parts[i].crc64nvme);
 		xml_close(&xml, "Part");
 	}
@@ -243,7 +251,7 @@ bool
 s3_upload_complete(struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload,
 	const struct s3_part *parts, size_t count, const char *crc64nvme)
 {
-	struct s3_body body = {.bytes = complete_document(arena, parts, count)};
+	struct s3_body body = {.bytes = complete_document(arena, parts, count, upload->plain)};
 	struct s3_header headers[3] = {{"content-type", "application/xml"}};
 	struct s3_request request = {.method = "POST",
 		.bucket = upload->bucket,
@@ -254,7 +262,7 @@ s3_upload_complete(struct s3_conn *conn, struct arena *arena, const struct s3_up
 		.body = &body};
 	struct s3_answer answer;
 
-	if (crc64nvme) {
+	if (crc64nvme && !upload->plain) {
 		headers[request.header_count++] = (struct s3_header){"x-amz-checksum-crc64nvme", crc64nvme};
 		headers[request.header_count++] = (struct s3_header){"x-amz-checksum-type", "FULL_OBJECT"};
 	}

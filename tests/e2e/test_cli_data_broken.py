@@ -217,3 +217,29 @@ def test_bodies_are_signed_where_others_may_listen(fake, host, is_signed):
     fake.restfs.environment["AWS_ENDPOINT_URL"] = f"http://{host}:{fake.server_port}"
     fake.restfs.run("pipe", "s3://bucket/key", input=b"content")
     assert fake.requests == [True]
+
+
+def test_a_server_that_does_not_know_the_checksum_gets_none(fake, tmp_path, rng):
+    stored = {}
+
+    def answer(request):
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if request.command == "GET":
+            request.reply(200, b"<ListMultipartUploadsResult/>")
+        elif request.command == "POST" and request.path.endswith("?uploads"):
+            knows = request.headers.get("x-amz-checksum-algorithm")
+            request.reply(*(400, b"<Error><Code>InvalidArgument</Code></Error>") if knows else (200, b"<R><UploadId>u</UploadId></R>".replace(b"R", b"InitiateMultipartUploadResult")))
+        elif request.command == "POST":
+            assert b"Checksum" not in body and not request.headers.get("x-amz-checksum-crc64nvme")
+            stored["whole"] = b"".join(stored[number] for number in range(1, len(stored) + 1))
+            request.reply(200, b"<CompleteMultipartUploadResult/>")
+        else:
+            assert not request.headers.get("x-amz-checksum-crc64nvme")
+            stored[int(request.path.split("partNumber=")[1].split("&")[0])] = body
+            request.reply(200, ETag=etag(body))
+
+    fake.answer = answer
+    body = rng.randbytes(11 * MIB)
+    (tmp_path / "file").write_bytes(body)
+    fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
+    assert stored["whole"] == body
