@@ -65,6 +65,10 @@ tree_copy(struct copying *c, struct place from)
 	place_make_tree(c->cli, &to);
 	if (c->many)
 		to.root = arena_printf(c->cli->arena, "%s%s/", to.root, place_base(c->cli, &from));
+	if (place_overlaps(&from, &to)) {
+		report_failed(c->t, from.root[0] ? from.root : from.bucket, "one of source and target is in the other");
+		return;
+	}
 	source = from.bucket ? source_s3(c->t, c->conn, from.bucket, from.root) : source_local(c->t, from.root);
 	while (source_next(source, &e) == 1) {
 		entry_push(c, &from, &to, &e);
@@ -89,7 +93,9 @@ one_push(struct copying *c, const struct place *from, struct job *job)
 	}
 	job->from = from->root;
 	job->to = to.root;
-	if (filter_takes(&c->t->options->filter, place_base(c->cli, from), job->size, job->mtime_ns))
+	if (c->t->kind == TRANSFER_COPY && strcmp(from->bucket, to.bucket) == 0 && strcmp(from->root, to.root) == 0)
+		report_failed(c->t, from->root, "is source and target");
+	else if (filter_takes(&c->t->options->filter, place_base(c->cli, from), job->size, job->mtime_ns))
 		transfer_push(c->t, job);
 }
 

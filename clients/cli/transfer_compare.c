@@ -90,6 +90,20 @@ file_remove(struct worker *w, const struct job *job)
 	       report_failed(w->transfer, job->from, "was copied, and cannot be removed: %s", strerror(errno));
 }
 
+/* What was written over it since then is in no copy. */
+static bool
+object_remove(struct worker *w, const struct job *job)
+{
+	struct transfer *t = w->transfer;
+	struct s3_info info;
+
+	if (!s3_head(w->conn, w->arena, t->from_bucket, job->from, &info))
+		return report_refused(w, job->from);
+	if (job->etag[0] && strcmp(info.etag, job->etag) != 0)
+		return report_failed(t, job->from, "was changed while it was copied, and stays");
+	return s3_delete(w->conn, t->from_bucket, job->from) || report_refused(w, job->from);
+}
+
 bool
 transfer_source_remove(struct worker *w, const struct job *job)
 {
@@ -97,7 +111,5 @@ transfer_source_remove(struct worker *w, const struct job *job)
 
 	if (!t->options->move)
 		return true;
-	if (t->kind == TRANSFER_UPLOAD)
-		return file_remove(w, job);
-	return s3_delete(w->conn, t->from_bucket, job->from) || report_refused(w, job->from);
+	return t->kind == TRANSFER_UPLOAD ? file_remove(w, job) : object_remove(w, job);
 }

@@ -98,7 +98,11 @@ static bool
 whole_download(struct worker *w, const struct job *job)
 {
 	struct coming c = {.w = w, .path = job->to, .part = local_part_path(w->arena, job->to), .fd = -1};
-	struct s3_get get = {.bucket = w->transfer->from_bucket, .key = job->from, .receive = coming_take, .data = &c};
+	struct s3_get get = {.bucket = w->transfer->from_bucket,
+		.key = job->from,
+		.etag = w->transfer->options->move && job->etag[0] ? job->etag : NULL, /* what is removed then */
+		.receive = coming_take,
+		.data = &c};
 	struct s3_info info;
 	bool done;
 
@@ -306,6 +310,7 @@ large_download(struct worker *w, struct job *job)
 	if (!s3_head(w->conn, heads, w->transfer->from_bucket, job->from, &info))
 		return report_refused(w, job->from);
 	large = large_new(job, &download_kind, info.size, w->transfer->options->part_size);
+	large->job->etag = arena_str(large->arena, bytes_str(info.etag));
 	own = ARENA_NEW(large->arena, struct download_own);
 	own->info = info;
 	own->info.etag = arena_str(large->arena, bytes_str(info.etag));

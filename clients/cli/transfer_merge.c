@@ -38,6 +38,10 @@ merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct tr
 		return false;
 	place_make_tree(cli, &m->from);
 	place_make_tree(cli, &m->to);
+	if (place_overlaps(&m->from, &m->to)) {
+		transfer_close(t);
+		return cli_fail(cli, "one of source and target is in the other");
+	}
 	m->from_conn = s3_conn_new(t->client);
 	m->to_conn = s3_conn_new(t->client);
 	transfer_begin(t);

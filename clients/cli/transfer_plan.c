@@ -55,6 +55,15 @@ place_join(struct arena *arena, const struct place *place, const char *name)
 }
 
 bool
+place_overlaps(const struct place *from, const struct place *to)
+{
+	struct bytes a = bytes_str(from->root), b = bytes_str(to->root);
+
+	return from->bucket && to->bucket && strcmp(from->bucket, to->bucket) == 0 &&
+	       (bytes_starts_with(a, b) || bytes_starts_with(b, a));
+}
+
+bool
 place_kind(struct cli *cli, const struct place *from, const struct place *to, enum transfer_kind *out)
 {
 	*out = !from->bucket ? TRANSFER_UPLOAD : to->bucket ? TRANSFER_COPY : TRANSFER_DOWNLOAD;

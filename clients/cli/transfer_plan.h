@@ -18,6 +18,8 @@ bool place_is_local_folder(const struct place *place);
 /* The last level of its name. */
 const char *place_base(struct cli *cli, const struct place *place);
 const char *place_join(struct arena *arena, const struct place *place, const char *name);
+/* Trees of one bucket, one of which is in the other: what is copied would be found again, and copied. */
+bool place_overlaps(const struct place *from, const struct place *to);
 /* What goes from one to the other. False: both are local. */
 bool place_kind(struct cli *cli, const struct place *from, const struct place *to, enum transfer_kind *out);
 /* Client, rate, kind, buckets. False: cli->error. transfer_close ends it, also if it was not begun. */

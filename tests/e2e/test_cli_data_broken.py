@@ -243,3 +243,14 @@ def test_a_server_that_does_not_know_the_checksum_gets_none(fake, tmp_path, rng)
     (tmp_path / "file").write_bytes(body)
     fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
     assert stored["whole"] == body
+
+
+def test_what_was_written_over_while_it_was_moved_stays(fake, tmp_path):
+    def answer(request):
+        fake.requests.append(request.command)
+        request.reply(200, b"content", ETag=etag(b"content") if "GET" not in fake.requests or request.command == "GET" else etag(b"another"))
+
+    fake.answer = answer
+    fake.restfs.run("mv", "s3://bucket/key", tmp_path / "file", status=1)
+    assert "stays" in fake.restfs.stderr and "DELETE" not in fake.requests
+    assert (tmp_path / "file").read_bytes() == b"content"

@@ -163,3 +163,14 @@ def test_the_rate_is_limited_for_all_together(restfs, s3, bucket, tmp_path, rng)
     restfs.run("cp", "-r", f"s3://{bucket}", tmp_path / "down", "--limit-rate=8M")
     assert time.monotonic() - begun > 2 * (7 / 16 - 0.1)
     assert read(tmp_path / "down") == read(tmp_path / "up")
+
+
+def test_what_would_be_copied_into_itself_is_refused(restfs, s3, bucket):
+    for key in ("a", "t/b", "t/c/d"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    before = keys(s3, bucket)
+    for words in (("mv", f"s3://{bucket}/a", f"s3://{bucket}/a"), ("cp", f"s3://{bucket}/a", f"s3://{bucket}/"), ("mv", "-r", f"s3://{bucket}/t", f"s3://{bucket}/t/c"),
+                  ("cp", "-r", f"s3://{bucket}", f"s3://{bucket}/copy"), ("mv", "-r", f"s3://{bucket}/t", f"s3://{bucket}/t/")):
+        restfs.run(*words, status=1)
+    restfs.run("sync", f"s3://{bucket}", f"s3://{bucket}/t", status=2)
+    assert keys(s3, bucket) == before
