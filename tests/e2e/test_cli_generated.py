@@ -1,4 +1,5 @@
 """What is made from the table of commands beside the program: completions, asked through the shells themselves, and manual pages."""
+import os
 import pathlib
 import re
 import shlex
@@ -31,7 +32,7 @@ def bash(line):
 
 def fish(line):
     script = f"source {GENERATED}/restfs.fish; complete -C {shlex.quote(line)}"
-    return [line.split("\t")[0] for line in run("fish", "--no-config", "-c", script, env={"PATH": f"{BUILD}:/usr/bin:/bin", "HOME": "/nonexistent"}).splitlines()]
+    return [line.split("\t")[0] for line in run("fish", "--no-config", "-c", script, env={**os.environ, "PATH": f"{BUILD}:/usr/bin:/bin", "HOME": "/nonexistent"}).splitlines()]
 
 
 SHELLS = pytest.mark.parametrize("shell", [bash, fish])
@@ -78,6 +79,20 @@ def test_names_in_the_store(own_daemon, shell):
     if shell is bash:
         assert shell(f"restfs --data={own_daemon.data} key add anna --bucket=mu") == ["music"]
         assert shell(f"restfs --data={own_daemon.data} user add ro") == []
+
+
+@SHELLS
+def test_paths_in_a_store(daemon, s3, bucket, shell, monkeypatch):
+    for name, value in (("AWS_ENDPOINT_URL", daemon.s3), ("AWS_ACCESS_KEY_ID", daemon.access_key), ("AWS_SECRET_ACCESS_KEY", daemon.secret_key)):
+        monkeypatch.setenv(name, value)
+    for key in ("2025/a", "2026/b", "2026/c d", "notes"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    # What bash replaces begins behind the colon.
+    begin = "//" if shell is bash else "s3://"
+    assert shell(f"restfs ls s3://{bucket[:-1]}").count(f"{begin}{bucket}/") == 1
+    assert shell(f"restfs rm -r s3://{bucket}/20") == [f"{begin}{bucket}/2025/", f"{begin}{bucket}/2026/"]
+    assert shell(f"restfs du notes s3://{bucket}/2026/") == [f"{begin}{bucket}/2026/b", f"{begin}{bucket}/2026/c d"]
+    assert shell(f"restfs ls s3://{bucket}/none") == []
 
 
 def zsh(line):
