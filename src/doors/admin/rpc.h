@@ -24,7 +24,8 @@ struct rpc {
 	struct fault_rules *faults; /* that the drivers obey; NULL: debug.* is refused */
 	struct http_server *server; /* NULL: none is known */
 	struct waits *waits;        /* where WAITS_LOG is raised; NULL: nobody waits */
-	const char *endpoints[2];   /* of S3 and administration; NULL: not known */
+	const char *_Atomic
+		endpoints[2]; /* of S3 and administration; NULL: not known, as when it has just begun to listen */
 };
 
 /*
