@@ -82,7 +82,7 @@ set -e
 stop() {{
 	[ -e {pid} ] || return 0
 	kill "$(cat {pid})"
-	while kill -0 "$(cat {pid})" 2>/dev/null; do sleep 0.05; done
+	while [ -e "/proc/$(cat {pid})/exe" ]; do sleep 0.05; done # one that ended, and that nobody has asked for yet, has none
 	rm {pid}
 }}
 start() {{
