@@ -112,6 +112,13 @@ metadata_add(struct s3_info *info, const struct s3_header *h)
 		info->mtime_ns = mtime_parse(h->value);
 }
 
+/* What counts parts or looks for their ends adds to it. */
+uint64_t
+s3_size_bounded(uint64_t said)
+{
+	return said < INT64_MAX ? said : INT64_MAX;
+}
+
 /* The whole length, also of a range: "bytes 0-9/100". */
 static uint64_t
 size_read(const struct s3_answer *answer)
@@ -119,9 +126,9 @@ size_read(const struct s3_answer *answer)
 	const char *range = s3_answer_header(answer, "content-range"), *length, *slash;
 
 	if (range && (slash = strchr(range, '/')))
-		return strtoull(slash + 1, NULL, 10);
+		return s3_size_bounded(strtoull(slash + 1, NULL, 10));
 	length = s3_answer_header(answer, "content-length");
-	return length ? strtoull(length, NULL, 10) : 0;
+	return length ? s3_size_bounded(strtoull(length, NULL, 10)) : 0;
 }
 
 /* Of parts, or of all? A range has that of the whole, too. */

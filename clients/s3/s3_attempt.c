@@ -346,7 +346,8 @@ refused(struct exchange *x, struct s3_outcome *outcome)
 			: x->answer->status == 412 ? ": it is not what it was expected to be"
 						   : "");
 	outcome->may_repeat = is_transient(conn, x->answer->status);
-	outcome->wait_ns = after ? strtol(after, NULL, 10) * S3_SECOND_NS : 0;
+	if (after && __builtin_mul_overflow(strtol(after, NULL, 10), S3_SECOND_NS, &outcome->wait_ns))
+		outcome->wait_ns = INT64_MAX; /* whoever rests has a bound of his own */
 	return false;
 }
 

@@ -57,6 +57,7 @@ struct xml_element *s3_answer_xml(
 	struct s3_conn *conn, struct arena *arena, const struct s3_answer *answer, const char *name);
 /* The text of a child; NULL: there is none. */
 const char *s3_xml_text(struct arena *arena, const struct xml_element *parent, const char *name);
+uint64_t s3_size_bounded(uint64_t said);
 uint64_t s3_xml_number(const struct xml_element *parent, const char *name);
 int64_t s3_xml_date(const struct xml_element *parent, const char *name);
 /* Without its quotes. */

@@ -46,7 +46,7 @@ object_read(struct arena *arena, const struct xml_element *e, bool is_encoded, s
 		if (bytes_equal_str(f->name, "Key"))
 			out->key = decoded(arena, f->text, is_encoded);
 		else if (bytes_equal_str(f->name, "Size"))
-			(void)bytes_to_u64(f->text, &out->size);
+			out->size = bytes_to_u64(f->text, &out->size) ? s3_size_bounded(out->size) : 0;
 		else if (bytes_equal_str(f->name, "LastModified"))
 			(void)date_parse_iso8601(f->text, &out->modified_ns);
 		else if (bytes_equal_str(f->name, "ETag"))
@@ -80,6 +80,22 @@ page_read(struct arena *arena, const struct xml_element *root, struct s3_list_pa
 	}
 }
 
+/* Only what was asked for is given on: who shows or removes names goes by where they begin, and a directory within
+ * itself would have no end. */
+static bool
+page_is_of(const struct s3_list_page *page, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	for (size_t i = 0; i < page->count; i++)
+		if (!page->objects[i].key[0] || strncmp(page->objects[i].key, prefix, len) != 0)
+			return false;
+	for (size_t i = 0; i < page->prefix_count; i++)
+		if (strncmp(page->prefixes[i], prefix, len) != 0 || !page->prefixes[i][len])
+			return false;
+	return true;
+}
+
 bool
 s3_list(struct s3_conn *conn, struct arena *arena, const struct s3_list_query *query, const char *token,
 	struct s3_list_page *out)
@@ -95,6 +111,8 @@ s3_list(struct s3_conn *conn, struct arena *arena, const struct s3_list_query *q
 		!(root = s3_answer_xml(conn, arena, &answer, "ListBucketResult")))
 		return false;
 	page_read(arena, root, out);
+	if (!page_is_of(out, query->prefix ? query->prefix : ""))
+		return s3_conn_fail(conn, "the server lists names that were not asked for");
 	truncated = s3_xml_text(arena, root, "IsTruncated");
 	if (!truncated || strcmp(truncated, "true") != 0)
 		return true;

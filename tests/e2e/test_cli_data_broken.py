@@ -254,3 +254,92 @@ def test_what_was_written_over_while_it_was_moved_stays(fake, tmp_path):
     fake.restfs.run("mv", "s3://bucket/key", tmp_path / "file", status=1)
     assert "stays" in fake.restfs.stderr and "DELETE" not in fake.requests
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+# --- a server that means harm ---------------------------------------------------------------------------------------
+
+ESCAPES = "%1b%5b2J%c2%9b2J%0a"  # ESC [ and CSI, which clear a screen, and a line's end
+
+
+def listing(*elements):
+    return ("<ListBucketResult><EncodingType>url</EncodingType>" + "".join(elements) + "</ListBucketResult>").encode()
+
+
+def content(key, size=1):
+    return f"<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;x&quot;</ETag></Contents>"
+
+
+def common(prefix):
+    return f"<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"
+
+
+@pytest.mark.parametrize("command", ["ls", "tree", "du", "find", "rm"])
+@pytest.mark.parametrize("element", [content("b"), content(""), common("b/"), common("folder/"), common("")])
+def test_a_list_of_what_was_not_asked_for_is_refused(fake, command, element):
+    """Names are shown from behind the prefix on; and a directory within itself has no end."""
+    def answer(request):
+        fake.requests.append(request.command)
+        request.reply(200 if request.command == "GET" else 404, listing(element))
+
+    fake.answer = answer
+    fake.restfs.run(command, "s3://bucket/folder/", *(["-r"] if command == "rm" else []), status=1)
+    assert "not asked for" in fake.restfs.stderr and "POST" not in fake.requests and "DELETE" not in fake.requests
+
+
+def test_keys_that_lead_out_of_the_directory_are_not_written(fake, tmp_path):
+    keys = ["../above", "/absolute", "a/../../above", "a//b", "./a", "a/."]
+    names = sorted(f"x/{key}" for key in keys)
+    fake.answer = lambda request: request.reply(200, listing(*map(content, names)) if "list-type" in request.path else b"x", ETag='"x"')
+    (tmp_path / "target").mkdir()
+    fake.restfs.run("cp", "-r", "s3://bucket/x/", tmp_path / "target", status=1)
+    assert fake.restfs.stderr.count("no path below a directory") == len(keys)
+    assert list((tmp_path / "target").rglob("*")) == [] and [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+
+@pytest.mark.parametrize("size", [2**63 - 1, 2**63, 2**64 - 1, 2**70])
+def test_sizes_that_nothing_can_have_end_in_an_error(fake, tmp_path, size):
+    def answer(request):
+        if "list-type" in request.path:
+            request.reply(200, listing(content("x", size), content("y", 2**60)))
+        elif request.command == "HEAD":
+            request.reply(200, ETag='"x"', Content_Range=f"bytes 0-0/{size}")
+        else:
+            request.reply(403)
+
+    fake.answer = answer
+    fake.restfs.run("cp", "-r", "s3://bucket/", tmp_path / "target", status=1)
+    fake.restfs.run("cp", "-r", "s3://bucket/", "s3://other/", status=1)
+    assert not any(path.is_file() and path.stat().st_size for path in (tmp_path / "target").rglob("*"))
+
+
+
+
+def test_nobody_waits_longer_than_he_wants_to(fake):
+    def answer(request):
+        fake.requests.append(request.path)
+        if len(fake.requests) == 1:
+            return request.reply(503, Retry_After="-9223372036854775807")
+        request.reply(200, b"x", ETag=etag(b"x"))
+
+    fake.answer = answer
+    assert fake.restfs.run("cat", "s3://bucket/key") == b"x" and len(fake.requests) == 2
+
+
+def test_a_signature_goes_to_nobody_else(fake):
+    """A redirection is not followed."""
+    other = []
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            other.append(self.headers)
+            self.send_error(404)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for status in (301, 302, 307, 308):
+        fake.answer = lambda request, status=status: request.reply(status, Location=f"http://127.0.0.1:{server.server_port}{request.path}")
+        fake.restfs.run("cat", "s3://bucket/key", status=1)
+    server.shutdown()
+    server.server_close()
+    assert other == []
