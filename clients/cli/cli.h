@@ -75,6 +75,7 @@ void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
 #define CLI_NUMBER_BYTES 32
 /* With what would move a terminal's cursor, or begin a line, told by its value. */
 void cli_put_text(FILE *out, const char *text);
+const char *cli_plain_text(struct arena *arena, const char *text);     /* the same, as a text */
 const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us", "3h05m" */
 
 /* cli_trace.c: a line, without when it was and its status. */

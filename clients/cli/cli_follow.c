@@ -43,7 +43,8 @@ cli_call_patiently(struct cli *cli, const char *method, json_t *params)
 
 	while (!(result = cli_call_again(cli, method, params)) && cli->reached && is_passing(cli)) {
 		if (!told)
-			fprintf(stderr, "restfs: %s; trying again until it works\n", cli->error);
+			fprintf(stderr, "restfs: %s; trying again until it works\n",
+				cli_plain_text(cli->scratch, cli->error));
 		told = true;
 		sleep_ns(pause / 2 + (int64_t)(random_u64() % (uint64_t)pause) / 2);
 		pause = 2 * pause < PAUSE_MOST_NS ? 2 * pause : PAUSE_MOST_NS;

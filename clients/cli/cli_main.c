@@ -26,8 +26,9 @@ cli_fail(struct cli *cli, const char *format, ...)
 int
 cli_complain(const struct cli *cli, int code)
 {
-	fprintf(stderr, "%srestfs:%s %s\n", cli_colour(stderr, COLOUR_RED), cli_colour(stderr, COLOUR_NONE),
-		cli->error);
+	fprintf(stderr, "%srestfs:%s ", cli_colour(stderr, COLOUR_RED), cli_colour(stderr, COLOUR_NONE));
+	cli_put_text(stderr, cli->error); /* names and servers' texts are in it */
+	fputc('\n', stderr);
 	return code;
 }
 

@@ -37,7 +37,7 @@ cell(struct arena *arena, const json_t *value)
 	if (json_is_array(value))
 		return list_cell(arena, value);
 	if (json_is_string(value))
-		return json_string_length(value) > 0 ? json_string_value(value) : "-";
+		return json_string_length(value) > 0 ? cli_plain_text(arena, json_string_value(value)) : "-";
 	if (json_is_integer(value))
 		return arena_printf(arena, "%lld", (long long)json_integer_value(value));
 	if (json_is_boolean(value))

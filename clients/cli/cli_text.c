@@ -2,15 +2,43 @@
 #include "cli.h"
 #include <stdio.h>
 
-/* Names come from others: nothing in them moves the cursor, or begins a line. */
+/* Names come from others: nothing in them moves the cursor, or begins a line; U+0080 to U+009F neither, which some
+ * terminals take for ESC and a letter. */
+static bool
+is_control(const unsigned char *p)
+{
+	return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
+}
+
 void
 cli_put_text(FILE *out, const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-		if (*p < 0x20 || *p == 0x7f)
-			fprintf(out, "\\x%02x", *p);
+		if (is_control(p))
+			fprintf(out, "\\x%02x", *p == 0xc2 ? *++p : *p);
 		else
 			putc(*p, out);
+}
+
+const char *
+cli_plain_text(struct arena *arena, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	struct buf out;
+
+	while (*p && !is_control(p))
+		p++;
+	if (!*p)
+		return text;
+	buf_init(&out, arena);
+	buf_put(&out, text, (size_t)(p - (const unsigned char *)text));
+	for (; *p; p++)
+		if (is_control(p))
+			buf_put_str(&out, arena_printf(arena, "\\x%02x", *p == 0xc2 ? *++p : *p));
+		else
+			buf_u8(&out, *p);
+	buf_u8(&out, 0);
+	return (const char *)out.data;
 }
 
 const char *

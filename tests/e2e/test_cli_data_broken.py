@@ -313,6 +313,20 @@ def test_sizes_that_nothing_can_have_end_in_an_error(fake, tmp_path, size):
     assert not any(path.is_file() and path.stat().st_size for path in (tmp_path / "target").rglob("*"))
 
 
+def test_what_a_server_says_does_not_reach_the_terminal_as_it_is(fake):
+    text = "\x9b2J"
+    fake.answer = lambda request: request.reply(403, f"<Error><Code>A</Code><Message>{text}</Message></Error>".encode())
+    fake.restfs.run("cat", "s3://bucket/key", status=1)
+    assert "\\x9b2J" in fake.restfs.stderr and "\x9b" not in fake.restfs.stderr
+    fake.answer = lambda request: request.reply(200, listing(content("x" + ESCAPES)) if "list-type" in request.path else b"x", ETag='"y"')
+    shown = fake.restfs.run("cp", "-r", "--dry-run", "s3://bucket/", "s3://other/").decode()
+    assert "x\\x1b[2J\\x9b2J\\x0a" in shown and "\x1b" not in shown and "\x9b" not in shown
+
+
+def test_tables_of_the_administration_show_names_of_others_as_text(daemon, s3, bucket, tmp_path):
+    s3.put_object(Bucket=bucket, Key="a\x1b[2J\x9b2J\nb", Body=b"")
+    shown = Restfs(daemon.s3, "", "", tmp_path).run("--data", daemon.data, "feed", bucket).decode()
+    assert "a\\x1b[2J\\x9b2J\\x0ab" in shown and "\x1b" not in shown and "\x9b" not in shown
 
 
 def test_nobody_waits_longer_than_he_wants_to(fake):
