@@ -17,15 +17,16 @@
 #define PIECE_BYTES (128 * 1024)
 #define MAGIC "restfs part file 1"
 
-/* `how`: O_TRUNC, or 0 to keep what is there. */
+/* `how`: O_TRUNC, or 0 to keep what is there. A link, which others may have put there to have another file written, is
+ * not followed. */
 static bool
 part_file_open(struct worker *w, const char *path, const char *part, int how, int *fd)
 {
-	*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | how, 0666);
+	*fd = open(part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | how, 0666);
 	if (*fd < 0 && errno == ENOENT) {
 		w->folder[0] = '\0'; /* it may have been removed since */
 		if (local_folders_make(w, path))
-			*fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | how, 0666);
+			*fd = open(part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | how, 0666);
 	}
 	return *fd >= 0 || report_failed(w->transfer, path, "cannot be written: %s", strerror(errno));
 }

@@ -296,6 +296,16 @@ def test_keys_that_lead_out_of_the_directory_are_not_written(fake, tmp_path):
     assert list((tmp_path / "target").rglob("*")) == [] and [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
+@pytest.mark.parametrize("size", [64 << 20, 0])
+def test_a_link_in_place_of_the_part_file_is_not_followed(fake, tmp_path, size):
+    """Somebody else may have put it there, who may write to the directory, but not to the file that it leads to."""
+    fake.answer = lambda request: request.reply(200, b"evil", length=size if request.command == "HEAD" and size else None, ETag='"x"')
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "file.restfs-part").symlink_to(tmp_path / "precious")
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=1)
+    assert "cannot be written" in fake.restfs.stderr
+    assert (tmp_path / "precious").read_bytes() == b"precious" and not (tmp_path / "file").exists()
+
 
 @pytest.mark.parametrize("size", [2**63 - 1, 2**63, 2**64 - 1, 2**70])
 def test_sizes_that_nothing_can_have_end_in_an_error(fake, tmp_path, size):
