@@ -22,6 +22,8 @@
 #define MEMORY "/dev/shm"
 #define MEMORY_LEAST ((uint64_t)1 << 30) /* containers often have 64 MiB there, which a few uploads fill */
 #define PREFIX "restfs-ephemeral-"
+#define UNIQUE "XXXXXX" /* mkdtemp's */
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #define DIRECTORIES_OPEN 16
 #define ATTEMPTS 100
 
@@ -78,6 +80,16 @@ remove_tree(const char *path)
 		log_warn(0, "remove the temporary store %s: %s", path, strerror(errno));
 }
 
+/* As mkdtemp has named it: "restfs-ephemeral-saved-today" is somebody's copy. */
+static bool
+name_is_made_here(const char *name)
+{
+	size_t len = strlen(PREFIX);
+
+	return strncmp(name, PREFIX, len) == 0 && strlen(name + len) == strlen(UNIQUE) &&
+	       strspn(name + len, LETTERS) == strlen(UNIQUE);
+}
+
 /* What killed processes have left. */
 static void
 remove_leftovers(const char *parent)
@@ -88,7 +100,7 @@ remove_leftovers(const char *parent)
 	int fd;
 
 	while (d && (entry = readdir(d))) {
-		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0 ||
+		if (!name_is_made_here(entry->d_name) ||
 			snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name) >= (int)sizeof(path))
 			continue;
 		fd = lock_directory(path);
@@ -121,8 +133,7 @@ ephemeral_start(struct daemon *d)
 	remove_leftovers(parent);
 	d->ephemeral = -1;
 	for (int i = 0; i < ATTEMPTS && d->ephemeral < 0; i++) {
-		if (snprintf(path, sizeof(path), "%s/" PREFIX "XXXXXX", parent) >= (int)sizeof(path) ||
-			!mkdtemp(path)) {
+		if (snprintf(path, sizeof(path), "%s/" PREFIX UNIQUE, parent) >= (int)sizeof(path) || !mkdtemp(path)) {
 			snprintf(d->error, sizeof(d->error), "make a temporary directory in %.300s: %s", parent,
 				strerror(errno));
 			return false;

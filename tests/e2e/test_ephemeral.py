@@ -73,9 +73,10 @@ def test_the_next_one_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
     killed = Ephemeral(tmp_path)
     assert killed.end(signal.SIGKILL) == -signal.SIGKILL
     assert len(stores(tmp_path)) == 2
-    (tmp_path / "restfs-ephemeral-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "restfs-ephemeral-linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").write_text("not ours")
+    (tmp_path / "restfs-ephemeral-saved-today").mkdir()  # a copy that somebody made
     beginning = tmp_path / "restfs-ephemeral-locked"  # by somebody who is about to use it
     beginning.mkdir()
     held = os.open(beginning, os.O_RDONLY)
@@ -89,7 +90,7 @@ def test_the_next_one_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
     assert running.process.poll() is None
     assert running.end(signal.SIGTERM) == 0
     os.close(held)
-    assert stores(tmp_path) == ["elsewhere", "restfs-ephemeral-link", "restfs-ephemeral-locked"]
+    assert stores(tmp_path) == ["elsewhere", "restfs-ephemeral-linked", "restfs-ephemeral-locked", "restfs-ephemeral-saved-today"]
 
 
 def test_many_that_start_at_once_leave_each_other_alone(tmp_path):
