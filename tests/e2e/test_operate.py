@@ -231,6 +231,12 @@ def test_a_trace_is_filtered(daemon):
     assert slow.lines == []
 
 
+@pytest.mark.parametrize("slower", [2**63 - 1, 2**62])
+def test_a_time_that_cannot_be_counted_is_refused(daemon, slower):
+    done = subprocess.run([RESTFS, "--data", daemon.data, "trace", f"--slower={slower}"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert done.returncode != 0 and "slower" in done.stderr
+
+
 def ask_at_length(daemon, count):
     """Requests that are refused, each with a path of 4,000 characters: more than the rings have room for."""
     connection = http.client.HTTPConnection(daemon.s3.removeprefix("http://"), timeout=PATIENCE_SECONDS)

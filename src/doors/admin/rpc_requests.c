@@ -110,13 +110,15 @@ rpc_request_trace(struct rpc *rpc, struct request *rq, json_t *params, json_t **
 		.bucket = rpc_param_bytes(params, "bucket"),
 		.user = rpc_param_bytes(params, "user"),
 		.operation = rpc_param_bytes(params, "operation"),
-		.errors = json_is_true(json_object_get(params, "errors")),
-		.slower_ns = json_is_integer(slower) ? json_integer_value(slower) * 1000000 : 0};
+		.errors = json_is_true(json_object_get(params, "errors"))};
+	json_int_t slower_ms = json_is_integer(slower) ? json_integer_value(slower) : 0;
 	uint64_t number = json_is_integer(after) ? (uint64_t)json_integer_value(after) : 0;
 	struct ring_page page;
 	enum rfs_err err;
 	bool waits;
 
+	if (__builtin_mul_overflow(slower_ms, 1000000, &c.slower_ns))
+		return request_fail(rq, RFS_ERR_INVALID_PARAMS, "slower_ms is too large");
 	if ((err = server_known(rpc, rq)) || (err = rpc_wait_given(rq, params, &waits)))
 		return err;
 	c.list = json_array();
