@@ -124,7 +124,7 @@ def live(daemon):
 
 def test_what_runs_now_is_shown(daemon):
     upload = Upload(daemon, "slow/key", 3000000, 2000000)
-    wait_until(lambda: any(r["received"] == 2000000 for r in live(daemon)))
+    wait_until(lambda: any(r["received"] == 2000000 and r["does"] == "waits for the body" for r in live(daemon)))  # before, a worker has the last of it
     (seen,) = [r for r in live(daemon) if r["door"] == "s3"]
     assert (seen["operation"], seen["bucket"], seen["key"], seen["user"], seen["peer"]) == ("PutObject", BUCKET, "slow/key", "root", "127.0.0.1")
     assert seen["length"] == 3000000 and seen["seconds"] > 0 and seen["does"] == "waits for the body"
