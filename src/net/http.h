@@ -53,6 +53,9 @@ struct http_exchange {
 	int64_t started_ns; /* clock_monotonic_ns() at its headers' end */
 	void *user;      /* the door's own state of this exchange; NULL at request() */
 	atomic_bool gone; /* the connection has closed: answers are dropped. [any] may read it */
+	/* The client has sent its last byte: it may still read an answer, or have gone, which only writing would show.
+	 * A long wait ends with it. [any] may read it */
+	atomic_bool ended;
 };
 
 struct http_door {

@@ -203,6 +203,14 @@ step_closed(struct http_conn *c)
 	return false;
 }
 
+static void
+note_end(struct http_conn *c)
+{
+	c->eof = true;
+	if (c->turn)
+		atomic_store(&c->turn->x.ended, true);
+}
+
 /* Plain bytes out of TLS, when there is a use for them. */
 static bool
 wants_input(struct http_conn *c)
@@ -228,7 +236,7 @@ step_tls(struct http_conn *c)
 	if (n > 0)
 		c->in = (struct http_input){c->hl->plain, (size_t)n, NULL, 0};
 	else if (n == -1)
-		c->eof = true;
+		note_end(c);
 	else if (n < 0 && output_flush(c)) /* the alert, if any */
 		conn_close(c, false);
 	else if (n < 0)
@@ -296,7 +304,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	if (n == 0)
 		return;
 	if (n == UV_EOF) {
-		c->eof = true;
+		note_end(c);
 	} else if (n < 0 && n != UV_ENOBUFS) { /* that is on_alloc's: wait for memory */
 		conn_close(c, false);
 	} else if (n > 0) {
@@ -419,8 +427,10 @@ conn_close(struct http_conn *c, bool reset)
 	input_clear(&c->in);
 	input_count(c, 0);
 	http_loop_unstarve(c);
-	if (c->turn)
+	if (c->turn) {
 		atomic_store(&c->turn->x.gone, true);
+		atomic_store(&c->turn->x.ended, true);
+	}
 	if (!reset || uv_tcp_close_reset(&c->tcp, on_closed) != 0)
 		uv_close(&c->handle, on_closed);
 }

@@ -144,6 +144,7 @@ turn_begin(struct http_turn *t)
 	metric_add(METRIC_HTTP_REQUESTS, 1);
 	t->x.started_ns = clock_monotonic_ns();
 	t->x.rq.now_ns = clock_wall_ns(); /* the turn began with the first byte, which may be a while ago */
+	atomic_store(&t->x.ended, t->conn->eof);
 	t->in_door = true;
 	t->conn->listener->door.request(&t->x);
 }

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -148,6 +149,18 @@ def test_many_wait_without_a_thread_each(debugged):
         connection.close()
     wait_until(lambda: waiting(debugged) == 0)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_who_goes_without_a_change_leaves_no_place_taken(debugged):
+    begun = time.monotonic()
+    for end in (lambda connection: connection.close(), lambda connection: connection.sock.shutdown(socket.SHUT_WR)):
+        waits = read_waits(debugged, last(debugged))
+        wait_until(lambda: waiting(debugged) == 1)
+        end(waits)
+        wait_until(lambda: waiting(debugged) == 0)
+    assert answer(waits)["changes"] == []  # who only sends no more is answered
+    waits.close()
+    assert time.monotonic() - begun < FAR_MS / 1000, "it was waited until the time was up"
 
 
 def test_a_stop_does_not_wait_for_who_waits(debugged):

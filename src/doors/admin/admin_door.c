@@ -243,7 +243,7 @@ rpc(struct http_exchange *x)
 	}
 	call = ARENA_NEW(x->rq.arena, struct rpc_call);
 	call->exchange = x;
-	call->wait = (struct wait){.wake = rpc_wake, .gone = &x->gone};
+	call->wait = (struct wait){.wake = rpc_wake, .gone = &x->ended};
 	buf_init(&call->body, x->rq.arena);
 	buf_init(&call->answer, x->rq.arena);
 	x->user = call;
