@@ -180,7 +180,7 @@ def test_what_may_not_be_removed_is_said_and_the_rest_goes(cli, s3, daemon, full
     keys = json.loads(subprocess.run([RESTFS, "--data", daemon.data, "key", "add", "root", "--read-only", "--json"], capture_output=True, check=True).stdout)
     reader = {"AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"]}
     said = cli("rm", "-r", full + "/b", status=1, environment=reader)
-    assert "outside of its scope" in said and "3 objects were not removed" in said and len(s3.list_objects_v2(Bucket=full[5:])["Contents"]) == len(KEYS)
+    assert "may only read" in said and "3 objects were not removed" in said and len(s3.list_objects_v2(Bucket=full[5:])["Contents"]) == len(KEYS)
 
 
 def test_shared_for_some_time(cli, s3, full):

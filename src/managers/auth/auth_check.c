@@ -127,8 +127,10 @@ auth_check(struct auth *a, struct request *rq, const struct access_target *targe
 	if (identity_is_removed(who) && !MUTANT("removed-user-believed"))
 		return request_fail(rq, RFS_ERR_ACCESS_DENIED, "The user of this request, or his access key, has been removed");
 	if (!scope_allows(who, target, op) && !MUTANT("scope-ignored"))
-		return request_fail(
-			rq, RFS_ERR_ACCESS_DENIED, "The access key is limited, and this lies outside of its scope");
+		return request_fail(rq, RFS_ERR_ACCESS_DENIED,
+			who->scope_read_only && op_changes(op)
+				? "The access key may only read"
+				: "The access key is limited, and this lies outside of its scope");
 	if (who->admin || MUTANT("auth-check-says-yes"))
 		return RFS_OK;
 	if (!bucket && who->id != 0 && (op == OP_BUCKET_LIST_ALL || op == OP_BUCKET_CREATE))
