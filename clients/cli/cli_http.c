@@ -116,7 +116,7 @@ network_take(struct call *c, struct bytes body)
 		return cli_fail(c->cli, "--admin is http://HOST:PORT or https://HOST:PORT, not %s", c->cli->admin);
 	if (!sign(c, body))
 		return false;
-	if (trusted && trusted[0])
+	if (trusted && trusted[0] && !c->cli->profile) /* what a profile that was named has goes before it */
 		curl_easy_setopt(c->curl, CURLOPT_CAINFO, trusted);
 	curl_easy_setopt(c->curl, CURLOPT_URL,
 		arena_printf(c->cli->arena, "%s%srpc", c->cli->admin,

@@ -108,6 +108,22 @@ cli_distance(const char *a, const char *b)
 	return cost[la][lb];
 }
 
+const char *
+cli_elsewhere(const char *word)
+{
+	static const char *const words[][2] = {{"put", "cp"}, {"get", "cp"}, {"copy", "cp"}, {"upload", "cp"},
+		{"download", "cp"}, {"move", "mv"}, {"delete", "rm"}, {"remove", "rm"}, {"purge", "rm"},
+		{"mkdir", "mb"}, {"rmdir", "rb"}, {"lsd", "ls"}, {"presign", "share"}, {"rcat", "pipe"},
+		{"check", "diff"}, {"size", "du"}, {"events", "watch"}, {"--endpoint-url", "--endpoint"},
+		{"--bwlimit", "--limit-rate"}, {"--transfers", "--parallel"}, {"--concurrency", "--parallel"},
+		{"--max-workers", "--parallel"}};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i][0], word) == 0)
+			return words[i][1];
+	return NULL;
+}
+
 /* Of a short word only a part may be wrong. */
 static size_t
 near_limit(const char *words)

@@ -52,25 +52,29 @@ option_find(
 
 /* Of a few letters in a wrong name. */
 static bool
-option_unknown(struct cli *cli, const char *word)
+option_unknown(struct cli *cli, struct words *w, const char *word)
 {
-	const char *at, *near = NULL, *words = cli->command ? cli->command->words : "";
+	const char *at, *near, *words = cli->command ? cli->command->words : "";
 	char name[32];
 	struct argument a;
 	size_t best = 3;
+	json_t *to;
 
 	if (!cli->command)
 		return cli_fail(cli, "there is no option %s before a command; see restfs --help", word);
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+	near = cli_elsewhere(name);
+	if (near && !option_find(cli, w, near, strlen(near), 0, &a, &to))
+		near = NULL;
 	for (at = cli->command->arguments; argument_next(&at, &a);)
 		if (!a.positional && cli_distance(name, a.name) < best) {
 			best = cli_distance(name, a.name);
 			near = arena_str(cli->arena, bytes_str(a.name));
 		}
 	if (near)
-		return cli_fail(cli, "\"%s\" has no option %s; did you mean %s? See restfs %s --help", words, word,
+		return cli_fail(cli, "\"%s\" has no option %s; did you mean %s? See restfs %s --help", words, name,
 			near, words);
-	return cli_fail(cli, "\"%s\" has no option %s; see restfs %s --help", words, word, words);
+	return cli_fail(cli, "\"%s\" has no option %s; see restfs %s --help", words, name, words);
 }
 
 static bool
@@ -124,7 +128,7 @@ long_option(struct cli *cli, struct words *w, const char *word)
 	json_t *to;
 
 	if (!option_find(cli, w, word, len, 0, &a, &to))
-		return option_unknown(cli, word);
+		return option_unknown(cli, w, word);
 	return option_set(cli, w, &a, word[len] ? word + len + 1 : NULL, to);
 }
 
@@ -138,7 +142,7 @@ short_options(struct cli *cli, struct words *w, const char *word)
 		json_t *to;
 
 		if (!option_find(cli, w, NULL, 0, *at, &a, &to))
-			return option_unknown(cli, word);
+			return option_unknown(cli, w, word);
 		if (a.value[0])
 			return option_set(cli, w, &a, last ? NULL : at + 1, to);
 		if (!option_set(cli, w, &a, NULL, to))
@@ -165,6 +169,8 @@ command_find(struct cli *cli, const char *first, const char *second)
 		snprintf(words, sizeof(words), "%s", first);
 		near = cli_nearest(words);
 	}
+	if (cli_elsewhere(first))
+		near = cli_elsewhere(first);
 	if (near)
 		return cli_fail(cli, "there is no command \"%s\"; did you mean \"%s\"? See restfs --help", words, near);
 	return cli_fail(cli, "there is no command \"%s\"; see restfs --help", words);

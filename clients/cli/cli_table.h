@@ -39,6 +39,8 @@ bool cli_begins(const struct cli_command *command, const char *words);
 const char *cli_option_text(const struct cli_command *command, const char *name);
 /* What was perhaps meant by words that are no command; NULL: nothing is near. */
 const char *cli_nearest(const char *words);
+/* What a command or an option of other clients of S3 is called here; NULL: it is none that we know. */
+const char *cli_elsewhere(const char *word);
 /* How many letters must change to make one text of another; two that changed places are one. */
 size_t cli_distance(const char *a, const char *b);
 

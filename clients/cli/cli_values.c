@@ -121,6 +121,10 @@ value_parse(const struct argument *a, const char *text, const char **problem)
 		*problem = "is how long ago, as 90s, 2h or 7d, or a date, as 2026-01-31 or 2026-01-31T12:00:00Z";
 		return value_when(text, time(NULL), &when) ? json_integer((json_int_t)when) : NULL;
 	}
+	if ((strcmp(a->name, "BUCKET") == 0 || strcmp(a->value, "BUCKET") == 0) && strncmp(text, "s3://", 5) == 0) {
+		*problem = "is the bucket's name alone, without s3://";
+		return NULL;
+	}
 	*problem = "is not UTF-8 text";
 	return json_string(text);
 }

@@ -91,6 +91,7 @@ struct worker {
 	struct transfer *transfer;
 	struct s3_conn *conn;
 	struct arena *arena; /* of the job at hand */
+	struct large *large; /* of which it has a part at hand */
 	uint8_t *space;      /* TRANSFER_SMALL_BYTES */
 	char folder[4096];   /* that was made last */
 };

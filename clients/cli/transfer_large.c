@@ -103,8 +103,11 @@ large_end(struct worker *w, struct large *large)
 void
 large_part_run(struct worker *w, struct large *large, unsigned number)
 {
-	bool done = !large->failed && !transfer_is_stopped(w->transfer) && large->kind->part(w, large, number);
+	bool done;
 
+	w->large = large;
+	done = !large->failed && !transfer_is_stopped(w->transfer) && large->kind->part(w, large, number);
+	w->large = NULL;
 	if (done)
 		progress_add(large_length(large, number));
 	if (part_ended(w->transfer, large, done))

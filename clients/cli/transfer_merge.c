@@ -13,7 +13,11 @@ local_source_check(struct cli *cli, const struct place *from)
 {
 	struct stat st;
 
-	if (from->bucket || (stat(from->root, &st) == 0 && S_ISDIR(st.st_mode)))
+	if (from->bucket)
+		return true;
+	if (stat(from->root, &st) != 0)
+		return cli_fail(cli, "%s: cannot be read: %s", from->root, strerror(errno));
+	if (S_ISDIR(st.st_mode))
 		return true;
 	return cli_fail(cli, "%s is no directory (restfs cp copies single files)", from->root);
 }

@@ -153,8 +153,10 @@ report_refused(struct worker *w, const char *name)
 {
 	const struct s3_failure *failure = s3_conn_failure(w->conn);
 
-	/* Of thousands of files that an interrupt caught, nobody wants to read. */
-	return failure->stopped ? false : report_failed(w->transfer, name, "%s", failure->text);
+	/* Of thousands of files that an interrupt caught, nobody wants to read, nor of each part of one that failed. */
+	if (failure->stopped || (w->large && atomic_exchange(&w->large->failed, true)))
+		return false;
+	return report_failed(w->transfer, name, "%s", failure->text);
 }
 
 void
@@ -192,5 +194,7 @@ report_summary(struct transfer *t)
 		printf("; removed: %llu", (unsigned long long)c->removed);
 	if (c->failed)
 		printf("; failed: %llu", (unsigned long long)c->failed);
+	if (transfer_is_stopped(t))
+		printf("; interrupted: the same command goes on from here");
 	putchar('\n');
 }

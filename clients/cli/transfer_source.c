@@ -63,6 +63,16 @@ hole(struct source *s, const char *name, const char *what)
 	return report_failed(s->transfer, name, "%s: %s", what, strerror(errno));
 }
 
+/* A path as the user may write it; `name`: below the one at hand. */
+static const char *
+path_text(const struct source *s, const char *name)
+{
+	size_t len = strlen(s->root);
+
+	return arena_printf(s->transfer->cli->arena, "%s%s%s%s", s->root, len > 0 && s->root[len - 1] == '/' ? "" : "/",
+		s->path, name);
+}
+
 /* What it is: a file ("" behind its name), a directory ("/"); NULL: left out. */
 static const char *
 entry_kind(struct source *s, struct level *l, const struct dirent *d)
@@ -84,7 +94,7 @@ entry_kind(struct source *s, struct level *l, const struct dirent *d)
 		return has_suffix(d->d_name, TRANSFER_PART_SUFFIX) ? NULL : "";
 	if (type == DT_DIR)
 		return "/";
-	report_warning(s->transfer, arena_printf(l->arena, "%s/%s%s", s->root, s->path, d->d_name),
+	report_warning(s->transfer, path_text(s, d->d_name),
 		type == DT_LNK ? "left out: it is a symbolic link (--follow takes what it leads to)"
 			       : "left out: it is no file");
 	return NULL;
@@ -149,8 +159,7 @@ level_push(struct source *s, const char *name)
 	}
 	*l = (struct level){.dir = fd < 0 ? NULL : fdopendir(fd)};
 	if (!l->dir)
-		return hole(s, s->depth ? arena_printf(s->transfer->cli->arena, "%s/%s", s->root, s->path) : s->root,
-			"cannot be read");
+		return hole(s, s->depth ? path_text(s, "") : s->root, "cannot be read");
 	l->arena = arena_new(NAMES_BYTES);
 	l->path_len = strlen(s->path);
 	level_read(s, l);
@@ -264,6 +273,8 @@ page_read(struct source *s)
 		return true;
 	}
 	s->has_holes = true;
+	if (s3_conn_failure(s->conn)->stopped)
+		return false;
 	return report_failed(s->transfer, s->query.bucket, "%s", s3_conn_failure(s->conn)->text);
 }
 

@@ -332,6 +332,26 @@ is_transient(const struct s3_conn *conn, long status)
 	return false;
 }
 
+/* The answer is no document of S3's: its status, and the first line of what is plain text. */
+static void
+status_say(struct exchange *x)
+{
+	const char *type = s3_answer_header(x->answer, "content-type");
+	struct bytes text = type && strncmp(type, "text/plain", 10) == 0 ? x->answer->body : bytes_of("", 0);
+	long status = x->answer->status;
+
+	if (text.len > 0) {
+		s3_conn_fail(x->conn, "the server answered %ld: %.*s", status,
+			(int)strcspn((const char *)text.data, "\r\n"), (const char *)text.data);
+		return;
+	}
+	s3_conn_fail(x->conn, "the server answered %ld%s", status,
+		status == 404   ? ": there is no such thing"
+		: status == 403 ? ": access denied"
+		: status == 412 ? ": it is not what it was expected to be"
+				: "");
+}
+
 static bool
 refused(struct exchange *x, struct s3_outcome *outcome)
 {
@@ -340,15 +360,29 @@ refused(struct exchange *x, struct s3_outcome *outcome)
 
 	conn->failure.status = x->answer->status;
 	if (!s3_failure_read(conn, x->answer->body))
-		s3_conn_fail(conn, "the server answered %ld%s", x->answer->status,
-			x->answer->status == 404   ? ": there is no such thing"
-			: x->answer->status == 403 ? ": access denied"
-			: x->answer->status == 412 ? ": it is not what it was expected to be"
-						   : "");
+		status_say(x);
 	outcome->may_repeat = is_transient(conn, x->answer->status);
 	if (after && __builtin_mul_overflow(strtol(after, NULL, 10), S3_SECOND_NS, &outcome->wait_ns))
 		outcome->wait_ns = INT64_MAX; /* whoever rests has a bound of his own */
 	return false;
+}
+
+/* What may help, behind libcurl's text. */
+static const char *
+remedy(const struct s3_conn *conn, CURLcode code)
+{
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return " (AWS_CA_BUNDLE or SSL_CERT_FILE names authorities to trust)";
+	case CURLE_SSL_CONNECT_ERROR:
+		return " (does it speak http://?)";
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_CONNECT:
+		return conn->client->profile.is_amazon ? " (no endpoint was given: --endpoint, or AWS_ENDPOINT_URL)"
+						       : "";
+	default:
+		return "";
+	}
 }
 
 /* No answer, or half of one. */
@@ -372,7 +406,7 @@ broken(struct exchange *x, CURLcode code, struct s3_outcome *outcome)
 		code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE &&
 		code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT &&
 		(!x->request->once || code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST);
-	return s3_conn_fail(conn, "%s: %s", conn->client->authority, text);
+	return s3_conn_fail(conn, "%s: %s%s", conn->client->authority, text, remedy(conn, code));
 }
 
 static CURLcode

@@ -33,6 +33,7 @@ s3_client_new(const struct s3_profile *profile)
 	client->arena = arena;
 	client->profile = (struct s3_profile){
 		.endpoint = text_copy(arena, profile->endpoint),
+		.is_amazon = profile->is_amazon,
 		.region = text_copy(arena, profile->region),
 		.access_key = text_copy(arena, profile->access_key),
 		.secret_key = text_copy(arena, profile->secret_key),

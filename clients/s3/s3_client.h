@@ -25,6 +25,7 @@
 
 struct s3_profile {
 	const char *endpoint; /* "https://host:port", without a slash at its end */
+	bool is_amazon;       /* it is Amazon's, as nobody gave one */
 	const char *region;
 	const char *access_key; /* NULL: requests are not signed */
 	const char *secret_key;

@@ -351,7 +351,8 @@ s3_profile_load(struct arena *arena, const char *profile, const char *endpoint, 
 		return false;
 	if (!s.found.region)
 		s.found.region = "us-east-1";
-	if (!s.found.endpoint)
+	s.found.is_amazon = !s.found.endpoint;
+	if (s.found.is_amazon)
 		s.found.endpoint = arena_printf(arena, "https://s3.%s.amazonaws.com", s.found.region);
 	if (!endpoint_check(&s))
 		return false;

@@ -383,6 +383,11 @@ def test_administration_over_tls_trusts_whom_it_is_told_to(stopped, tmp_path):
     assert "root" in stopped.restfs("--admin", stopped.admin, "user", "ls", environment=environment | {"SSL_CERT_FILE": str(certificate)})
     assert "root" in stopped.restfs("--admin", stopped.admin + "/", "user", "ls", environment=environment | {"AWS_CA_BUNDLE": str(certificate)})
     assert "is not trusted" in stopped.restfs("--admin", stopped.admin, "user", "ls", code=1, environment=environment)
+    # A profile that is named goes before the environment.
+    (tmp_path / "restfs").mkdir()
+    (tmp_path / "restfs" / "config").write_text(f'profiles: {{ home: {{ ca_bundle = "{certificate}"; }}; }};')
+    named = environment | {"XDG_CONFIG_HOME": str(tmp_path), "SSL_CERT_FILE": str(key)}
+    assert "root" in stopped.restfs("--admin", stopped.admin, "--profile=home", "user", "ls", environment=named)
     # The name in it is not this one.
     other = stopped.admin.replace("127.0.0.1", "localhost")
     assert "is not trusted" in stopped.restfs("--admin", other, "user", "ls", code=1, environment=environment | {"SSL_CERT_FILE": str(certificate)})

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import http.server
+import signal
 import threading
 
 import pytest
@@ -54,6 +55,15 @@ def test_an_upload_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path,
     assert process.wait() == 0, process.communicate()
     assert {number: seen[number] for number in before} == before, "parts that were there were sent again"
     assert uploads(s3, bucket) == [] and s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(restfs, s3, bucket, tmp_path, rng):
+    (tmp_path / "large").write_bytes(rng.randbytes(40 * MIB))
+    process = restfs.start("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=5M")
+    wait_until(lambda: process.poll() is not None or uploads(s3, bucket))
+    process.send_signal(signal.SIGINT)
+    said, complaints = process.communicate()
+    assert (process.returncode, complaints) == (1, b"") and said.endswith(b"; interrupted: the same command goes on from here\n")
 
 
 def test_an_upload_of_another_file_is_left_alone(restfs, s3, bucket, tmp_path, rng):

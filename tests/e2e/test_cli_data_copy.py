@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cli import Restfs
+from cli import RESTFS, Restfs
 from daemon import Daemon
 
 MIB = 1024 * 1024
@@ -137,7 +137,9 @@ def test_over_tls_to_a_server_that_is_trusted(tmp_path, rng):
         restfs = Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path)
         body = rng.randbytes(3 * MIB)
         restfs.run("mb", "s3://over-tls", status=1)
-        assert "certificate" in restfs.stderr and restfs.stderr.count("\n") == 1
+        assert "SSL_CERT_FILE names authorities to trust" in restfs.stderr and restfs.stderr.count("\n") == 1
+        restfs.run("ls", f"--endpoint={daemon.s3.replace('https:', 'http:')}", status=1)
+        assert "This address speaks TLS: use https://" in restfs.stderr
         for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
             restfs.environment.pop("AWS_CA_BUNDLE", None)
             restfs.environment[name] = str(certificate)
@@ -146,6 +148,14 @@ def test_over_tls_to_a_server_that_is_trusted(tmp_path, rng):
         assert restfs.run("cat", "s3://over-tls/key") == body
     finally:
         daemon.finish()
+
+
+def test_a_large_file_that_is_refused_fails_once(daemon, restfs, s3, bucket, tmp_path, rng):
+    """Though several of its parts may be refused."""
+    make(tmp_path, {"large": rng.randbytes(40 * MIB)})
+    subprocess.run([RESTFS, "--data", daemon.data, "quota", "set", bucket, "--bytes=1M"], check=True, capture_output=True)
+    assert restfs.summary("cp", tmp_path / "large", f"s3://{bucket}", "--part-size=5M", status=1)["failed"] == 1
+    assert restfs.stderr.count("QuotaExceeded") == 1
 
 
 def test_in_clear_over_a_network_the_body_is_signed(daemon, restfs, s3, bucket, tmp_path, rng):

@@ -115,6 +115,7 @@ def test_links_are_left_out_or_followed(restfs, s3, bucket, tmp_path):
     os.symlink("..", tmp_path / "up" / "loop")
     restfs.run("sync", tmp_path / "up", f"s3://{bucket}")
     assert set(keys(s3, bucket)) == {"a"} and restfs.stderr.count("symbolic link") == 3
+    assert f" {tmp_path}/up/link: left out" in restfs.stderr
     os.unlink(tmp_path / "up" / "loop")
     restfs.run("sync", tmp_path / "up", f"s3://{bucket}", "--follow")
     assert set(keys(s3, bucket)) == {"a", "link", "folder/x"}

@@ -45,3 +45,8 @@ def test_slips_get_a_suggestion():
     assert 'did you mean "user ls"?' in restfs("user", "lst", status=2)
     assert 'did you mean "salvage"?' in restfs("salvge", "x", status=2)
     assert "did you mean --read-only?" in restfs("key", "add", "x", "--readonly", status=2)
+    # What other clients call it.
+    assert 'did you mean "cp"?' in restfs("put", "file", "s3://photos", status=2)
+    assert "no option --endpoint-url; did you mean --endpoint?" in restfs("ls", "--endpoint-url=http://127.0.0.1:1", status=2)
+    assert "did you mean --limit-rate?" in restfs("cp", "--bwlimit", "1M", "a", "s3://b", status=2)
+    assert "did you mean" not in restfs("ls", "--bwlimit=1M", status=2)

@@ -140,7 +140,8 @@ def test_a_certificate_or_key_that_is_none(tmp_path):
 
 @pytest.mark.parametrize("arguments, says", [
     ([], "--help"), (["--frob"], "--frob"), (["user"], "to do what"), (["user", "frob"], "user frob"), (["user", "add"], "NAME is missing"),
-    (["user", "add", "a", "--frob"], "--frob"), (["user", "add", "a", "b"], "too many")])
+    (["user", "add", "a", "--frob"], "--frob"), (["user", "add", "a", "b"], "too many"), (["bucket", "info", "s3://b"], "name alone, without s3://"),
+    (["key", "add", "a", "--bucket=s3://b"], "name alone, without s3://"), (["mirror", "missing", "s3://b"], "missing: cannot be read: No such file")])
 def test_wrong_arguments_of_the_command_line(arguments, says):
     assert says in complaint(RESTFS, *arguments, status=WRONG_USAGE)
 
@@ -166,6 +167,14 @@ def test_a_wrong_endpoint_or_key_over_the_network(own_daemon):
     admin = own_daemon.admin
     own_daemon.stop()
     assert "Connection refused" in refused(admin)
+
+
+def test_data_without_an_endpoint_or_with_anothers_scheme(daemon):
+    nothing_set = {name: "" for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "SSL_CERT_FILE")} | {"HOME": "/nonexistent", "XDG_CONFIG_HOME": ""}
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+    assert "no endpoint was given: --endpoint, or AWS_ENDPOINT_URL" in complaint(RESTFS, "ls", status=REFUSED, environment=nothing_set | nowhere)
+    assert "no endpoint" not in complaint(RESTFS, "ls", "--endpoint=http://127.0.0.1:1", status=REFUSED, environment=nothing_set)
+    assert "does it speak http://?" in complaint(RESTFS, "ls", "--endpoint", daemon.s3.replace("http:", "https:"), status=REFUSED, environment=nothing_set)
 
 
 def test_an_s3_client_at_the_address_of_administration(daemon, s3):
