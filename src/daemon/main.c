@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_NOT_STARTED = 1, EXIT_USAGE = 2 };
@@ -344,6 +345,8 @@ main(int argc, char **argv)
 	int code;
 
 	thread_role_set(THREAD_INIT, "restfsd");
+	/* RocksDB's files have names and small objects in them, and a directory that was there may be open to all. */
+	umask(077);
 	code = arguments_read(&args, argc, argv);
 	if (code < 0) {
 		config_init(&d.config);

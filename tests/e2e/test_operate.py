@@ -308,6 +308,25 @@ def test_the_log_is_bounded(daemon):
     assert sum(map(len, rpc(daemon, "log.read", lines=10000)["lines"])) <= 512 * 1024
 
 
+# --- files ---
+
+
+def test_nothing_of_a_store_is_for_others():
+    """Also where the directory is, that somebody made before."""
+    one = Daemon()
+    one.data.mkdir(0o755)
+    before = os.umask(0)
+    try:
+        one.start()
+    finally:
+        os.umask(before)
+    one.client().create_bucket(Bucket=BUCKET)
+    one.stop()
+    files = [path for path in one.data.rglob("*") if not path.is_symlink()]
+    assert len(files) > 5 and [(str(path), oct(path.stat().st_mode)) for path in files if path.stat().st_mode & 0o077] == []
+    one.finish()
+
+
 # --- metrics ---
 
 
