@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from daemon import Daemon  # noqa: E402
+from disks import disk, mounts  # noqa: E402, F401
 from raw_s3 import RawS3  # noqa: E402
 from reports import pytest_runtest_makereport, pytest_runtest_setup  # noqa: E402, F401
 
