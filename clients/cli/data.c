@@ -130,20 +130,17 @@ output_is_fine(struct data *d)
 bool
 data_walk(struct data *d, const char *bucket, const char *prefix, bool levels, data_each *each, void *arg)
 {
-	struct s3_list_query query = {.bucket = bucket, .prefix = prefix, .delimiter = levels ? "/" : NULL};
+	struct s3_listing listing = {.query = {bucket, prefix, .delimiter = levels ? "/" : NULL}};
 	struct arena *arena = arena_new(65536);
 	struct s3_list_page page;
-	char *token = NULL;
-	bool fine;
+	bool fine = true;
 
-	do {
+	while (fine && !listing.has_ended) {
 		arena_reset(arena);
-		page = (struct s3_list_page){0};
-		fine = s3_list(d->conn, arena, &query, token, &page) || data_fail(d, bucket, prefix);
+		fine = s3_listing_next(d->conn, arena, &listing, &page) || data_fail(d, bucket, prefix);
 		fine = fine && page_each(&page, each, arg) && output_is_fine(d);
-		free(token);
-		token = fine && page.next ? xstrdup(page.next) : NULL;
-	} while (token);
+	}
+	s3_listing_fini(&listing);
 	arena_free(arena);
 	return fine;
 }

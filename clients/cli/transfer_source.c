@@ -31,8 +31,8 @@ struct source {
 	char path[PATH_BYTES];
 	/* a bucket */
 	struct s3_conn *conn;
-	struct s3_list_query query;
-	struct arena *pages[2]; /* this page's, and that of the one before, whose token is needed */
+	struct s3_listing listing;
+	struct arena *pages[2]; /* this page's, and that of the one before, whose last key is needed */
 	struct s3_list_page page;
 	size_t next;
 	unsigned page_number;
@@ -252,7 +252,7 @@ source_s3(struct transfer *t, struct s3_conn *conn, const char *bucket, const ch
 
 	s->transfer = t;
 	s->conn = conn;
-	s->query = (struct s3_list_query){.bucket = bucket, .prefix = prefix};
+	s->listing.query = (struct s3_list_query){.bucket = bucket, .prefix = prefix};
 	s->prefix_len = strlen(prefix);
 	s->pages[0] = arena_new(1024 * 1024);
 	s->pages[1] = arena_new(1024 * 1024);
@@ -266,7 +266,7 @@ page_read(struct source *s)
 
 	arena_reset(arena);
 	s->next = 0;
-	if (s3_list(s->conn, arena, &s->query, s->page_number ? s->page.next : NULL, &s->page)) {
+	if (s3_listing_next(s->conn, arena, &s->listing, &s->page)) {
 		s->page_number++;
 		if (s->page.count == 0)
 			s->before = NULL; /* its page is used again before there is another key */
@@ -275,7 +275,7 @@ page_read(struct source *s)
 	s->has_holes = true;
 	if (s3_conn_failure(s->conn)->stopped)
 		return false;
-	return report_failed(s->transfer, s->query.bucket, "%s", s3_conn_failure(s->conn)->text);
+	return report_failed(s->transfer, s->listing.query.bucket, "%s", s3_conn_failure(s->conn)->text);
 }
 
 static int
@@ -284,13 +284,14 @@ s3_next(struct source *s, struct entry *out)
 	const struct s3_object *o;
 
 	while (s->page_number == 0 || s->next == s->page.count) {
-		if (s->page_number > 0 && !s->page.next)
+		if (s->listing.has_ended)
 			return 0;
 		if (!page_read(s))
 			return -1;
 	}
 	o = &s->page.objects[s->next++];
-	if (strncmp(o->key, s->query.prefix, s->prefix_len) != 0 || (s->before && strcmp(s->before, o->key) >= 0)) {
+	if (strncmp(o->key, s->listing.query.prefix, s->prefix_len) != 0 ||
+		(s->before && strcmp(s->before, o->key) >= 0)) {
 		s->has_holes = true;
 		report_failed(s->transfer, o->key, "the server's list is not in the order of keys");
 		return -1;
@@ -323,6 +324,7 @@ source_free(struct source *s)
 	while (s->depth > 0)
 		level_pop(s);
 	if (s->conn) {
+		s3_listing_fini(&s->listing);
 		arena_free(s->pages[0]);
 		arena_free(s->pages[1]);
 	}

@@ -172,6 +172,29 @@ struct s3_list_page {
 bool s3_list(struct s3_conn *conn, struct arena *arena, const struct s3_list_query *query, const char *token,
 	struct s3_list_page *out);
 
+/* s3_seen.c: texts that were seen; zeroes at first. */
+struct s3_seen {
+	uint64_t *slots; /* hashes; 0: free */
+	size_t slot_count, count;
+	uint64_t seed;
+};
+
+/* False: it was seen already. */
+bool s3_seen_add(struct s3_seen *seen, const char *text);
+void s3_seen_fini(struct s3_seen *seen);
+
+/* All pages of a query, one after another; zeroes but for it at first. */
+struct s3_listing {
+	struct s3_list_query query; /* its texts must stay */
+	char *token;                /* of the page to come */
+	struct s3_seen tokens, first_keys;
+	bool has_ended; /* there is no further page; [out] */
+};
+
+/* The next page, unless has_ended. A server that leads in a circle is refused. */
+bool s3_listing_next(struct s3_conn *conn, struct arena *arena, struct s3_listing *listing, struct s3_list_page *out);
+void s3_listing_fini(struct s3_listing *listing);
+
 /* --- s3_object_ops.c, s3_get.c, s3_presign.c ----------------------------------------------------------------------
  */
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "net/url.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *
 decoded(struct arena *arena, struct bytes text, bool is_encoded)
@@ -117,7 +118,35 @@ s3_list(struct s3_conn *conn, struct arena *arena, const struct s3_list_query *q
 	if (!truncated || strcmp(truncated, "true") != 0)
 		return true;
 	out->next = s3_xml_text(arena, root, "NextContinuationToken");
-	if (out->next && (!token || strcmp(out->next, token) != 0))
-		return true;
-	return s3_conn_fail(conn, "the server says that its list goes on, and not where");
+	return out->next || s3_conn_fail(conn, "the server says that its list goes on, and not where");
+}
+
+/* No page is asked for twice, and none begins as another did: tokens cost a server nothing. */
+static bool
+page_is_new(struct s3_listing *listing, const struct s3_list_page *page)
+{
+	if (page->next && !s3_seen_add(&listing->tokens, page->next))
+		return false;
+	return page->count == 0 || s3_seen_add(&listing->first_keys, page->objects[0].key);
+}
+
+bool
+s3_listing_next(struct s3_conn *conn, struct arena *arena, struct s3_listing *listing, struct s3_list_page *out)
+{
+	if (!s3_list(conn, arena, &listing->query, listing->token, out))
+		return false;
+	if (!page_is_new(listing, out))
+		return s3_conn_fail(conn, "the server's list leads in a circle: it has no end");
+	free(listing->token);
+	listing->token = out->next ? xstrdup(out->next) : NULL;
+	listing->has_ended = !out->next;
+	return true;
+}
+
+void
+s3_listing_fini(struct s3_listing *listing)
+{
+	free(listing->token);
+	s3_seen_fini(&listing->tokens);
+	s3_seen_fini(&listing->first_keys);
 }

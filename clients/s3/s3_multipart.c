@@ -155,31 +155,48 @@ uploads_query(struct arena *arena, const char *key, const struct xml_element *be
 	return (const char *)query.data;
 }
 
+static bool
+is_truncated(struct arena *arena, const struct xml_element *root)
+{
+	const char *text = s3_xml_text(arena, root, "IsTruncated");
+
+	return text && strcmp(text, "true") == 0;
+}
+
+static const struct xml_element *
+uploads_page(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *query)
+{
+	struct s3_request request = {.method = "GET", .bucket = bucket, .query = query};
+	struct s3_answer answer;
+
+	if (!s3_request_do(conn, arena, &request, &answer))
+		return NULL;
+	return s3_answer_xml(conn, arena, &answer, "ListMultipartUploadsResult");
+}
+
 bool
 s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, struct s3_upload **out,
 	size_t *count)
 {
 	struct s3_upload like = {.bucket = bucket, .key = key};
-	struct xml_element *root = NULL;
-	const char *truncated;
-	struct s3_answer answer;
+	const struct xml_element *root = NULL;
+	struct s3_seen queries = {0};
 	struct buf found;
+	bool done = true;
 
 	buf_init(&found, arena);
 	do {
-		struct s3_request request = {
-			.method = "GET", .bucket = bucket, .query = uploads_query(arena, key, root)};
+		const char *query = uploads_query(arena, key, root);
 
-		if (!s3_request_do(conn, arena, &request, &answer) ||
-			!(root = s3_answer_xml(conn, arena, &answer, "ListMultipartUploadsResult")))
-			return false;
-		truncated = s3_xml_text(arena, root, "IsTruncated");
-	} while (uploads_take(arena, root, &like, &found) && truncated && strcmp(truncated, "true") == 0);
+		done = s3_seen_add(&queries, query) ? (root = uploads_page(conn, arena, bucket, query)) != NULL
+						    : s3_conn_fail(conn, "the server's list of uploads has no end");
+	} while (done && uploads_take(arena, root, &like, &found) && is_truncated(arena, root));
+	s3_seen_fini(&queries);
 	*out = (struct s3_upload *)found.data;
 	*count = found.len / sizeof(**out);
 	if (*count > 1)
 		qsort(*out, *count, sizeof(**out), upload_compare);
-	return true;
+	return done;
 }
 
 static void
@@ -202,7 +219,8 @@ bool
 s3_parts_list(
 	struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, struct s3_part **out, size_t *count)
 {
-	const char *query = upload_query(arena, upload, 0), *truncated, *next;
+	const char *query = upload_query(arena, upload, 0);
+	unsigned long next = 0, before;
 	struct xml_element *root;
 	struct s3_answer answer;
 	struct buf found;
@@ -216,11 +234,10 @@ s3_parts_list(
 			!(root = s3_answer_xml(conn, arena, &answer, "ListPartsResult")))
 			return false;
 		parts_take(arena, root, &found);
-		truncated = s3_xml_text(arena, root, "IsTruncated");
-		next = s3_xml_text(arena, root, "NextPartNumberMarker");
-		query = arena_printf(arena, "%s&part-number-marker=%lu", upload_query(arena, upload, 0),
-			next ? strtoul(next, NULL, 10) : 0);
-	} while (truncated && strcmp(truncated, "true") == 0 && next);
+		before = next;
+		next = s3_xml_number(root, "NextPartNumberMarker");
+		query = arena_printf(arena, "%s&part-number-marker=%lu", upload_query(arena, upload, 0), next);
+	} while (is_truncated(arena, root) && next > before); /* what is left out is sent again */
 	*out = (struct s3_part *)found.data;
 	*count = found.len / sizeof(**out);
 	return true;

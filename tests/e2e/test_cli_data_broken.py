@@ -296,6 +296,71 @@ def test_a_list_of_what_was_not_asked_for_is_refused(fake, command, element):
     assert "not asked for" in fake.restfs.stderr and "POST" not in fake.requests and "DELETE" not in fake.requests
 
 
+@pytest.mark.parametrize("pages", [["a", "b"], ["", ""], ["a", ""]])
+@pytest.mark.parametrize("words", [["ls", "-r"], ["du"], ["rm", "-r"], ["cp", "-r", "-n", "TO"], ["ls"]])
+def test_a_list_that_leads_in_a_circle_is_refused(fake, tmp_path, words, pages):
+    """Its tokens alternate, each of them another than the one before."""
+    def answer(request):
+        fake.requests.append(request.command)
+        if request.command != "GET" or len(fake.requests) > 20:
+            request.rfile.read(int(request.headers.get("Content-Length") or 0))
+            return request.reply(200, b"<DeleteResult/>" if request.command == "POST" else listing(content("z")))
+        number = "t1" in request.path
+        request.reply(200, listing(content(pages[number]) if pages[number] else "", f"<IsTruncated>true</IsTruncated><NextContinuationToken>t{int(not number)}</NextContinuationToken>"))
+
+    fake.answer = answer
+    fake.restfs.run(*[word for word in words if word != "TO"], "s3://bucket/", *([tmp_path / "to"] if "TO" in words else []), status=1)
+    assert "circle" in fake.restfs.stderr or "order of keys" in fake.restfs.stderr
+    assert fake.requests.count("GET") <= 4
+
+
+def test_a_list_that_repeats_itself_under_new_tokens_is_refused(fake):
+    def answer(request):
+        fake.requests.append(request.command)
+        goes_on = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{len(fake.requests)}</NextContinuationToken>"
+        request.reply(200, listing(content("a"), content("b"), goes_on if len(fake.requests) < 20 else ""))
+
+    fake.answer = answer
+    fake.restfs.run("ls", "s3://bucket/", status=1)
+    assert "circle" in fake.restfs.stderr and len(fake.requests) == 2
+
+
+def test_a_list_in_no_order_is_shown_whole(fake):
+    """Directory buckets are listed like that; and a page may be empty."""
+    pages = [["m", "c"], [], ["x", "a"], []]
+
+    def answer(request):
+        number = int(request.path.split("continuation-token=")[1].split("&")[0]) if "continuation-token" in request.path else 0
+        goes_on = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{number + 1}</NextContinuationToken>" if number < 3 else ""
+        request.reply(200, listing(*map(content, pages[number]), goes_on))
+
+    fake.answer = answer
+    assert [row["key"] for row in fake.restfs.lines("find", "s3://bucket/")] == ["m", "c", "x", "a"]
+
+
+@pytest.mark.parametrize("list_of", ["uploads", "parts"])
+def test_lists_of_uploads_and_parts_that_have_no_end_are_left(fake, tmp_path, list_of):
+    """Then an upload is begun as if there were none."""
+    def answer(request):
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fake.requests.append(request.command)
+        endless = "<IsTruncated>true</IsTruncated><NextUploadIdMarker>u</NextUploadIdMarker><NextPartNumberMarker>1</NextPartNumberMarker>" if len(fake.requests) < 50 else ""
+        if request.command == "GET" and "uploadId" in request.path:
+            return request.reply(200, f"<ListPartsResult>{endless}<Part><PartNumber>1</PartNumber><Size>7</Size></Part></ListPartsResult>".encode())
+        if request.command == "GET":
+            upload = "<Upload><Key>key</Key><UploadId>u</UploadId></Upload>" if list_of == "parts" else ""
+            return request.reply(200, f"<ListMultipartUploadsResult>{upload}{endless if list_of == 'uploads' else ''}</ListMultipartUploadsResult>".encode())
+        if request.command == "POST":
+            return request.reply(200, b"<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>" if "uploads" in request.path
+                                 else b"<CompleteMultipartUploadResult/>")
+        request.reply(200, ETag=etag(body))
+
+    fake.answer = answer
+    (tmp_path / "file").write_bytes(b"x" * 11 * MIB)
+    fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
+    assert fake.requests.count("GET") == {"uploads": 2, "parts": 3}[list_of]
+
+
 def test_keys_that_lead_out_of_the_directory_are_not_written(fake, tmp_path):
     keys = ["../above", "/absolute", "a/../../above", "a//b", "./a", "a/."]
     names = sorted(f"x/{key}" for key in keys)
