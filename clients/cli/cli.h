@@ -77,9 +77,13 @@ void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
 void cli_put_text(FILE *out, const char *text);
 const char *cli_plain_text(struct arena *arena, const char *text);     /* the same, as a text */
 const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us", "3h05m" */
+/* How much of the beginning of UTF-8 text fits in so many columns of a terminal, in bytes; `used`: the columns that
+ * takes. */
+size_t cli_columns_fit(struct bytes text, size_t columns, size_t *used);
+size_t cli_columns(const char *text);
 
 /* cli_trace.c: a line, without when it was and its status. */
-void cli_show_request(const json_t *request);
+void cli_show_request(FILE *out, const json_t *request);
 /* `lost` as answers have it: says so where something is missing. */
 void cli_tell_lost(const json_t *lost, const char *what);
 

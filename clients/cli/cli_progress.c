@@ -233,12 +233,12 @@ signals_give_back(void)
 
 /* --- for others --------------------------------------------------------------------------------------------------- */
 
-static bool
-is_terminal(int fd)
+bool
+cli_is_terminal(FILE *stream)
 {
 	const char *term = getenv("TERM");
 
-	return isatty(fd) && !(term && strcmp(term, "dumb") == 0);
+	return isatty(fileno(stream)) && !(term && strcmp(term, "dumb") == 0);
 }
 
 /* The thread takes no signals: they are for whoever has work to break off. */
@@ -264,7 +264,7 @@ progress_begin(const char *what, uint64_t total, bool wanted)
 	progress_end();
 	atomic_store(&progress.done, 0);
 	atomic_store(&progress.total, total);
-	if (!wanted || !is_terminal(STDERR_FILENO))
+	if (!wanted || !cli_is_terminal(stderr))
 		return;
 	snprintf(progress.what, sizeof(progress.what), "%s", what);
 	progress.started = progress.ticked = seconds_now();
@@ -338,5 +338,5 @@ cli_colour(FILE *stream, enum cli_colour colour)
 	};
 	const char *no = getenv("NO_COLOR");
 
-	return is_terminal(fileno(stream)) && !(no && no[0]) ? codes[colour] : "";
+	return cli_is_terminal(stream) && !(no && no[0]) ? codes[colour] : "";
 }

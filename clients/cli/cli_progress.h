@@ -50,6 +50,8 @@ void progress_bytes(double bytes, char *out, size_t size);
 
 enum cli_colour { COLOUR_NONE, COLOUR_RED, COLOUR_GREEN, COLOUR_YELLOW, COLOUR_BLUE, COLOUR_BOLD, COLOUR_DIM };
 
+/* One that can be drawn on: not with TERM=dumb. */
+bool cli_is_terminal(FILE *stream);
 /* What begins it, and COLOUR_NONE what ends it: "" unless `stream` is a terminal, and with NO_COLOR or TERM=dumb. */
 const char *cli_colour(FILE *stream, enum cli_colour colour);
 

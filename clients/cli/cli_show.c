@@ -67,7 +67,8 @@ row_print(const char *const *cells, const size_t *widths, size_t count)
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		printf("%-*s%s", i + 1 < count ? (int)widths[i] : 0, cells[i], i + 1 < count ? "  " : "\n");
+		printf("%s%*s", cells[i], i + 1 < count ? (int)(widths[i] - cli_columns(cells[i])) + 2 : 0, "");
+	putchar('\n');
 }
 
 static void
@@ -77,9 +78,10 @@ table_show(struct cli *cli, const json_t *list, const char *show)
 	size_t widths[COLUMNS_MAX], count = columns_split(cli->arena, show, columns), i, row;
 
 	for (i = 0; i < count; i++) {
-		widths[i] = strlen(columns[i]);
+		widths[i] = cli_columns(columns[i]);
 		for (row = 0; row < json_array_size(list); row++) {
-			size_t width = strlen(cell(cli->arena, json_object_get(json_array_get(list, row), columns[i])));
+			size_t width =
+				cli_columns(cell(cli->arena, json_object_get(json_array_get(list, row), columns[i])));
 
 			widths[i] = width > widths[i] ? width : widths[i];
 		}

@@ -1,6 +1,8 @@
 /* cli_text.c: numbers and names as people read them. */
 #include "cli.h"
+#include <locale.h>
 #include <stdio.h>
+#include <wchar.h>
 
 /* Names come from others: nothing in them moves the cursor, or begins a line; U+0080 to U+009F neither, which some
  * terminals take for ESC and a letter. */
@@ -39,6 +41,56 @@ cli_plain_text(struct arena *arena, const char *text)
 			buf_u8(&out, *p);
 	buf_u8(&out, 0);
 	return (const char *)out.data;
+}
+
+/* One that has the widths of all characters, whatever the environment says: names are UTF-8 everywhere. */
+static locale_t
+utf8_locale(void)
+{
+	static locale_t locale;
+
+	if (!locale)
+		locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	return locale;
+}
+
+/* The bytes of the first character; what is none takes a byte, and a column. */
+static size_t
+character_next(struct bytes text, size_t *columns)
+{
+	mbstate_t state = {0};
+	wchar_t c;
+	size_t len = mbrtowc(&c, (const char *)text.data, text.len, &state);
+	int width = len > 0 && len <= text.len ? wcwidth(c) : -1;
+
+	*columns = width < 0 ? 1 : (size_t)width;
+	return len > 0 && len <= text.len ? len : 1;
+}
+
+size_t
+cli_columns_fit(struct bytes text, size_t columns, size_t *used)
+{
+	locale_t ours = utf8_locale(), before = uselocale(ours);
+	size_t at = 0, width;
+
+	for (*used = 0; at < text.len; *used += width) {
+		size_t len = character_next(bytes_sub(text, at, text.len), &width);
+
+		if (*used + width > columns)
+			break;
+		at += len;
+	}
+	uselocale(before);
+	return at;
+}
+
+size_t
+cli_columns(const char *text)
+{
+	size_t used;
+
+	cli_columns_fit(bytes_str(text), SIZE_MAX, &used);
+	return used;
 }
 
 const char *

@@ -100,7 +100,7 @@ per_second(const struct top *t, const char *name)
 /* --- showing ------------------------------------------------------------------------------------------------------ */
 
 static void
-rates_show(const struct top *t, const json_t *list)
+rates_show(const struct top *t, const json_t *list, FILE *out)
 {
 	static const char *const columns[] = {"mean", "p50", "p99", "p999"};
 	char received[CLI_NUMBER_BYTES], sent[CLI_NUMBER_BYTES], time[CLI_NUMBER_BYTES];
@@ -109,13 +109,16 @@ rates_show(const struct top *t, const json_t *list)
 
 	progress_bytes(per_second(t, "received"), received, sizeof(received));
 	progress_bytes(per_second(t, "sent"), sent, sizeof(sent));
-	printf("in %s/s, out %s/s, refused %.0f/s, failed %.0f/s\n\n", received, sent, per_second(t, "errors_4xx"), per_second(t, "errors_5xx"));
-	printf("%-24s  %10s  %9s  %9s  %9s  %9s\n", "operation", "a second", "mean", "median", "99 %", "99.9 %");
+	fprintf(out, "in %s/s, out %s/s, refused %.0f/s, failed %.0f/s\n\n", received, sent,
+		per_second(t, "errors_4xx"), per_second(t, "errors_5xx"));
+	fprintf(out, "%-24s  %10s  %9s  %9s  %9s  %9s\n", "operation", "a second", "mean", "median", "99 %", "99.9 %");
 	json_array_foreach(list, i, rate) {
-		printf("%-24s  %10.1f", json_string_value(json_object_get(rate, "operation")), json_number_value(json_object_get(rate, "per_second")));
+		fprintf(out, "%-24s  %10.1f", json_string_value(json_object_get(rate, "operation")),
+			json_number_value(json_object_get(rate, "per_second")));
 		for (size_t k = 0; k < sizeof(columns) / sizeof(columns[0]); k++)
-			printf("  %9s", cli_time_text(json_number_value(json_object_get(rate, columns[k])), time));
-		putchar('\n');
+			fprintf(out, "  %9s",
+				cli_time_text(json_number_value(json_object_get(rate, columns[k])), time));
+		putc('\n', out);
 	}
 }
 
@@ -129,7 +132,7 @@ longest_first(const void *a, const void *b)
 
 /* As many as there are rows left on the screen. */
 static void
-live_show(const struct top *t, size_t rows)
+live_show(const struct top *t, size_t rows, FILE *out)
 {
 	size_t count = json_array_size(t->live), i;
 	json_t **list = xcalloc(count + 1, sizeof(json_t *));
@@ -137,22 +140,52 @@ live_show(const struct top *t, size_t rows)
 	for (i = 0; i < count; i++)
 		list[i] = json_array_get(t->live, i);
 	qsort(list, count, sizeof(list[0]), longest_first);
-	printf("\n%zu under way%s\n", count, count > rows ? ", those that take longest:" : "");
+	fprintf(out, "\n%zu under way%s\n", count, count > rows ? ", those that take longest:" : "");
 	for (i = 0; i < count && i < rows; i++) {
-		printf("%-16s  ", json_string_value(json_object_get(list[i], "does")));
-		cli_show_request(list[i]);
+		fprintf(out, "%-16s  ", json_string_value(json_object_get(list[i], "does")));
+		cli_show_request(out, list[i]);
 	}
 	free(list);
 }
 
-static size_t
-rows_left(const struct top *t, size_t used)
+/* As much as the window has room for, in one piece; the last of its rows is the cursor's. */
+static void
+screen_draw(struct bytes text, const struct winsize *window)
 {
-	struct winsize size;
+	struct buf out;
+	size_t used, rows = 0;
 
-	if (!t->terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0)
-		return SIZE_MAX;
-	return size.ws_row > used + 1 ? size.ws_row - used - 1 : 1;
+	buf_init(&out, NULL);
+	buf_put_str(&out, CLEAR);
+	for (size_t at = 0; at < text.len && (!window->ws_row || rows + 1 < window->ws_row); rows++) {
+		size_t end = bytes_find(text, '\n', at);
+		struct bytes line = bytes_sub(text, at, end - at);
+
+		buf_put(&out, line.data, window->ws_col ? cli_columns_fit(line, window->ws_col, &used) : line.len);
+		buf_u8(&out, '\n');
+		at = end + 1;
+	}
+	fwrite(out.data, 1, out.len, stdout);
+	buf_fini(&out);
+}
+
+static void
+screen_show(const struct top *t, const json_t *list)
+{
+	size_t above = 5 + json_array_size(list), len = 0;
+	struct winsize window = {0};
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		abort(); /* memory has ended, as in xcalloc */
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0)
+		window = (struct winsize){0};
+	rates_show(t, list, out);
+	live_show(t, !window.ws_row ? SIZE_MAX : window.ws_row > above + 1 ? window.ws_row - above - 1 : 1, out);
+	fclose(out);
+	screen_draw(bytes_of(text, len), &window);
+	free(text);
 }
 
 static bool
@@ -168,10 +201,11 @@ show(const struct top *t)
 		json_dumpf(all, stdout, JSON_COMPACT);
 		putchar('\n');
 		json_decref(all);
+	} else if (t->terminal) {
+		screen_show(t, list);
 	} else {
-		printf("%s", t->terminal ? CLEAR : "");
-		rates_show(t, list);
-		live_show(t, rows_left(t, 5 + json_array_size(list)));
+		rates_show(t, list, stdout);
+		live_show(t, SIZE_MAX, stdout);
 	}
 	json_decref(list);
 	return cli_flush(t->cli);
@@ -204,11 +238,11 @@ cli_top(struct cli *cli)
 {
 	bool once = json_is_true(json_object_get(cli->params, "once"));
 	const json_t *interval = json_object_get(cli->params, "interval");
-	struct top t = {.cli = cli, .terminal = isatty(STDOUT_FILENO) && !cli->json};
+	struct top t = {.cli = cli, .terminal = cli_is_terminal(stdout) && !cli->json};
 	int64_t pause = json_is_integer(interval) ? json_integer_value(interval) * INTERVAL_NS : INTERVAL_NS;
 	bool done = look(&t);
 
-	once = once || !isatty(STDOUT_FILENO);
+	once = once || !cli_is_terminal(stdout);
 	t.terminal = t.terminal && !once;
 	do {
 		sleep_ns(pause > 0 ? pause : INTERVAL_NS);

@@ -9,15 +9,15 @@
 
 /* "restfs/key", as far as it is known; else the path. */
 static void
-place_show(const json_t *request)
+place_show(FILE *out, const json_t *request)
 {
 	const char *bucket = json_string_value(json_object_get(request, "bucket")), *key = json_string_value(json_object_get(request, "key"));
 	const char *path = json_string_value(json_object_get(request, "path"));
 
-	cli_put_text(stdout, bucket ? bucket : path && path[0] ? path : "-");
+	cli_put_text(out, bucket ? bucket : path && path[0] ? path : "-");
 	if (bucket && key) {
-		putchar('/');
-		cli_put_text(stdout, key);
+		putc('/', out);
+		cli_put_text(out, key);
 	}
 }
 
@@ -30,17 +30,19 @@ text_or(const json_t *request, const char *name, const char *otherwise)
 }
 
 void
-cli_show_request(const json_t *request)
+cli_show_request(FILE *out, const json_t *request)
 {
 	double received = json_number_value(json_object_get(request, "received")), sent = json_number_value(json_object_get(request, "sent"));
 	char bytes[CLI_NUMBER_BYTES], time[CLI_NUMBER_BYTES];
 
 	progress_bytes(received > sent ? received : sent, bytes, sizeof(bytes));
 	cli_time_text(json_number_value(json_object_get(request, "seconds")), time);
-	printf("%-12s  %-14s  %9s  %8s  ", text_or(request, "door", "-"), text_or(request, "operation", text_or(request, "method", "-")), bytes, time);
-	printf("%-10s  %-15s  %s  ", text_or(request, "user", "-"), text_or(request, "peer", "local"), text_or(request, "id", "-"));
-	place_show(request);
-	putchar('\n');
+	fprintf(out, "%-12s  %-14s  %9s  %8s  ", text_or(request, "door", "-"),
+		text_or(request, "operation", text_or(request, "method", "-")), bytes, time);
+	fprintf(out, "%-10s  %-15s  %s  ", text_or(request, "user", "-"), text_or(request, "peer", "local"),
+		text_or(request, "id", "-"));
+	place_show(out, request);
+	putc('\n', out);
 }
 
 static void
@@ -60,7 +62,7 @@ ended_show(struct cli *cli, const json_t *request)
 	else
 		printf("---"); /* the connection went away before */
 	printf("%s  ", failed ? cli_colour(stdout, COLOUR_NONE) : "");
-	cli_show_request(request);
+	cli_show_request(stdout, request);
 }
 
 /* Says that something is missing, where anything is. */
