@@ -10,6 +10,7 @@
 #include "cli_progress.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,19 +96,25 @@ coming_finish(struct coming *c, const struct s3_info *info)
 	return true;
 }
 
+/* False with `is_larger`: the object has more bytes than the job says, and that was not said to the user. */
 static bool
-whole_download(struct worker *w, const struct job *job)
+whole_download(struct worker *w, const struct job *job, bool *is_larger)
 {
 	struct coming c = {.w = w, .path = job->to, .part = local_part_path(w->arena, job->to), .fd = -1};
 	struct s3_get get = {.bucket = w->transfer->from_bucket,
 		.key = job->from,
 		.etag = w->transfer->options->move && job->etag[0] ? job->etag : NULL, /* what is removed then */
+		.has_size = true,
+		.size = job->size,
 		.receive = coming_take,
 		.data = &c};
 	struct s3_info info;
 	bool done;
 
-	done = s3_get(w->conn, w->arena, &get, &info) ? coming_finish(&c, &info) : report_refused(w, job->from);
+	if ((done = s3_get(w->conn, w->arena, &get, &info)))
+		done = coming_finish(&c, &info);
+	else if (!(*is_larger = s3_conn_failure(w->conn)->is_larger))
+		(void)report_refused(w, job->from);
 	if (c.fd >= 0) {
 		close(c.fd);
 		(void)unlink(c.part);
@@ -237,6 +244,8 @@ download_part(struct worker *w, struct large *large, unsigned number)
 		return true;
 	if (!s3_get(w->conn, w->arena, &get, &info))
 		return report_refused(w, large->job->from);
+	if (c.at != large_offset(large, number) + get.length)
+		return report_failed(w->transfer, large->job->from, "the object became shorter while it was read");
 	large->crcs[number] = mark.crc = c.crc;
 	return local_write(large->fd, &mark, sizeof(mark), mark_offset(large, number)) ||
 	       report_failed(w->transfer, large->job->to, "cannot be written: %s", strerror(errno));
@@ -301,21 +310,15 @@ download_finish(struct worker *w, struct large *large, bool whole)
 static const struct large_kind download_kind = {download_part, download_finish};
 
 static bool
-large_download(struct worker *w, struct job *job)
+large_download(struct worker *w, const struct job *job, const struct s3_info *info)
 {
-	struct arena *heads = w->arena;
-	struct large *large;
-	struct download_own *own;
-	struct s3_info info;
+	struct large *large = large_new(job, &download_kind, info->size, w->transfer->options->part_size);
+	struct download_own *own = ARENA_NEW(large->arena, struct download_own);
 
-	if (!s3_head(w->conn, heads, w->transfer->from_bucket, job->from, &info))
-		return report_refused(w, job->from);
-	large = large_new(job, &download_kind, info.size, w->transfer->options->part_size);
-	large->job->etag = arena_str(large->arena, bytes_str(info.etag));
-	own = ARENA_NEW(large->arena, struct download_own);
-	own->info = info;
-	own->info.etag = arena_str(large->arena, bytes_str(info.etag));
-	own->info.crc64nvme = info.crc64nvme ? arena_str(large->arena, bytes_str(info.crc64nvme)) : NULL;
+	large->job->etag = arena_str(large->arena, bytes_str(info->etag));
+	own->info = *info;
+	own->info.etag = arena_str(large->arena, bytes_str(info->etag));
+	own->info.crc64nvme = info->crc64nvme ? arena_str(large->arena, bytes_str(info->crc64nvme)) : NULL;
 	own->part = local_part_path(large->arena, job->to);
 	own->there = ARENA_ARRAY(large->arena, bool, large->parts);
 	large->own = own;
@@ -329,13 +332,40 @@ large_download(struct worker *w, struct job *job)
 	return false;
 }
 
+/* What the object is by now; `is_larger`: it is said to have more than the job says. */
+static bool
+job_look(struct worker *w, struct job *job, bool is_larger, struct s3_info *info)
+{
+	if (!s3_head(w->conn, w->arena, w->transfer->from_bucket, job->from, info))
+		return report_refused(w, job->from);
+	if (is_larger && info->size <= job->size)
+		return report_failed(w->transfer, job->from,
+			"the server sends more than the %" PRIu64 " bytes that it says it has", job->size);
+	job->size = info->size;
+	return true;
+}
+
+/* By the size that the job has of a list, which may be older than the object: then it is looked at again. */
 bool
 transfer_download(struct worker *w, struct job *job, bool *taken)
 {
+	uint64_t whole_most = 2 * w->transfer->options->part_size;
+	bool is_larger = false;
+	struct s3_info info;
+
 	if (!local_folders_make(w, job->to))
 		return report_failed(w->transfer, job->to, "its directory cannot be made: %s", strerror(errno));
-	if (job->size <= 2 * w->transfer->options->part_size)
-		return whole_download(w, job);
-	*taken = true;
-	return large_download(w, job);
+	for (unsigned tries = 0; tries < S3_ATTEMPTS; tries++) {
+		if ((is_larger || job->size > whole_most) && !job_look(w, job, is_larger, &info))
+			return false;
+		if (job->size > whole_most) {
+			*taken = true;
+			return large_download(w, job, &info);
+		}
+		if (whole_download(w, job, &is_larger))
+			return true;
+		if (!is_larger)
+			return false;
+	}
+	return report_failed(w->transfer, job->from, "it grows while it is read");
 }

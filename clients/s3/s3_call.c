@@ -12,7 +12,7 @@ s3_failure_clear(struct s3_conn *conn)
 {
 	conn->failure.status = 0;
 	conn->failure.code[0] = conn->failure.text[0] = '\0';
-	conn->failure.stopped = conn->has_said = false;
+	conn->failure.stopped = conn->failure.is_larger = conn->has_said = false;
 }
 
 /* Twice as long each time, and by chance up to half of it less, so that many clients do not come back together. */

@@ -77,6 +77,7 @@ struct s3_failure {
 	char code[64];             /* "NoSuchKey"; "" where the answer has none */
 	char text[S3_ERROR_BYTES]; /* one sentence, without the names of what was asked for */
 	bool stopped;
+	bool is_larger; /* of s3_get: the object has more than its `size` */
 };
 const struct s3_failure *s3_conn_failure(const struct s3_conn *conn);
 /* It failed because that is not there: NoSuchKey, NoSuchBucket, 404. */
@@ -220,6 +221,8 @@ struct s3_get {
 	uint64_t offset;  /* the first byte; with length 0: to the end */
 	uint64_t length;  /* 0: all */
 	const char *etag; /* only if it is still this (If-Match); NULL: any */
+	bool has_size; /* `size` is what the object has: no more is taken, and no less where the answer has no length */
+	uint64_t size;
 	/* The headers, before the first byte; false: give up. May be NULL. */
 	bool (*begin)(void *data, const struct s3_info *info);
 	/* The bytes in their order, each once. False: give up, after s3_conn_fail. */

@@ -14,7 +14,7 @@ struct getting {
 	struct s3_info *info;
 	const char *etag;          /* of what is being read; NULL: not known yet */
 	bool has_begun;            /* get->begin was called */
-	uint64_t expected;         /* bytes in all; UINT64_MAX: the server did not say */
+	uint64_t expected;         /* bytes in all; UINT64_MAX: nobody said */
 	uint64_t done;             /* bytes that `receive` has */
 	struct digester *digester; /* NULL: what came cannot be verified */
 	enum digest which;
@@ -69,6 +69,14 @@ verify(struct getting *g)
 /* --- what comes --------------------------------------------------------------------------------------------------- */
 
 static bool
+fail_larger(struct getting *g)
+{
+	s3_conn_fail(g->conn, "the server sends more than it said");
+	g->conn->failure.is_larger = g->get->has_size;
+	return false;
+}
+
+static bool
 is_sized(const struct s3_answer *answer)
 {
 	return s3_answer_header(answer, "content-length") || s3_answer_header(answer, "content-range");
@@ -80,17 +88,35 @@ is_whole(const struct s3_get *get, const struct s3_info *info)
 	return get->offset == 0 && (get->length == 0 || get->length >= info->size);
 }
 
+/* Of an answer without a length: what was asked for. */
+static uint64_t
+expected_unsaid(const struct s3_get *get)
+{
+	if (get->length)
+		return get->length;
+	if (!get->has_size)
+		return UINT64_MAX;
+	return get->size > get->offset ? get->size - get->offset : 0;
+}
+
+static uint64_t
+expected_said(const struct s3_get *get, uint64_t size)
+{
+	uint64_t left = size > get->offset ? size - get->offset : 0;
+
+	return get->length && get->length < left ? get->length : left;
+}
+
 static bool
 begin_first(struct getting *g, const struct s3_answer *answer)
 {
-	uint64_t left;
-
 	s3_info_read(g->arena, answer, g->info);
 	g->has_begun = true;
 	if (g->info->etag[0])
 		g->etag = g->info->etag;
-	left = g->info->size > g->get->offset ? g->info->size - g->get->offset : 0;
-	g->expected = !is_sized(answer) ? UINT64_MAX : g->get->length && g->get->length < left ? g->get->length : left;
+	g->expected = is_sized(answer) ? expected_said(g->get, g->info->size) : expected_unsaid(g->get);
+	if (g->get->has_size && g->info->size > g->get->size)
+		return fail_larger(g);
 	if (is_whole(g->get, g->info) && (claim_checksum(g, answer) || claim_etag(g, answer)))
 		g->digester = digester_new(DIGEST_BIT(g->which));
 	return !g->get->begin || g->get->begin(g->get->data, g->info);
@@ -115,7 +141,7 @@ on_receive(void *data, struct bytes part)
 	struct getting *g = data;
 
 	if (part.len > g->expected - g->done)
-		return s3_conn_fail(g->conn, "the server sends more than it said");
+		return fail_larger(g);
 	if (g->digester)
 		digester_update(g->digester, part.data, part.len);
 	g->done += part.len;

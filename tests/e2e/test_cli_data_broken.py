@@ -398,6 +398,93 @@ def test_sizes_that_nothing_can_have_end_in_an_error(fake, tmp_path, size):
     assert not any(path.is_file() and path.stat().st_size for path in (tmp_path / "target").rglob("*"))
 
 
+def pour(request, status, body, total, **headers):
+    """An answer without a length: it ends when the connection does, after `total` bytes or when nobody takes more."""
+    request.close_connection = True
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name.replace("_", "-"), value)
+    request.end_headers()
+    try:
+        for at in range(0, total, len(body)):
+            request.wfile.write(body[:total - at])
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("size, status", [(7 * MIB, 0), (0, 1), (7, 1), (2 * MIB, 1), (7 * MIB - 1, 1), (7 * MIB + 1, 1)])
+def test_an_answer_without_a_length_has_what_the_object_has(fake, tmp_path, size, status):
+    body = b"x" * MIB
+
+    def answer(request):
+        if request.command == "HEAD":
+            return request.reply(200, length=size)
+        if request.headers.get("Range"):
+            return request.reply(416)
+        pour(request, 200, body, 7 * MIB)
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=status)
+    assert [path.name for path in tmp_path.iterdir()] == ([] if status else ["file"])
+    assert status or (tmp_path / "file").read_bytes() == 7 * body
+    assert status == 0 or "more than" in fake.restfs.stderr or size > 7 * MIB
+
+
+@pytest.mark.parametrize("said", [8, 2 * MIB, 2**62])
+def test_a_length_beyond_what_the_object_has_is_refused(fake, tmp_path, said):
+    def answer(request):
+        if request.command == "HEAD":
+            return request.reply(200, b"content", ETag='"x"')
+        request.send_response(200)
+        request.send_header("Content-Length", str(said))
+        request.end_headers()
+        try:
+            request.wfile.write(b"y" * min(said, 50 * MIB))
+        except OSError:
+            pass
+        request.close_connection = True
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=1)
+    assert "more than the 7 bytes" in fake.restfs.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_that_grew_since_it_was_listed_is_read_whole(fake, tmp_path):
+    sizes = {"small": 3000, "large": 12 * MIB, "gone": 0}
+    bodies = {key: bytes(range(200)) * (size // 200) for key, size in sizes.items()}
+
+    def answer(request):
+        if "list-type" in request.path:
+            return request.reply(200, listing(content("gone", 64 * MIB), content("large", 5), content("small", 5)))
+        body = bodies[request.path.split("/")[-1]]
+        if request.command == "GET" and request.headers.get("Range"):
+            first, last = map(int, request.headers["Range"].split("=")[1].split("-"))
+            part = body[first:last + 1]
+            return request.reply(206, part, ETag='"x"', Content_Range=f"bytes {first}-{first + len(part) - 1}/{len(body)}")
+        request.reply(200, body, ETag='"x"')
+
+    fake.answer = answer
+    fake.restfs.run("cp", "-r", "--part-size=5M", "s3://bucket/", tmp_path / "to")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()} == bodies
+
+
+@pytest.mark.parametrize("is_sized", [False, True])
+def test_parts_have_the_length_that_was_asked_for(fake, tmp_path, is_sized):
+    def answer(request):
+        if request.command == "HEAD":
+            return request.reply(200, length=12 * MIB)
+        first, last = map(int, request.headers["Range"].split("=")[1].split("-"))
+        if is_sized:  # it became shorter, and nothing but this says so
+            return request.reply(206, b"x" * MIB, Content_Range=f"bytes {first}-{first + MIB - 1}/{first + MIB}")
+        pour(request, 206, b"x" * MIB, 50 * MIB)
+
+    fake.answer = answer
+    fake.restfs.run("cp", "--part-size=5M", "s3://bucket/key", tmp_path / "file", status=1)
+    assert not (tmp_path / "file").exists()
+    assert ("became shorter" if is_sized else "sends more than") in fake.restfs.stderr
+
+
 def test_what_a_server_says_does_not_reach_the_terminal_as_it_is(fake):
     text = "\x9b2J"
     fake.answer = lambda request: request.reply(403, f"<Error><Code>A</Code><Message>{text}</Message></Error>".encode())
