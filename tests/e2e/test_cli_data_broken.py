@@ -77,6 +77,21 @@ def test_an_upload_of_another_file_is_left_alone(restfs, s3, bucket, tmp_path, r
     assert [u["UploadId"] for u in uploads(s3, bucket)] == [upload]
 
 
+def test_two_uploads_of_one_file_at_once_do_not_share_one(restfs, s3, bucket, tmp_path, rng):
+    body = rng.randbytes(20 * MIB)
+    (tmp_path / "large").write_bytes(body)
+    words = ("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1")
+    first = restfs.start(*words, "--limit-rate=10M")
+    wait_until(lambda: first.poll() is not None or any(parts(s3, bucket, "large", u["UploadId"]) for u in uploads(s3, bucket)))
+    first.send_signal(signal.SIGSTOP)
+    begun = uploads(s3, bucket)
+    restfs.run(*words)
+    assert uploads(s3, bucket) == begun
+    first.send_signal(signal.SIGCONT)
+    assert first.wait() == 0, first.communicate()
+    assert uploads(s3, bucket) == [] and s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+
+
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_a_download_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path, rng, is_damaged):
     body = rng.randbytes(40 * MIB)
