@@ -59,6 +59,32 @@ def test_a_whole_bucket_is_verified(store):
     assert metric(store, "restfs_damaged_objects") == 0
 
 
+def test_a_bucket_has_the_sizes_of_its_objects_and_verify_read_blocks(store):
+    """As the help of both says: compressed, once for each object that has a block, and parts of uploads too."""
+    s3, name, body = store.client(), "counted", os.urandom(300000)
+    s3.create_bucket(Bucket=name)
+
+    def counted():
+        info, verified = restfs(store, "bucket", "info", name), restfs(store, "verify", name)
+        return (info["objects"], info["bytes"]), (verified["objects"], verified["bytes"])
+
+    s3.put_object(Bucket=name, Key="a", Body=body)
+    (objects, size), (seen, once) = counted()
+    assert (objects, size, seen) == (1, len(body), 1) and len(body) < once < len(body) + 100
+    s3.copy_object(Bucket=name, Key="copy", CopySource=f"{name}/a")
+    assert counted() == ((2, 2 * len(body)), (2, 2 * once))
+    upload = s3.create_multipart_upload(Bucket=name, Key="upload")["UploadId"]
+    s3.upload_part(Bucket=name, Key="upload", UploadId=upload, PartNumber=1, Body=body)
+    assert counted() == ((2, 2 * len(body)), (2, 3 * once))
+    restfs(store, "bucket", "set", name, "--compress=on")
+    s3.put_object(Bucket=name, Key="b", Body=b"compress" * 100000)
+    (objects, size), (seen, read) = counted()
+    assert (objects, size, seen) == (3, 2 * len(body) + 800000, 3) and 3 * once < read < 3 * once + 80000
+    for words, said in [(("bucket", "info"), "as clients read them"), (("verify",), "what was read of the disk"), (("scrub", "status"), "bytes as in verify")]:
+        done = subprocess.run([os.path.join(BUILD, "restfs"), *words, "--help"], capture_output=True, text=True, check=True)
+        assert said in " ".join(done.stdout.split()), done.stdout
+
+
 def test_damaged_bytes_are_not_served_and_the_read_tells(store):
     damage(store, SMALL)
     for _ in range(2):
