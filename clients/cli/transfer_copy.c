@@ -2,7 +2,8 @@
 #include "transfer.h"
 #include "cli_progress.h"
 
-#define COPY_WHOLE_MAX (INT64_C(1) << 30) /* S3 takes up to 5 GiB at once, and may take minutes for it */
+#define S3_COPY_MAX (INT64_C(5) << 30)    /* at once */
+#define COPY_WHOLE_MAX (INT64_C(1) << 30) /* a server may take minutes for more */
 #define COPY_PART_BYTES (INT64_C(128) << 20)
 
 static bool
@@ -45,16 +46,33 @@ copy_begin(struct worker *w, struct large *large)
 
 	if (!s3_head(w->conn, w->arena, t->from_bucket, large->job->from, &info))
 		return false;
-	headers = ARENA_ARRAY(w->arena, struct s3_header, info.metadata_count + 1);
+	headers = ARENA_ARRAY(w->arena, struct s3_header, info.metadata_count + info.kept_count + 1);
 	for (size_t i = 0; i < info.metadata_count; i++)
 		headers[i] = (struct s3_header){
 			arena_printf(w->arena, "x-amz-meta-%s", info.metadata[i].name), info.metadata[i].value};
+	for (size_t i = 0; i < info.kept_count; i++)
+		headers[info.metadata_count + i] = info.kept[i];
 	put.headers = headers;
-	put.header_count = info.metadata_count;
+	put.header_count = info.metadata_count + info.kept_count;
 	if (info.content_type[0])
 		put.content_type = info.content_type;
 	large->job->etag = arena_str(large->arena, bytes_str(info.etag));
 	return s3_upload_create(w->conn, large->arena, &put, &large->upload);
+}
+
+/* What the user says of parts; else they are larger than those of transfers, whose bytes have to go somewhere. */
+static uint64_t
+copy_part_size(const struct transfer *t)
+{
+	return (uint64_t)cli_number(t->cli, "part_size", COPY_PART_BYTES);
+}
+
+static uint64_t
+copy_whole_max(const struct transfer *t)
+{
+	int64_t said = 2 * cli_number(t->cli, "part_size", COPY_WHOLE_MAX / 2);
+
+	return (uint64_t)(said < S3_COPY_MAX ? said : S3_COPY_MAX);
 }
 
 bool
@@ -63,7 +81,7 @@ transfer_copy(struct worker *w, struct job *job, bool *taken)
 	struct transfer *t = w->transfer;
 	struct large *large;
 
-	if (job->size <= COPY_WHOLE_MAX) {
+	if (job->size <= copy_whole_max(t)) {
 		if (!s3_copy(
 			    w->conn, t->from_bucket, job->from, job->etag[0] ? job->etag : NULL, t->to_bucket, job->to))
 			return report_refused(w, job->from);
@@ -71,7 +89,7 @@ transfer_copy(struct worker *w, struct job *job, bool *taken)
 		return true;
 	}
 	*taken = true;
-	large = large_new(job, &copy_kind, job->size, COPY_PART_BYTES);
+	large = large_new(job, &copy_kind, job->size, copy_part_size(t));
 	if (copy_begin(w, large)) {
 		transfer_offer(t, large);
 		return true;

@@ -112,6 +112,18 @@ metadata_add(struct s3_info *info, const struct s3_header *h)
 		info->mtime_ns = mtime_parse(h->value);
 }
 
+static bool
+is_kept(const char *name)
+{
+	static const char *const names[] = {
+		"cache-control", "content-disposition", "content-encoding", "content-language", "expires"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* What counts parts or looks for their ends adds to it. */
 uint64_t
 s3_size_bounded(uint64_t said)
@@ -161,10 +173,13 @@ s3_info_read(struct arena *arena, const struct s3_answer *answer, struct s3_info
 		.crc64nvme = whole_checksum(answer, "x-amz-checksum-crc64nvme"),
 		.parts = parts ? (unsigned)strtoul(parts, NULL, 10) : 0,
 		.metadata = ARENA_ARRAY(arena, struct s3_header, answer->header_count + 1),
+		.kept = ARENA_ARRAY(arena, struct s3_header, answer->header_count + 1),
 	};
 	if (modified)
 		(void)date_parse_http(bytes_str(modified), &out->modified_ns);
 	for (size_t i = 0; i < answer->header_count; i++)
 		if (strncmp(answer->headers[i].name, META, strlen(META)) == 0)
 			metadata_add(out, &answer->headers[i]);
+		else if (is_kept(answer->headers[i].name))
+			out->kept[out->kept_count++] = answer->headers[i];
 }

@@ -211,6 +211,8 @@ struct s3_info {
 	unsigned parts;             /* of a multipart upload; 0: not said */
 	struct s3_header *metadata; /* names without x-amz-meta- */
 	size_t metadata_count;
+	struct s3_header *kept; /* what else it keeps: cache-control, content-encoding and their kin */
+	size_t kept_count;
 };
 
 bool s3_head(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, struct s3_info *out);

@@ -270,6 +270,31 @@ def test_a_server_that_does_not_know_the_checksum_gets_none(fake, tmp_path, rng)
     assert stored["whole"] == body
 
 
+@pytest.mark.parametrize("gib, part_size", [(1.5, None), (6, None), (6, "5G"), (2000, None)])
+def test_copies_beyond_what_a_store_copies_at_once_go_in_parts(fake, gib, part_size):
+    size = int(gib * 2**30) + 1
+    ranges = {}
+
+    def answer(request):
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if request.command == "HEAD":
+            return request.reply(200, length=size, ETag='"source"')
+        if request.command == "PUT":
+            assert request.headers["x-amz-copy-source"] == "/bucket/key" and request.headers["x-amz-copy-source-if-match"] == '"source"'
+            first, last = map(int, request.headers["x-amz-copy-source-range"].split("=")[1].split("-"))
+            ranges[int(request.path.split("partNumber=")[1].split("&")[0])] = (first, last + 1)
+            return request.reply(200, b"<CopyPartResult><ETag>&quot;x&quot;</ETag></CopyPartResult>")
+        fake.requests.append(body.count(b"<Part>"))
+        request.reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>" if "uploads" in request.path
+                      else b"<CompleteMultipartUploadResult/>")
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", "s3://bucket/to", *([f"--part-size={part_size}"] if part_size else []))
+    spans = [ranges[number] for number in sorted(ranges)]
+    assert spans[0][0] == 0 and spans[-1][1] == size and all(one[1] == two[0] for one, two in zip(spans, spans[1:]))
+    assert max(end - start for start, end in spans) <= 5 * 2**30 and 1 < len(spans) <= 10000 and fake.requests == [0, len(spans)]
+
+
 def test_what_was_written_over_while_it_was_moved_stays(fake, tmp_path):
     def answer(request):
         fake.requests.append(request.command)

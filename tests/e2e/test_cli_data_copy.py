@@ -84,6 +84,18 @@ def test_within_the_store_and_moves(restfs, s3, bucket, tmp_path):
     assert "two/a" not in keys(s3, bucket) and (tmp_path / "a").read_bytes() == b"a"
 
 
+def test_a_store_copies_large_objects_in_parts(restfs, s3, bucket, rng):
+    body = rng.randbytes(23 * MIB + 77)
+    s3.put_object(Bucket=bucket, Key="one", Body=body, ContentType="text/x", CacheControl="no-cache", ContentDisposition="inline", Metadata={"a": "b", "mtime": "1.5"})
+    restfs.run("cp", f"s3://{bucket}/one", f"s3://{bucket}/two", "--part-size=5M")
+    restfs.run("mv", f"s3://{bucket}/two", f"s3://{bucket}/three", "--part-size=5M")
+    got = s3.get_object(Bucket=bucket, Key="three")
+    assert got["ETag"].endswith('-5"') and got["Body"].read() == body and set(keys(s3, bucket)) == {"one", "three"}
+    assert (got["ContentType"], got["CacheControl"], got["ContentDisposition"], got["Metadata"]) == ("text/x", "no-cache", "inline", {"a": "b", "mtime": "1.5"})
+    restfs.run("cp", f"s3://{bucket}/one", f"s3://{bucket}/whole")
+    assert "-" not in s3.head_object(Bucket=bucket, Key="whole")["ETag"]
+
+
 def test_pipe_and_cat(restfs, s3, bucket, rng):
     for length in (0, 1, 5 * MIB, 17 * MIB + 5):
         body = rng.randbytes(length)
