@@ -356,13 +356,14 @@ static bool
 refused(struct exchange *x, struct s3_outcome *outcome)
 {
 	const char *after = s3_answer_header(x->answer, "retry-after");
+	long seconds = after ? strtol(after, NULL, 10) : 0; /* less than none is no answer */
 	struct s3_conn *conn = x->conn;
 
 	conn->failure.status = x->answer->status;
 	if (!s3_failure_read(conn, x->answer->body))
 		status_say(x);
 	outcome->may_repeat = is_transient(conn, x->answer->status);
-	if (after && __builtin_mul_overflow(strtol(after, NULL, 10), S3_SECOND_NS, &outcome->wait_ns))
+	if (seconds > 0 && __builtin_mul_overflow(seconds, S3_SECOND_NS, &outcome->wait_ns))
 		outcome->wait_ns = INT64_MAX; /* whoever rests has a bound of his own */
 	return false;
 }
