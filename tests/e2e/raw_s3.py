@@ -4,6 +4,7 @@ For what boto3 would not send, and, in the crash tests, for many small requests 
 """
 import base64
 import binascii
+import concurrent.futures
 import datetime
 import hashlib
 import hmac
@@ -208,3 +209,17 @@ class RawS3:
 
 def crc32_base64(data):
     return base64.b64encode(binascii.crc32(data).to_bytes(4, "big")).decode()
+
+
+def put_many(daemon, bucket, keys, connections=8):
+    """Objects whose bodies are their keys, in a tenth of the time that boto3 takes."""
+    keys = list(keys)
+
+    def put(first):
+        raw = RawS3(daemon)
+        for key in keys[first::connections]:
+            assert raw.request("PUT", f"/{bucket}/{key}", body=key.encode()).status == 200
+        raw.close()
+
+    with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+        list(pool.map(put, range(connections)))

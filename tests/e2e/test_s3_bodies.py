@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from raw_s3 import put_many
 from s3_expect import all_keys, etag, refused
 
 KIB = 1024
@@ -131,10 +132,9 @@ def test_deleting_what_is_not_there_succeeds(s3, bucket):
     assert s3.delete_object(Bucket=bucket, Key="never/was")["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
-def test_delete_objects_removes_up_to_a_thousand_in_one_call(s3, bucket):
+def test_delete_objects_removes_up_to_a_thousand_in_one_call(daemon, s3, bucket):
     keys = ["many/%03d" % number for number in range(1000)]
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=key.encode()), keys + ["other"]))
+    put_many(daemon, bucket, keys + ["other"])
     answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
     assert sorted(item["Key"] for item in answer["Deleted"]) == keys and "Errors" not in answer
     assert all_keys(s3, bucket) == ["other"]

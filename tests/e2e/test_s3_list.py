@@ -4,6 +4,7 @@ import urllib.parse
 
 import pytest
 
+from raw_s3 import put_many
 from s3_expect import all_keys, refused
 
 
@@ -117,9 +118,9 @@ def test_what_begins_inside_a_common_prefix_shows_the_rest_as_that_prefix(s3, bu
         assert shown(s3.list_objects(Bucket=bucket, Delimiter="/", Marker=after)) == wanted, after
 
 
-def test_more_than_a_thousand_keys_come_in_pages(s3, bucket):
+def test_more_than_a_thousand_keys_come_in_pages(daemon, s3, bucket):
     keys = ["n/%04d" % number for number in range(1005)]
-    put_all(s3, bucket, keys)
+    put_many(daemon, bucket, keys)
     first = s3.list_objects_v2(Bucket=bucket, MaxKeys=5000)
     assert (first["KeyCount"], first["IsTruncated"], first["MaxKeys"]) == (1000, True, 1000)
     assert all_keys(s3, bucket) == keys

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from raw_s3 import RawS3
 from s3_expect import all_keys, refused
 
 MIB = 1024 * 1024
@@ -44,17 +45,21 @@ def test_parts_are_numbered_from_1_to_10000(upload, number):
     assert [part["PartNumber"] for part in upload.s3.list_parts(**upload.name)["Parts"]] == [1, 10000]
 
 
-def test_thousands_of_parts_are_listed_in_pages(s3, bucket):
+def test_thousands_of_parts_are_listed_in_pages(daemon, s3, bucket):
     """UploadPartCopy of a small object: what counts here is their number."""
     many = Upload(s3, bucket)
     s3.put_object(Bucket=bucket, Key="from", Body=b"x")
 
-    def copy(number):
-        answer = s3.upload_part_copy(PartNumber=number, CopySource={"Bucket": bucket, "Key": "from"}, **many.name)
-        return number, answer["CopyPartResult"]["ETag"]
+    def copy(first):
+        raw = RawS3(daemon)  # boto3 takes ten times as long for a request
+        for number in range(first, 2501, 8):
+            query = [("partNumber", str(number)), ("uploadId", many.name["UploadId"])]
+            answer = raw.request("PUT", f"/{bucket}/k", query, {"x-amz-copy-source": f"{bucket}/from"})
+            many.parts[number] = answer.root().findtext("ETag")
+        raw.close()
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        many.parts = dict(pool.map(copy, range(1, 2501)))
+        list(pool.map(copy, range(1, 9)))
     listed = [part["PartNumber"] for page in s3.get_paginator("list_parts").paginate(**many.name) for part in page["Parts"]]
     assert listed == list(range(1, 2501))
     with refused(400, "EntityTooSmall"):
