@@ -1,6 +1,5 @@
 """Objects: what was put is got, whole or in ranges, with its metadata, until it is overwritten or deleted."""
 import base64
-import concurrent.futures
 import datetime
 import hashlib
 import io
