@@ -181,7 +181,8 @@ connect_failed(struct call *c)
 			c->cli, "cannot connect to %s: %s", c->authority, number ? strerror((int)number) : c->problem);
 	return cli_fail(c->cli, "cannot reach the store through %s/admin.sock: %s (%s)", c->cli->data,
 		strerror((int)number),
-		number == EACCES ? "only its owner and root may" : "does restfsd run on this directory?");
+		number == EACCES ? "only its owner and root may"
+				 : "does restfsd run on this directory? --data names another");
 }
 
 static bool

@@ -189,8 +189,8 @@ file_entry(struct source *s, const struct level *l, const char *name, struct ent
 		.change_ns = timespec_ns(&st.st_ctim),
 		.etag = ""};
 	if (!text_is_utf8(s->path)) {
-		errno = EILSEQ;
-		return hole(s, s->path, "a key is UTF-8, and its name is not");
+		s->has_holes = true;
+		return report_failed(s->transfer, s->path, "its name is not UTF-8, as a key has to be; rename it");
 	}
 	return true;
 }

@@ -96,6 +96,7 @@ def test_nothing_is_removed_when_something_failed_or_the_source_is_empty(restfs,
     s3.put_object(Bucket=bucket, Key="extra", Body=b"")
     os.rename(up / "a", up / os.fsdecode(b"not-utf8-\xff"))
     restfs.run("mirror", up, path, status=1)
+    assert "its name is not UTF-8, as a key has to be; rename it\n" in restfs.stderr
     assert set(keys(s3, bucket)) == {"a", "extra"}
     shutil.rmtree(up)
     restfs.run("mirror", up, path, status=2)

@@ -151,7 +151,7 @@ def test_wrong_arguments_of_the_command_line(arguments, says):
 
 def test_a_store_that_is_not_there(data, tmp_path):
     assert "give it with --data" in complaint(RESTFS, "--data", tmp_path / "missing", "user", "ls", status=REFUSED)
-    assert "does restfsd run on this directory?" in complaint(RESTFS, "--data", data, "user", "ls", status=REFUSED)
+    assert "does restfsd run on this directory? --data names another" in complaint(RESTFS, "--data", data, "user", "ls", status=REFUSED)
 
 
 def test_a_wrong_endpoint_or_key_over_the_network(own_daemon):
