@@ -1,15 +1,19 @@
-/* data_rm.c: `restfs rm`: an object, or everything below a path, a thousand with a request. */
+/* data_rm.c: `restfs rm`: an object, or everything below a path, a thousand with a request, and several at once. */
 #include "data.h"
+#include "data_remover.h"
 #include "transfer_filter.h"
+
+#define PARALLEL_DEFAULT 16
+#define PARALLEL_MAX 1024
 
 struct removal {
 	struct data *d;
 	const char *bucket, *root;
 	bool dry_run;
 	struct filter filter;
-	struct arena *arena;
-	const char *keys[S3_DELETE_MAX];
-	size_t count;
+	struct remover *remover;
+	struct key_batch *batch; /* that is being filled; NULL: none */
+	const char *refusal;     /* of a whole batch: no more are sent; NULL: none */
 	uint64_t seen, failed;
 };
 
@@ -34,27 +38,56 @@ is_among(const char *key, const struct s3_delete_failure *failures, size_t count
 	return false;
 }
 
+static void
+complain(struct removal *r, const char *key, const char *text)
+{
+	cli_fail(r->d->cli, "s3://%s/%s: %s", r->bucket, key, text);
+	fflush(stdout);
+	cli_complain(r->d->cli, EXIT_REFUSED);
+	r->failed++;
+}
+
+/* Tells of a batch that has ended, and frees it. */
+static void
+batch_tell(struct removal *r, struct key_batch *b)
+{
+	for (size_t i = 0; i < b->count && !b->is_refused; i++)
+		if (b->failed == 0 || !is_among(b->keys[i], b->failures, b->failed))
+			said(r, b->keys[i]);
+	for (size_t i = 0; i < b->failed; i++)
+		complain(r, b->failures[i].key, b->failures[i].text);
+	if (b->is_refused && !r->refusal) {
+		r->refusal = arena_str(r->d->cli->arena, bytes_str(b->text));
+		remover_stop(r->remover);
+	}
+	key_batch_free(b);
+}
+
+/* Those that have ended, until no more than `most` are under way. */
+static bool
+batches_tell(struct removal *r, size_t most)
+{
+	struct key_batch *b;
+
+	while ((b = remover_take(r->remover, most)))
+		batch_tell(r, b);
+	return !r->refusal;
+}
+
 static bool
 removal_flush(struct removal *r)
 {
-	struct s3_delete_failure *failures = NULL;
-	size_t failed = 0;
+	struct key_batch *b = r->batch;
 
-	if (r->count > 0 && !r->dry_run &&
-		!s3_delete_many(r->d->conn, r->arena, r->bucket, r->keys, r->count, &failures, &failed))
-		return data_fail(r->d, r->bucket, "");
-	for (size_t i = 0; i < r->count; i++)
-		if (!is_among(r->keys[i], failures, failed))
-			said(r, r->keys[i]);
-	for (size_t i = 0; i < failed; i++) {
-		cli_fail(r->d->cli, "s3://%s/%s: %s", r->bucket, failures[i].key, failures[i].text);
-		fflush(stdout);
-		cli_complain(r->d->cli, EXIT_REFUSED);
+	r->batch = NULL;
+	if (!b)
+		return true;
+	if (r->dry_run) {
+		batch_tell(r, b);
+		return true;
 	}
-	r->failed += failed;
-	r->count = 0;
-	arena_reset(r->arena);
-	return true;
+	remover_push(r->remover, b);
+	return batches_tell(r, remover_room(r->remover));
 }
 
 static bool
@@ -65,8 +98,10 @@ removal_add(void *arg, const char *name, const struct s3_object *object)
 	if (!filter_takes(&r->filter, name + strlen(r->root), object->size, object->modified_ns))
 		return true;
 	r->seen++;
-	r->keys[r->count++] = arena_str(r->arena, bytes_str(name));
-	return r->count < S3_DELETE_MAX || removal_flush(r);
+	if (!r->batch)
+		r->batch = key_batch_new();
+	r->batch->keys[r->batch->count++] = arena_str(r->batch->arena, bytes_str(name));
+	return r->batch->count < S3_DELETE_MAX || removal_flush(r);
 }
 
 /* The object itself that the path names, before what is below it; it may not be there. */
@@ -87,15 +122,35 @@ removal_add_named(struct removal *r, const char *key)
 	return true;
 }
 
+/* All that was found. False: `error`. */
+static bool
+removal_run(struct removal *r, const char *key)
+{
+	bool fine = !key || removal_add_named(r, key);
+
+	fine = fine && data_walk(r->d, r->bucket, r->root, false, removal_add, r) && removal_flush(r);
+	batches_tell(r, 0);
+	key_batch_free(r->batch);
+	if (r->refusal)
+		return cli_fail(r->d->cli, "s3://%s: %s", r->bucket, r->refusal);
+	return fine;
+}
+
 /* `key` not NULL: that object, too, if it is there. */
 static bool
 remove_below(struct data *d, const char *bucket, const char *prefix, const char *key, bool dry_run)
 {
-	struct removal r = {.d = d, .bucket = bucket, .root = prefix, .dry_run = dry_run, .arena = arena_new(65536)};
-	bool fine = filter_read(d->cli, &r.filter) && (!key || removal_add_named(&r, key));
+	struct removal r = {.d = d, .bucket = bucket, .root = prefix, .dry_run = dry_run};
+	int64_t parallel = cli_number(d->cli, "parallel", PARALLEL_DEFAULT);
+	bool fine;
 
-	fine = fine && data_walk(d, bucket, prefix, false, removal_add, &r) && removal_flush(&r);
-	arena_free(r.arena);
+	if (parallel < 1 || parallel > PARALLEL_MAX)
+		return cli_fail(d->cli, "--parallel is 1 to %d", PARALLEL_MAX);
+	if (!filter_read(d->cli, &r.filter))
+		return false;
+	r.remover = remover_new(d->client, bucket, (unsigned)parallel);
+	fine = removal_run(&r, key);
+	remover_free(r.remover);
 	if (fine && r.failed > 0)
 		return cli_fail(d->cli, "%s: %llu objects were not removed", d->text, (unsigned long long)r.failed);
 	if (fine && key && r.seen == 0 && !cli_flag(d->cli, "force"))

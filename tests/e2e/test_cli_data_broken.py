@@ -2,13 +2,14 @@
 import base64
 import hashlib
 import http.server
+import re
 import signal
 import threading
 
 import pytest
 
 from cli import Restfs
-from daemon import wait_until
+from daemon import PATIENCE_SECONDS, wait_until
 
 MIB = 1024 * 1024
 
@@ -399,6 +400,59 @@ def test_lists_of_uploads_and_parts_that_have_no_end_are_left(fake, tmp_path, li
     (tmp_path / "file").write_bytes(b"x" * 11 * MIB)
     fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
     assert fake.requests.count("GET") == {"uploads": 2, "parts": 3}[list_of]
+
+
+class Bucket:
+    """Lists `count` keys, a thousand a page, and deletes: `refuse(keys)` gives the keys that are not, or raises."""
+
+    def __init__(self, fake, count, refuse):
+        self.keys, self.refuse, self.lock = [f"k{number:05}" for number in range(count)], refuse, threading.Lock()
+        self.gone, self.peers = set(), set()
+        fake.answer = self.answer
+
+    def answer(self, request):
+        if request.command != "POST":
+            after = int(request.path.split("continuation-token=")[1].split("&")[0]) if "continuation-token" in request.path else 0
+            goes_on = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{after + 1000}</NextContinuationToken>" if after + 1000 < len(self.keys) else ""
+            return request.reply(200, listing(*map(content, self.keys[after:after + 1000]), goes_on))
+        keys = re.findall("<Key>(.*?)</Key>", request.rfile.read(int(request.headers["Content-Length"])).decode())
+        kept = self.refuse(keys)
+        if kept is None:
+            return request.reply(403, b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>")
+        with self.lock:
+            self.gone |= set(keys) - set(kept)
+            self.peers.add(request.client_address)
+        request.reply(200, ("<DeleteResult>" + "".join(f"<Error><Key>{key}</Key><Code>InternalError</Code><Message>kept {key}</Message></Error>" for key in kept) + "</DeleteResult>").encode())
+
+
+def test_what_is_removed_goes_over_many_connections(fake):
+    together = threading.Barrier(4)
+
+    def refuse(keys):
+        together.wait(PATIENCE_SECONDS)  # each waits for three others
+        return []
+
+    bucket = Bucket(fake, 8000, refuse)
+    rows = fake.restfs.lines("rm", "-r", "--parallel=4", "s3://bucket/")
+    assert bucket.gone == set(bucket.keys) == {row["key"] for row in rows} and len(rows) == 8000 and len(bucket.peers) == 4
+
+
+@pytest.mark.parametrize("parallel", [1, 16])
+def test_each_key_that_is_not_removed_is_told(fake, parallel):
+    bucket = Bucket(fake, 5500, lambda keys: [key for key in keys if key.endswith("77")])
+    kept = {key for key in bucket.keys if key.endswith("77")}
+    shown = fake.restfs.run("rm", "-r", f"--parallel={parallel}", "s3://bucket/", status=1).decode().splitlines()
+    assert set(shown) == {f"removed s3://bucket/{key}" for key in bucket.keys if key not in kept} and len(shown) == 5500 - len(kept)
+    for key in kept:
+        assert f"s3://bucket/{key}: kept {key}\n" in fake.restfs.stderr
+    assert fake.restfs.stderr.endswith(f"{len(kept)} objects were not removed\n")
+
+
+def test_a_refusal_ends_what_is_removed_at_once(fake):
+    bucket = Bucket(fake, 100000, lambda keys: None if keys[0] == "k03000" else [])
+    fake.restfs.run("rm", "-r", "--parallel=4", "s3://bucket/", status=1)
+    assert fake.restfs.stderr == "restfs: s3://bucket: AccessDenied: No\n"
+    assert "k03000" not in bucket.gone and len(bucket.gone) < 50000
 
 
 def test_keys_that_lead_out_of_the_directory_are_not_written(fake, tmp_path):
