@@ -37,7 +37,7 @@ struct cli {
 	uint64_t listed; /* members of a list that were printed as JSON */
 	struct arena *scratch; /* of cli_call_again; NULL: it was not called */
 	bool reached;          /* the server has answered before */
-	char error[512];
+	char error[4096];
 	char error_name[32]; /* of a refusal, as errors.def has it; empty: nothing was answered */
 };
 
@@ -89,6 +89,8 @@ void cli_tell_lost(const json_t *lost, const char *what);
 
 /* `error`, and false. */
 bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The parameter, if it was given, is one of these words; else `error`. */
+bool cli_is_name(struct cli *cli, const char *param, const char *names);
 /* Prints `error`, and gives this exit code. */
 int cli_complain(const struct cli *cli, int code);
 /* Standard output has been written, as far as is known; else `error`. */

@@ -1,5 +1,6 @@
 /* cli_log.c: `restfs log`: the daemon's newest lines, those that follow, and how much it says. */
 #include "cli.h"
+#include <cli_names.def> /* made by meson.build */
 #include <stdio.h>
 
 #define WAIT_MS 25000
@@ -81,6 +82,8 @@ cli_log(struct cli *cli)
 		cli_fail(cli, "--module says where --level is for: give both");
 		return cli_complain(cli, EXIT_USAGE);
 	}
+	if (!cli_is_name(cli, "module", CLI_MODULES))
+		return cli_complain(cli, EXIT_USAGE);
 	if ((level && !level_set(cli, level, module)) || (reads && !read_newest(cli)))
 		return cli_complain(cli, EXIT_REFUSED);
 	return EXIT_DONE;

@@ -23,6 +23,20 @@ cli_fail(struct cli *cli, const char *format, ...)
 	return false;
 }
 
+bool
+cli_is_name(struct cli *cli, const char *param, const char *names)
+{
+	const char *name = json_string_value(json_object_get(cli->params, param)), *at = names;
+	size_t len = name ? strlen(name) : 0;
+
+	if (!name)
+		return true;
+	for (; *at; at += strcspn(at, " "), at += *at == ' ')
+		if (len > 0 && strcspn(at, " ") == len && strncmp(at, name, len) == 0)
+			return true;
+	return cli_fail(cli, "--%s: there is none of this name; there are %s", param, names);
+}
+
 int
 cli_complain(const struct cli *cli, int code)
 {

@@ -1,5 +1,6 @@
 /* cli_trace.c: `restfs trace`: requests as they end. */
 #include "cli.h"
+#include <cli_names.def> /* made by meson.build */
 #include "cli_progress.h"
 #include "base/clock.h"
 #include <stdio.h>
@@ -99,7 +100,11 @@ trace(struct cli *cli, json_t *params)
 int
 cli_trace(struct cli *cli)
 {
-	json_t *params = json_copy(cli->params);
+	json_t *params;
+
+	if (!cli_is_name(cli, "operation", CLI_OPERATIONS))
+		return cli_complain(cli, EXIT_USAGE);
+	params = json_copy(cli->params);
 
 	json_object_set_new(params, "wait_ms", json_integer(WAIT_MS));
 	(void)trace(cli, params);

@@ -278,6 +278,14 @@ def test_a_trace_goes_on_over_a_restart(daemon):
 # --- log ---
 
 
+@pytest.mark.parametrize("words, known", [(("trace", "--operation"), ["GetObject", "HeadObject", "DeleteObjects", "user.create"]),
+                                          (("log", "--level=warn", "--module"), ["s3_door", "embedded", "compaction", "scrub"])])
+@pytest.mark.parametrize("name", ["getobject", "GetObj", "s3", "x y", "GetObject HeadObject", ""])
+def test_names_that_do_not_exist_are_refused_with_those_that_do(daemon, words, known, name):
+    done = subprocess.run([RESTFS, "--data", daemon.data, *words[:-1], f"{words[-1]}={name}"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and set(known) <= set(done.stderr.split())
+
+
 def test_the_log_is_shown_and_its_level_changes(daemon):
     follower = Follower(daemon, "log", "--follow", "--lines=0")
     wait_until(lambda: any(r["operation"] == "log.read" for r in live(daemon)))
