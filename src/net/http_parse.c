@@ -177,6 +177,13 @@ parse_init(struct http_turn *t)
 	buf_reserve(&t->raw, RAW_FIRST_BYTES);
 }
 
+/* All that may come has come, and the block goes on. No header has begun: then it is the URI (RFC 9112, 3). */
+static enum rfs_err
+excess(const struct http_turn *t)
+{
+	return t->url.len && t->span_count == 0 ? RFS_ERR_URI_TOO_LONG : RFS_ERR_TOO_LARGE_HEADERS;
+}
+
 bool
 parse_input(struct http_turn *t, struct http_input *in)
 {
@@ -185,12 +192,11 @@ parse_input(struct http_turn *t, struct http_input *in)
 	while (in->len && !t->headers_done && !t->parse_error) {
 		size_t n = block_length(&t->raw, in);
 		size_t from = t->raw.len;
+		bool exceeds = n > limit - from;
 		llhttp_errno_t rc;
 
-		if (n > limit - from) {
-			t->parse_error = RFS_ERR_TOO_LARGE_HEADERS;
-			break;
-		}
+		if (exceeds)
+			n = limit - from;
 		buf_put(&t->raw, in->data, n);
 		input_skip(in, n);
 		rc = llhttp_execute(&t->parser, (const char *)t->raw.data + from, n);
@@ -199,6 +205,8 @@ parse_input(struct http_turn *t, struct http_input *in)
 			t->parse_error = RFS_ERR_BAD_HTTP;
 		else if (rc != HPE_OK && !t->headers_done && !t->parse_error)
 			t->parse_error = RFS_ERR_BAD_HTTP;
+		if (exceeds && !t->parse_error)
+			t->parse_error = excess(t);
 	}
 	return t->headers_done || t->parse_error;
 }

@@ -152,7 +152,34 @@ fill_version(struct http_turn *t)
 	return true;
 }
 
-static bool
+/*
+ * RFC 9112, 6.1: a coding that is not known is answered with 501. What names none, or has "chunked" anywhere but once at the end,
+ * is not valid.
+ */
+static enum rfs_err
+check_encoding(struct http_exchange *x, struct bytes value)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	enum rfs_err err = RFS_OK;
+	size_t from = 0, comma;
+
+	do {
+		struct bytes coding;
+
+		comma = bytes_find(value, ',', from);
+		coding = trim(bytes_sub(value, from, comma - from));
+		if (coding.len == 0 || memchr(token, coding.data[0], sizeof(token) - 1) == NULL)
+			return RFS_ERR_BAD_HTTP;
+		if (!bytes_equal_str_nocase(coding, "chunked"))
+			err = request_fail(&x->rq, RFS_ERR_NOT_IMPLEMENTED, "The only transfer coding here is chunked");
+		else if (comma != SIZE_MAX)
+			return RFS_ERR_BAD_HTTP;
+		from = comma + 1;
+	} while (comma != SIZE_MAX);
+	return err;
+}
+
+static enum rfs_err
 fill_framing(struct http_turn *t)
 {
 	struct http_exchange *x = &t->x;
@@ -160,20 +187,20 @@ fill_framing(struct http_turn *t)
 	size_t lengths = header_count(x, "content-length");
 	uint64_t length;
 
-	if (encodings + lengths > 1)
-		return false;
+	if (encodings + lengths > 1 || (encodings && x->minor == 0))
+		return RFS_ERR_BAD_HTTP;
 	if (encodings) {
 		x->chunked = true;
-		return x->minor == 1 && bytes_equal_str_nocase(http_header_get(x, "transfer-encoding"), "chunked");
+		return check_encoding(x, http_header_get(x, "transfer-encoding"));
 	}
 	t->body_done = true;
 	if (lengths) {
 		if (!bytes_to_u64(http_header_get(x, "content-length"), &length) || length > INT64_MAX)
-			return false;
+			return RFS_ERR_BAD_HTTP;
 		x->content_length = t->body_left = (int64_t)length;
 		t->body_done = length == 0;
 	}
-	return true;
+	return RFS_OK;
 }
 
 static void
@@ -195,6 +222,7 @@ enum rfs_err
 request_fill(struct http_turn *t)
 {
 	struct http_exchange *x = &t->x;
+	enum rfs_err err;
 	size_t hosts;
 
 	if (!block_is_clean(buf_bytes(&t->raw)))
@@ -208,8 +236,8 @@ request_fill(struct http_turn *t)
 	hosts = header_count(x, "host");
 	if (hosts > 1 || (hosts == 0 && x->minor == 1))
 		return RFS_ERR_BAD_HTTP;
-	if (!fill_framing(t))
-		return RFS_ERR_BAD_HTTP;
+	if ((err = fill_framing(t)))
+		return err;
 	fill_connection(t);
 	return RFS_OK;
 }

@@ -388,6 +388,7 @@ FLOODS = {
     "an endless target": b"GET /bucket/" + b"x" * FLOOD,
     "an endless query": b"GET /bucket?" + b"x=y&" * (FLOOD // 4),
 }
+LONG_TARGETS = ("a long target", "an endless target", "an endless query")
 
 NONSENSE = {
     "no HTTP": b"hello, is this a store?\r\n\r\n",
@@ -411,7 +412,8 @@ NONSENSE = {
 def test_a_flood_of_headers_is_refused(one_daemon, name):
     raw = RawS3(one_daemon)
     sock, = crowd.connect(raw)
-    assert_refused(crowd.send_and_read(sock, FLOODS[name]), 431, "RequestHeaderSectionTooLarge")
+    uri = name in LONG_TARGETS
+    assert_refused(crowd.send_and_read(sock, FLOODS[name]), 414 if uri else 431, "InvalidURI" if uri else "RequestHeaderSectionTooLarge")
     assert_served(one_daemon)
     raw.request("DELETE", "/bucket/served")
 
@@ -426,7 +428,7 @@ def test_floods_of_headers_hold_no_memory(one_daemon):
         for sock in connections:
             crowd.send_all_it_takes(sock, flood)
         for sock in connections:
-            assert crowd.read_to_end(sock).status == 431, name
+            assert crowd.read_to_end(sock).status == (414 if name in LONG_TARGETS else 431), name
     assert crowd.is_sanitized(one_daemon) or crowd.peak_bytes(one_daemon) - before < 50 * 256 * KIB
 
 
@@ -438,6 +440,15 @@ def test_nonsense_is_refused(one_daemon, name):
     assert_refused(crowd.read_to_end(sock), 400, "BadRequest")
     assert_served(one_daemon)
     raw.request("DELETE", "/bucket/served")
+
+
+def test_a_transfer_coding_that_is_not_known_is_not_implemented(one_daemon):
+    raw = RawS3(one_daemon)
+    for coding in ("gzip, chunked", "gzip", "x"):
+        sock, = crowd.connect(raw)
+        sock.sendall(crowd.head_of("PUT", "/bucket/x", {"Host": "x", "Transfer-Encoding": coding}))
+        assert_refused(crowd.read_to_end(sock), 501, "NotImplemented")
+    assert keys(raw) == []
 
 
 def test_plain_http_and_nonsense_at_a_tls_port_end_the_connection(start, tmp_path):

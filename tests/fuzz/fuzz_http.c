@@ -328,7 +328,8 @@ door_request(struct http_exchange *x)
 static void
 door_refuse(struct http_exchange *x, enum rfs_err error)
 {
-	must(error == RFS_ERR_BAD_HTTP || error == RFS_ERR_TOO_LARGE_HEADERS || error == RFS_ERR_REQUEST_TIMEOUT);
+	must(error == RFS_ERR_BAD_HTTP || error == RFS_ERR_URI_TOO_LONG || error == RFS_ERR_TOO_LARGE_HEADERS ||
+		error == RFS_ERR_NOT_IMPLEMENTED || error == RFS_ERR_REQUEST_TIMEOUT);
 	exchange_note(x);
 	buf_put_str(&record->events, "refused\n");
 	http_reply(x, 400, text("refused"));

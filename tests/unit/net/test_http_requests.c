@@ -278,10 +278,14 @@ refuses_to_be_smuggled_through(void **state)
 		"Content-Length: 5 5\r\n",
 		"Content-Length: 99999999999999999999\r\n",
 		"Content-Length: 9223372036854775808\r\n",
-		"Transfer-Encoding: identity\r\n",
 		"Transfer-Encoding: chunked, identity\r\n",
-		"Transfer-Encoding: gzip, chunked\r\n",
-		"Transfer-Encoding: xchunked\r\n",
+		"Transfer-Encoding: chunked, chunked\r\n",
+		"Transfer-Encoding: chunked, gzip, chunked\r\n",
+		"Transfer-Encoding:\r\n",
+		"Transfer-Encoding: gzip,,chunked\r\n",
+		"Transfer-Encoding: \"gzip\", chunked\r\n",
+		"Content-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n",
+		"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
 		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
 		"Transfer-Encoding:\r\n chunked\r\n",
 		"Transfer-Encoding : chunked\r\n",
@@ -300,6 +304,20 @@ refuses_to_be_smuggled_through(void **state)
 		answer = client_talk(f, request);
 		if (strncmp(answer, "HTTP/1.1 400 ", 13) != 0 || strstr(answer, "hello"))
 			fail_msg("case %zu: %s", i, answer);
+		free(answer);
+	}
+	static const char *const unknown[] = {"identity", "gzip", "gzip, chunked", "gzip;q=1,br ,\tCHUNKED", "xchunked"};
+
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+		char request[512];
+		char *answer;
+
+		snprintf(request, sizeof(request),
+			"POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: %s\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n",
+			unknown[i]);
+		answer = client_talk(f, request);
+		if (strncmp(answer, "HTTP/1.1 501 ", 13) != 0 || strstr(answer, "hello"))
+			fail_msg("%s: %s", unknown[i], answer);
 		free(answer);
 	}
 	/* HTTP/1.0 has no chunks. */
@@ -327,6 +345,23 @@ limits_headers(void **state)
 	assert_non_null(strstr(answer, "HTTP/1.1 431 "));
 	free(answer);
 	close(fd);
+
+	/* Its URI alone, in one piece and in small ones. */
+	b.len = 0;
+	buf_put_str(&b, "GET /");
+	while (b.len < 9000)
+		buf_put_str(&b, "xxxxxxxxxx");
+	buf_put_str(&b, " HTTP/1.1\r\n" HOST "\r\n");
+	for (size_t piece = b.len; piece; piece = piece == b.len ? 1000 : 0) {
+		fd = client_open(f);
+		for (size_t at = 0; at < b.len; at += piece)
+			send(fd, b.data + at, b.len - at < piece ? b.len - at : piece, MSG_NOSIGNAL);
+		answer = client_rest(fd);
+		assert_non_null(strstr(answer, "HTTP/1.1 414 "));
+		assert_int_equal(atomic_load(&f->refusal), RFS_ERR_URI_TOO_LONG);
+		free(answer);
+		close(fd);
+	}
 
 	b.len = 0;
 	buf_put_str(&b, "GET /hello HTTP/1.1\r\n" HOST);
