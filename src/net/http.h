@@ -63,9 +63,9 @@ struct http_door {
 	/* Headers are complete, the body has not been read. The door answers now or later. */
 	void (*request)(struct http_exchange *x);
 	/*
-	 * A limit or a syntax error: answer in the door's form, with http_reply and before returning; the connection closes after it.
-	 * method, target and headers may be missing. `error`: BAD_HTTP, URI_TOO_LONG, TOO_LARGE_HEADERS, NOT_IMPLEMENTED,
-	 * REQUEST_TIMEOUT, SLOW_DOWN.
+	 * A limit or a syntax error: answer in the door's form, with http_reply and before returning; the connection
+	 * closes after it. method, target and headers may be missing. `error`: BAD_HTTP, URI_TOO_LONG,
+	 * TOO_LARGE_HEADERS, NOT_IMPLEMENTED, REQUEST_TIMEOUT, SLOW_DOWN.
 	 */
 	void (*refuse)(struct http_exchange *x, enum rfs_err error);
 	/* Exactly once after request(): answered or gone, no work running, nothing held. Frees what `user` owns; x is gone after it. May be NULL. */

@@ -153,8 +153,8 @@ fill_version(struct http_turn *t)
 }
 
 /*
- * RFC 9112, 6.1: a coding that is not known is answered with 501. What names none, or has "chunked" anywhere but once at the end,
- * is not valid.
+ * RFC 9112, 6.1: a coding that is not known is answered with 501. What names none, or has "chunked" anywhere but once
+ * at the end, is not valid.
  */
 static enum rfs_err
 check_encoding(struct http_exchange *x, struct bytes value)

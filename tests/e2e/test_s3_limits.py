@@ -451,6 +451,15 @@ def test_a_transfer_coding_that_is_not_known_is_not_implemented(one_daemon):
     assert keys(raw) == []
 
 
+@pytest.mark.parametrize("path, methods", [("/", "GET"), ("/bucket", "GET, HEAD, PUT, POST, DELETE, OPTIONS"), ("/bucket/key", "GET, HEAD, PUT, POST, DELETE, OPTIONS")])
+def test_a_method_that_is_not_allowed_is_told_which_are(one_daemon, path, methods):
+    raw = RawS3(one_daemon)
+    for method in ("PATCH", "TRACE") + (("PUT", "HEAD", "OPTIONS") if path == "/" else ()):
+        answer = raw.request(method, path)
+        assert (answer.status, answer.headers.get("allow")) == (405, methods), method
+        assert method == "HEAD" or answer.code() == "MethodNotAllowed"
+
+
 def test_plain_http_and_nonsense_at_a_tls_port_end_the_connection(start, tmp_path):
     daemon = start(http__header_time="1s", **certificate_options(tmp_path))
     raw = new_bucket(daemon)

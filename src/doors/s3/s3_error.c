@@ -20,6 +20,8 @@ s3_error_reply(struct s3_exchange *ex, enum rfs_err error)
 	ex->reply.status = face->http;
 	if (error == RFS_ERR_NO_SUCH_KEY && (ex->method == S3_GET || ex->method == S3_HEAD))
 		s3_reply_header(ex, "x-amz-delete-marker", BYTES_LITERAL("false"));
+	if (error == RFS_ERR_METHOD_NOT_ALLOWED)
+		s3_reply_header(ex, "Allow", s3_route_methods(ex));
 	if (ex->method == S3_HEAD || face->http == 304)
 		return;
 	xml = &ex->reply.document;

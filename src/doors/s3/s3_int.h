@@ -129,6 +129,7 @@ struct s3_exchange {
 
 	/* The request. [loop] sets it, read-only afterwards. */
 	enum s3_method method;
+	enum s3_level level;
 	const struct s3_operation *op; /* NULL: none was found */
 	const struct sigv4_header *headers;
 	size_t header_count;
@@ -162,8 +163,10 @@ struct s3_exchange {
  * --------------------------------------------------------------------------------------------- */
 
 void s3_route_init(void); /* [init] */
-/* Fills method, bucket, key, query and op. INVALID_URI, KEY_TOO_LONG, METHOD_NOT_ALLOWED, NOT_IMPLEMENTED. */
+/* Fills method, level, bucket, key, query and op. INVALID_URI, KEY_TOO_LONG, METHOD_NOT_ALLOWED, NOT_IMPLEMENTED. */
 enum rfs_err s3_route(struct s3_exchange *ex, struct bytes method) RFS_MUST_CHECK;
+/* The methods that the level which `ex` is at has (RFC 9110, 10.2.1). */
+struct bytes s3_route_methods(const struct s3_exchange *ex);
 /* NOT_IMPLEMENTED for a header or parameter that has a meaning in S3 and none in the operation's row. After
  * sigv4_parse. */
 enum rfs_err s3_route_check_known(struct s3_exchange *ex) RFS_MUST_CHECK;

@@ -12,6 +12,8 @@ static struct s3_operation operations[] = { /* read-only after s3_route_init */
 #undef OPERATION
 };
 
+#define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
+
 /* The operations whose times are told apart; the others are few, or fast. */
 static const struct latency {
 	const char *operation;
@@ -34,7 +36,7 @@ static const struct latency {
 void
 s3_route_init(void)
 {
-	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+	for (size_t i = 0; i < OPERATIONS; i++)
 		for (size_t k = 0; k < sizeof(latencies) / sizeof(latencies[0]); k++)
 			if (strcmp(operations[i].name, latencies[k].operation) == 0)
 				operations[i].latency = latencies[k].metric;
@@ -139,7 +141,7 @@ host_bucket(const struct s3_exchange *ex)
 
 /* "/bucket/key", or "/key" where the host names the bucket. */
 static enum rfs_err
-split_path(struct s3_exchange *ex, enum s3_level *level)
+split_path(struct s3_exchange *ex)
 {
 	struct bytes rest = bytes_sub(ex->path, 1, SIZE_MAX), raw_bucket = {0};
 	struct bytes from_host = host_bucket(ex);
@@ -163,17 +165,17 @@ split_path(struct s3_exchange *ex, enum s3_level *level)
 		return request_fail(ex->rq, RFS_ERR_KEY_TOO_LONG, "Your key is too long");
 	if (ex->bucket.len == 0 && ex->key.len)
 		return request_fail(ex->rq, RFS_ERR_INVALID_BUCKET_NAME, "The specified bucket is not valid.");
-	*level = ex->key.len ? S3_OBJECT : ex->bucket.len ? S3_BUCKET : S3_SERVICE;
+	ex->level = ex->key.len ? S3_OBJECT : ex->bucket.len ? S3_BUCKET : S3_SERVICE;
 	return RFS_OK;
 }
 
 static const struct s3_operation *
-operation_find(const struct s3_exchange *ex, enum s3_level level)
+operation_find(const struct s3_exchange *ex)
 {
-	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+	for (size_t i = 0; i < OPERATIONS; i++) {
 		const struct s3_operation *op = &operations[i];
 
-		if (op->method != ex->method || op->level != level)
+		if (op->method != ex->method || op->level != ex->level)
 			continue;
 		if (op->query[0] && !url_query_find(&ex->query, op->query))
 			continue;
@@ -184,26 +186,39 @@ operation_find(const struct s3_exchange *ex, enum s3_level level)
 	return NULL;
 }
 
+struct bytes
+s3_route_methods(const struct s3_exchange *ex)
+{
+	struct buf list;
+
+	buf_init(&list, ex->rq->arena);
+	for (enum s3_method method = 0; method < S3_METHOD_COUNT; method++) {
+		size_t i = 0;
+
+		while (i < OPERATIONS && (operations[i].method != method || operations[i].level != ex->level))
+			i++;
+		if (i < OPERATIONS)
+			buf_printf(&list, "%s%s", list.len ? ", " : "", method_names[method]);
+	}
+	return buf_bytes(&list);
+}
+
 enum rfs_err
 s3_route(struct s3_exchange *ex, struct bytes method)
 {
-	enum s3_level level = S3_SERVICE;
 	enum rfs_err err;
 
 	for (ex->method = 0; ex->method < S3_METHOD_COUNT; ex->method++)
 		if (bytes_equal_str(method, method_names[ex->method]))
 			break;
-	if (ex->method == S3_METHOD_COUNT)
-		return request_fail(ex->rq, RFS_ERR_METHOD_NOT_ALLOWED,
-			"The specified method is not allowed against this resource.");
 	if (!url_query_parse(ex->rq->arena, ex->http->query, S3_QUERY_MAX, &ex->query))
 		return request_fail(ex->rq, RFS_ERR_INVALID_URI, "Couldn't parse the specified URI.");
-	if ((err = split_path(ex, &level)))
+	if ((err = split_path(ex)))
 		return err;
-	ex->op = operation_find(ex, level);
+	ex->op = operation_find(ex);
 	if (ex->op)
 		return RFS_OK;
-	if (level == S3_SERVICE)
+	if (ex->method == S3_METHOD_COUNT || ex->level == S3_SERVICE)
 		return request_fail(ex->rq, RFS_ERR_METHOD_NOT_ALLOWED,
 			"The specified method is not allowed against this resource.");
 	return request_fail(ex->rq, RFS_ERR_NOT_IMPLEMENTED, "This operation is not implemented");

@@ -306,14 +306,16 @@ refuses_to_be_smuggled_through(void **state)
 			fail_msg("case %zu: %s", i, answer);
 		free(answer);
 	}
-	static const char *const unknown[] = {"identity", "gzip", "gzip, chunked", "gzip;q=1,br ,\tCHUNKED", "xchunked"};
+	static const char *const unknown[] = {
+		"identity", "gzip", "gzip, chunked", "gzip;q=1,br ,\tCHUNKED", "xchunked"};
 
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
 		char request[512];
 		char *answer;
 
 		snprintf(request, sizeof(request),
-			"POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: %s\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n",
+			"POST /echo HTTP/1.1\r\n" HOST
+			"Transfer-Encoding: %s\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n",
 			unknown[i]);
 		answer = client_talk(f, request);
 		if (strncmp(answer, "HTTP/1.1 501 ", 13) != 0 || strstr(answer, "hello"))
