@@ -88,8 +88,8 @@ larger(uint64_t a, uint64_t b)
  * Many deletes are looked at soon, and any when the disk is full, few after a while; much that was written, too, for names and properties that are replaced leave garbage in the log. Most of
  * the time it rests, however large the store.
  */
-static int64_t
-look_at_ns(struct compaction *c, bool first)
+int64_t
+compaction_look_at_ns(struct compaction *c, bool first)
 {
 	uint64_t dropped = atomic_load(&c->storage->dropped_bytes);
 	int64_t wait = c->interval_ns, soon = wait;
@@ -126,7 +126,7 @@ wait_for_work(struct compaction *c, bool first, uint64_t *asked)
 	bool go_on = false;
 
 	while (!go_on) {
-		int64_t at = look_at_ns(c, first), now = clock_monotonic_ns(), tick = now + LOOK_TICK_NS;
+		int64_t at = compaction_look_at_ns(c, first), now = clock_monotonic_ns(), tick = now + LOOK_TICK_NS;
 		struct timespec until = { .tv_sec = tick / 1000000000, .tv_nsec = tick % 1000000000 };
 
 		pthread_mutex_lock(&c->lock);

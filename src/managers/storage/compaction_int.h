@@ -62,6 +62,9 @@ bool compaction_is_full(void);
 /* What it does now, for developers: `step` is static; volume 0: with none. */
 void compaction_step(struct compaction *c, const char *step, uint64_t volume);
 
+/* When it looks by itself; INT64_MAX: nothing calls for it. `first`: it has not looked since the start. */
+int64_t compaction_look_at_ns(struct compaction *c, bool first);
+
 bool compaction_list_has(const uint64_t *list, size_t count, uint64_t number);
 /* Unless it has it. */
 void compaction_list_add(uint64_t **list, size_t *count, uint64_t number);
