@@ -9,7 +9,7 @@ import collections
 
 # What an operation was told.
 DONE = "done"            # a change; what it read is in `seen`
-REFUSED = "refused"      # its condition did not hold
+REFUSED = "refused"      # its condition did not hold; of a read: for what is there
 NOTHING = "nothing"      # it was turned away, whatever the state: it has done nothing
 UNANSWERED = "unanswered"
 
@@ -17,7 +17,8 @@ CALL, ANSWER, END = "call", "answer", "end"
 
 
 class Operation:
-    """`key`: the place of a key in the state; of a listing, its places. `etag`: what a put leaves. `condition`: None, "absent" or the ETag that is asked for."""
+    """`key`: the place of a key in the state; of a listing, its places. `etag`: what a put leaves. `condition`: None, "absent", the ETag that is asked for, or
+    unlike() one."""
 
     def __init__(self, kind, key, etag=None, condition=None, client=None):
         self.kind = kind
@@ -33,12 +34,23 @@ class Operation:
         return f"client {self.client}: " + " ".join(str(word) for word in words if word is not None)
 
 
+UNLIKE = "other than "
+
+
+def unlike(etag):
+    """The condition that there is something else than this, or nothing."""
+    return UNLIKE + etag
+
+
 def holds(operation, state):
-    if operation.condition is None:
+    condition, found = operation.condition, state[operation.key]
+    if condition is None or operation.kind == "delete" and found is None:  # of what is not there S3 says that it is removed, whatever the condition
         return True
-    if operation.condition == "absent":
-        return state[operation.key] is None
-    return state[operation.key] == operation.condition
+    if condition == "absent":
+        return found is None
+    if condition.startswith(UNLIKE):
+        return found != condition[len(UNLIKE):]
+    return found == condition
 
 
 def changed(operation, state):
@@ -47,13 +59,20 @@ def changed(operation, state):
     return tuple(after)
 
 
+def could_read(operation, found, good):
+    """Of what is not there a reader is told that, whatever his condition."""
+    if operation.told == REFUSED:
+        return found is not None and not good
+    return operation.seen == found and (good or found is None)
+
+
 def effect(operation, state):
     """The state after it, or None where it could not have been told what it was."""
     told, kind = operation.told, operation.kind
     if told == NOTHING:
         return state
     if kind == "read":
-        return state if told == UNANSWERED or state[operation.key] == operation.seen else None
+        return state if told == UNANSWERED or could_read(operation, state[operation.key], holds(operation, state)) else None
     if kind == "list":
         return state if told == UNANSWERED or operation.seen.looks_so(state) else None
     if told == UNANSWERED:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from daemon import wait_until
-from linear import ANSWER, CALL, DONE, END, NOTHING, REFUSED, UNANSWERED, Listed, NotLinearizable, Operation, check
+from linear import ANSWER, CALL, DONE, END, NOTHING, REFUSED, UNANSWERED, Listed, NotLinearizable, Operation, check, unlike
 from raw_s3 import RawS3
 
 ROUNDS = int(os.environ.get("RESTFS_LINEAR_ROUNDS", "2"))
@@ -58,12 +58,13 @@ class Client(threading.Thread):
         self.known = {}  # place -> an ETag that it had once
         self.done = 0
         self.failure = None
+        self.kinds = {self.put: 4, self.create: 6, self.replace: 8, self.delete: 4, self.delete_if: 5, self.get: 3, self.get_if: 3, self.get_unless: 3,
+                      self.head: 2, self.list_root: 3, self.list_directory: 3}
 
     def run(self):
         try:
             while self.steps is None or self.done < self.steps:
-                kind = self.chance.choices([self.put, self.create, self.replace, self.delete, self.get, self.head, self.list_root, self.list_directory],
-                                           [4, 6, 8, 6, 4, 3, 3, 3])[0]
+                kind = self.chance.choices(list(self.kinds), self.kinds.values())[0]
                 kind(self.chance.randrange(len(KEYS)))
                 self.done += 1
         except (http.client.HTTPException, OSError):
@@ -98,25 +99,41 @@ class Client(threading.Thread):
     def create(self, place):
         self.put(place, "absent", {"if-none-match": "*"})
 
+    def seen_once(self, place):
+        return self.known.get(place, hashlib.md5(b"").hexdigest())
+
     def replace(self, place):
-        etag = self.known.get(place, hashlib.md5(b"").hexdigest())
+        etag = self.seen_once(place)
         self.put(place, etag, {"if-match": f'"{etag}"'})
 
     def delete(self, place):
         self.change(Operation("delete", place), "DELETE")
 
-    def read(self, place, method):
-        operation = Operation("read", place)
-        answer = self.ask(operation, method, f"/{BUCKET}/{KEYS[place]}")
-        assert answer.status in (200, 404), (operation, answer)
+    def delete_if(self, place):
+        etag = self.seen_once(place)
+        self.change(Operation("delete", place, condition=etag), "DELETE", {"if-match": f'"{etag}"'})
+
+    def read(self, place, method, condition=None, headers=None, refusal=None):
+        """`refusal`: the status by which the condition is refused."""
+        operation = Operation("read", place, condition=condition)
+        answer = self.ask(operation, method, f"/{BUCKET}/{KEYS[place]}", headers=headers)
+        assert answer.status in (200, 404, refusal), (operation, answer)
         etag = answer.headers["ETag"].strip('"') if answer.status == 200 else None
-        self.history.answer(operation, DONE, etag)
-        self.known[place] = etag or self.known.get(place, hashlib.md5(b"").hexdigest())
+        self.history.answer(operation, REFUSED if answer.status == refusal else DONE, etag)
+        self.known[place] = etag or self.seen_once(place)
         return answer, etag
 
-    def get(self, place):
-        answer, etag = self.read(place, "GET")
+    def get(self, place, *condition):
+        answer, etag = self.read(place, "GET", *condition)
         assert etag is None or hashlib.md5(answer.body).hexdigest() == etag, f"{KEYS[place]}: other bytes than its ETag's"
+
+    def get_if(self, place):
+        etag = self.seen_once(place)
+        self.get(place, etag, {"if-match": f'"{etag}"'}, 412)
+
+    def get_unless(self, place):
+        etag = self.seen_once(place)
+        self.get(place, unlike(etag), {"if-none-match": f'"{etag}"'}, 304)
 
     def head(self, place):
         self.read(place, "HEAD")
@@ -195,15 +212,15 @@ def put(etag, condition=None, told=DONE, key=0):
     return operation
 
 
-def delete(told=DONE):
-    operation = Operation("delete", 0)
+def delete(told=DONE, condition=None):
+    operation = Operation("delete", 0, condition=condition)
     operation.told = told
     return operation
 
 
-def read(etag, key=0):
-    operation = Operation("read", key)
-    operation.told, operation.seen = DONE, etag
+def read(etag, key=0, condition=None, told=DONE):
+    operation = Operation("read", key, condition=condition)
+    operation.told, operation.seen = told, etag
     return operation
 
 
@@ -241,6 +258,27 @@ HISTORIES = {
     "a replacement of what was seen": (True, after(put("1"), put("2", "1"), read("2"))),
     "a replacement of what has gone": (False, after(put("1"), put("2"), put("3", "1"))),
     "two replacements of one": (False, after(put("1")) + during(put("2", "1"), *after(put("3", "1")))),
+    "a removal of what was seen": (True, after(put("1"), delete(condition="1"), read(None))),
+    "a removal of something else": (False, after(put("1"), put("2"), delete(condition="1"))),
+    "a removal refused for nothing": (False, after(put("1"), delete(REFUSED, "1"))),
+    "a removal refused that has happened": (False, after(put("1"), delete(REFUSED, "2"), read(None))),
+    "a removal of what is not there": (True, after(delete(condition="1"), put("1"), delete(condition="1"), delete(condition="1"))),
+    "a removal of what is not there, refused": (False, after(delete(REFUSED, "1"))),
+    "a removal beside one that is refused": (False, after(put("1")) + during(delete(condition="1"), *after(delete(REFUSED, "1")))),
+    "a removal beside another write": (True, after(put("1")) + during(delete(REFUSED, "1"), *after(put("2")))),
+    "no answer to a removal, and it happened": (True, after(put("1")) + unanswered(delete(condition="1")) + STOP + after(read(None))),
+    "no answer to a removal of something else": (False, after(put("1")) + unanswered(delete(condition="2")) + STOP + after(read(None))),
+    "a read of what was asked for": (True, after(put("1"), read("1", condition="1"))),
+    "a read of something else than was asked for": (False, after(put("2"), read("2", condition="1"))),
+    "a read refused for something else": (True, after(put("2"), read(None, condition="1", told=REFUSED))),
+    "a read refused for nothing": (False, after(put("1"), read(None, condition="1", told=REFUSED))),
+    "a read refused of what is not there": (False, after(read(None, condition="1", told=REFUSED))),
+    "a read of what has changed": (True, after(put("2"), read("2", condition=unlike("1")))),
+    "a read of what has not changed": (False, after(put("1"), read("1", condition=unlike("1")))),
+    "not changed": (True, after(put("1"), read(None, condition=unlike("1"), told=REFUSED))),
+    "not changed, but it has": (False, after(put("1"), put("2"), read(None, condition=unlike("1"), told=REFUSED))),
+    "not changed, but it has gone": (False, after(put("1"), delete(), read(None, condition=unlike("1"), told=REFUSED))),
+    "nothing is there, whatever the condition": (True, after(read(None, condition="1"), read(None, condition=unlike("1")))),
     "one turned away has done nothing": (True, after(put("1", "absent", NOTHING), read(None))),
     "one turned away has done something": (False, after(put("1", "absent", NOTHING), read("1"))),
     "no answer, and it never happened": (True, unanswered(put("1")) + STOP + after(read(None), read(None))),
@@ -283,10 +321,12 @@ def has_order(operations, pairs):
             continue
         value, good = None, True
         for operation in order:
+            fits = (operation.condition in (None, value) or (operation.condition == "absent" and value is None)
+                    or operation.condition == unlike("1") and value != "1" or operation.kind == "delete" and value is None)
             if operation.kind == "read":
-                good = good and operation.seen == value
+                answer = (DONE, value) if fits or value is None else (REFUSED, None)
+                good = good and (operation.told, operation.seen) == answer
                 continue
-            fits = operation.condition in (None, value) or (operation.condition == "absent" and value is None)
             good = good and fits == (operation.told == DONE)
             if fits and operation.told == DONE:
                 value = operation.etag if operation.kind == "put" else None
@@ -297,10 +337,13 @@ def has_order(operations, pairs):
 
 def test_the_checker_agrees_with_trying_every_order():
     chance, verdicts = random.Random(SEED), []
-    for _ in range(400):
+    for _ in range(800):
         operations = [chance.choice([
             lambda: put(str(number), chance.choice([None, "absent", "1"]), chance.choice([DONE, DONE, REFUSED])),
-            lambda: read(chance.choice([None, "0", "1", "2"])), delete])() for number in range(5)]
+            lambda: read(chance.choice([None, "0", "1", "2"])),
+            lambda: read(None, condition=unlike("1"), told=REFUSED),
+            lambda: read(chance.choice([None, "0", "2"]), condition=chance.choice(["1", unlike("1"), unlike("1")])),
+            lambda: delete(chance.choice([DONE, DONE, DONE, REFUSED]), "1"), delete])() for number in range(5)]
         for operation in operations:  # without a condition nothing is refused
             operation.told = DONE if operation.condition is None else operation.told
         events, called, answered = [], [], []
