@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from daemon import Daemon, wait_until
-from workload import BUCKET, KINDS, SMALL_STORE, Client, judge, listing, possible, run
+from workload import BUCKET, KINDS, SMALL_STORE, Client, judge, listing, possible, run, scrubs
 
 ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "10"))
 RACES = int(os.environ.get("RESTFS_RACES", "1000"))
@@ -84,6 +84,7 @@ def test_acknowledged_operations_survive(damage, record_property):
             state = judge(daemon, possible(state, changes))
         assert ROUNDS < 4 or kinds == set(KINDS)
         record_property("kills", number + 1)
+        record_property("rounds of the scrub beside kills", scrubs(daemon))
         daemon.kill()
         daemon.fsck()
     finally:

@@ -8,14 +8,14 @@ import subprocess
 import pytest
 
 from daemon import BINARY, PATIENCE_SECONDS, ROOT, Daemon, wait_until
-from workload import BUCKET, Client, judge, possible
+from workload import BUCKET, FAST_SCRUB, Client, judge, possible, scrubs
 
 ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "10"))
 POINTS = re.findall(r'^CRASH_POINT\(\w+, "([a-z-]+)"', (ROOT / "src/base/crash_points.def").read_text(), re.M)
 # Those that take part in most; all of them in `make soak`.
 FEW = ["group-synced", "segment-dropped", "blocks-moved", "volume-removed", "checkpoint-named"]
 # Small volumes and large blocks in the journal, so that there is something to give back soon.
-OPTIONS = ("--set", "debug=true", "--set", "journal.volume_bytes=1048576", "--set", "journal.small_block_bytes=1048576")
+OPTIONS = ("--set", "debug=true", "--set", "journal.volume_bytes=1048576", "--set", "journal.small_block_bytes=1048576", *FAST_SCRUB)
 CLIENTS = 3
 
 
@@ -35,9 +35,11 @@ def test_a_crash_at_a_named_point_loses_nothing(point, number, record_property):
         for client in clients:
             client.start()
         wait_until(lambda: all(sum(client.done.values()) > 4 or not client.is_alive() for client in clients))
+        restfs(daemon, "scrub", "start")
+        wait_until(lambda: scrubs(daemon) or not daemon.is_running())
         armed = restfs(daemon, "debug", "crash", point)
         assert armed.returncode == 0 or not daemon.is_running(), armed.stderr
-        wait_until(lambda: not daemon.is_running() or restfs(daemon, "compact").returncode is None)
+        wait_until(lambda: not daemon.is_running() or restfs(daemon, "scrub", "start") and restfs(daemon, "compact").returncode is None)
         record_property("crashes at named points", 1)
         daemon.kill()
         for client in clients:
@@ -45,6 +47,7 @@ def test_a_crash_at_a_named_point_loses_nothing(point, number, record_property):
             if client.failure:
                 raise client.failure
         daemon.start()
+        assert scrubs(daemon)
         judge(daemon, possible({}, [change for client in clients for change in client.changes]))
         daemon.kill()
         daemon.fsck()

@@ -3,12 +3,13 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BUILD, PATIENCE_SECONDS, wait_until
+from daemon import BUILD, LOG_END, PATIENCE_SECONDS, wait_until
 
 BUCKET = "crash"
 
@@ -16,9 +17,11 @@ RESTFS = os.path.join(BUILD, "restfs")
 
 # So that blocks are moved, checkpoints made and volumes removed while the clients work.
 SMALL_VOLUMES = ("--set", "journal.volume_bytes=1M", "--set", "compaction.garbage_percent=5")
+# And everything is read for damage.
+FAST_SCRUB = ("--set", "scrub.rate=1T")
 # And changes leave the feed while new ones come.
 KEPT_CHANGES = 40
-SMALL_STORE = (*SMALL_VOLUMES, "--set", f"feed.rows={KEPT_CHANGES}", "--set", "feed.interval=100ms")
+SMALL_STORE = (*SMALL_VOLUMES, *FAST_SCRUB, "--set", f"feed.rows={KEPT_CHANGES}", "--set", "feed.interval=100ms")
 
 # What clients do, and how often.
 KINDS = {"put": 20, "overwrite": 15, "delete": 20, "delete_some": 5, "create": 15, "replace": 7, "copy": 10, "multipart": 8}
@@ -241,31 +244,37 @@ def judge(daemon, states):
     return found
 
 
-class Compactor(threading.Thread):
-    """Has the store compacted until the daemon has gone."""
+def scrubs(daemon):
+    """How many rounds of the scrub have come to their end, over all its lives: none has found damage."""
+    log = daemon.log()
+    assert not re.search(r" is damaged, found by ", log), log[-LOG_END:]
+    return len(re.findall(r"scrub: \d+ objects, \d+ bytes: 0 damaged", log))
+
+
+class Upkeep(threading.Thread):
+    """Has the store compacted and scrubbed until the daemon has gone."""
 
     def __init__(self, daemon):
         super().__init__()
         self.daemon_used = daemon
-        self.done = 0
 
     def run(self):
-        while subprocess.run([RESTFS, "--data", self.daemon_used.data, "compact"], capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0:
-            self.done += 1
+        while all(ask(self.daemon_used, *words).returncode == 0 for words in (("scrub", "start"), ("compact",))):
+            pass
 
 
 def run(clients, daemon, seconds=None):
     """
     Until each has done something and the daemon is killed after that time; without one, until they are done and it is stopped. What they changed. The
-    store is compacted all the while.
+    store is compacted and scrubbed all the while; before the first kill, a round of the scrub has ended.
     """
-    compactor = Compactor(daemon)
-    compactor.start()
+    upkeep = Upkeep(daemon)
+    upkeep.start()
     for client in clients:
         client.start()
     if seconds is not None:
         clients[0].join(seconds)
-        wait_until(lambda: all(client.done or not client.is_alive() for client in clients))
+        wait_until(lambda: all(client.done or not client.is_alive() for client in clients) and (scrubs(daemon) or not daemon.is_running()))
         assert daemon.is_running(), daemon.log()
         daemon.kill()
     for client in clients:
@@ -274,5 +283,6 @@ def run(clients, daemon, seconds=None):
             raise client.failure
     if seconds is None:
         assert daemon.stop() == 0, daemon.log()
-    compactor.join()
+    upkeep.join()
+    scrubs(daemon)
     return [change for client in clients for change in client.changes]
