@@ -27,7 +27,7 @@ KEPT_CHANGES = 12
 # Small volumes, so that some are filled, emptied and removed; what happens by itself happens when the work asks for it.
 VOLUMES, QUIET = "journal.volume_bytes=1M", ("compaction.enabled=false", "scrub.enabled=false")
 OPTIONS = (VOLUMES, *QUIET, "compaction.garbage_percent=5", f"feed.rows={KEPT_CHANGES}", "feed.interval=100ms", "threads.loops=1", "threads.workers=4",
-           "debug=true")
+           "debug=true", "scrub.rate=1T")
 JUDGE_OPTIONS = (VOLUMES, *QUIET, "feed.rows=0")
 
 
@@ -120,6 +120,13 @@ class Work:
         """Until something could be given back: what was deleted is first to be reaped."""
         wait_until(lambda: self.restfs("compact")["volumes_removed"])
 
+    def scrub(self):
+        """A whole round, whose end is kept in a row."""
+        self.restfs("scrub", "start")
+        wait_until(lambda: not self.restfs("scrub", "status")["running"])
+        status = self.restfs("scrub", "status")
+        assert status["objects"] and status["finished"] and not status["damaged_objects"]
+
     def die_writing(self, key, body):
         """The daemon ends when a group of the journal is written and not synced. Whoever reads after the next start can rely on what he sees."""
         self.restfs("debug", "crash", "group-written")
@@ -179,6 +186,7 @@ def everything(work):
     work.delete("full/0", "full/1", "full/2", "parts", "copy")
     work.pruned()
     work.compact()
+    work.scrub()
     work.put("behind the checkpoint", work.body(700))
     work.daemon.kill()
 
