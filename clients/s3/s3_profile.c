@@ -124,7 +124,7 @@ own_setting(const struct own_file *f, const char *path)
 }
 
 static bool
-own_value(void *context, const char *path, const struct config_value *value, char *error)
+own_value(void *context, const char *path, const struct config_value *value, const char *place, char *error)
 {
 	struct own_file *f = context;
 	const char *setting = own_setting(f, path), **field;
@@ -155,7 +155,7 @@ own_group(void *context, const char *path, char *error)
 
 /* The setting `profile` names the one that is used when none is named. */
 static bool
-initial_value(void *context, const char *path, const struct config_value *value, char *error)
+initial_value(void *context, const char *path, const struct config_value *value, const char *place, char *error)
 {
 	struct search *s = context;
 

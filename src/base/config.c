@@ -1,6 +1,7 @@
 /* config.c: options.def as a table; every value, from a file or the command line, goes through set_value. [init] */
 #include "base/config.h"
 #include "base/arena.h"
+#include "base/config_check.h"
 #include "base/config_file.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +14,21 @@ struct option {
 	enum option_type type;
 	enum option_unit unit;
 	size_t offset; /* in struct config */
+	enum config_kind kind;
+	const char *words;
 	const char *string;
 	int64_t min, max, integer; /* `integer`: the default of an INT or, as 0 or 1, of a BOOL */
 	const char *text;
 };
 
 static const struct option options[] = {
-#define OPTION_STRING(field, path, standard, text) \
-	{path, OPTION_TYPE_STRING, UNIT_COUNT, offsetof(struct config, field), standard, 0, 0, 0, text},
+#define OPTION_STRING(field, path, kind, words, standard, text)                                                        \
+	{path, OPTION_TYPE_STRING, UNIT_COUNT, offsetof(struct config, field), CONFIG_KIND_##kind, words, standard, 0, \
+		0, 0, text},
 #define OPTION_INT(field, path, unit, min, max, standard, text) \
-	{path, OPTION_TYPE_INT, UNIT_##unit, offsetof(struct config, field), NULL, min, max, standard, text},
+	{path, OPTION_TYPE_INT, UNIT_##unit, offsetof(struct config, field), 0, "", NULL, min, max, standard, text},
 #define OPTION_BOOL(field, path, standard, text) \
-	{path, OPTION_TYPE_BOOL, UNIT_COUNT, offsetof(struct config, field), NULL, 0, 1, standard, text},
+	{path, OPTION_TYPE_BOOL, UNIT_COUNT, offsetof(struct config, field), 0, "", NULL, 0, 1, standard, text},
 #include "base/options.def"
 #undef OPTION_STRING
 #undef OPTION_INT
@@ -54,6 +58,7 @@ void
 config_init(struct config *c)
 {
 	memset(c, 0, sizeof(*c));
+	c->places = xcalloc(OPTION_COUNT, sizeof(*c->places));
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &options[i];
 
@@ -77,7 +82,10 @@ config_fini(struct config *c)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		if (options[i].type == OPTION_TYPE_STRING)
 			free(*(char **)field(c, &options[i]));
+		if (c->places)
+			free(c->places[i]);
 	}
+	free(c->places);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -110,9 +118,9 @@ static const struct unit {
 };
 #define UNITS (sizeof(units) / sizeof(units[0]))
 
-/* Digits and a unit; KB and KiB are K. */
+/* Digits and, of what has units, one; KB and KiB are K. */
 static bool
-parse_number(const char *text, int64_t *out)
+parse_number(const char *text, enum option_unit of, int64_t *out)
 {
 	size_t digits = strspn(text, "0123456789");
 	uint64_t v;
@@ -123,7 +131,7 @@ parse_number(const char *text, int64_t *out)
 		size_t len = strlen(units[i].name);
 		const char *rest = text + digits + len;
 
-		if (strncmp(text + digits, units[i].name, len) != 0)
+		if ((units[i].of != of && len) || strncmp(text + digits, units[i].name, len) != 0)
 			continue;
 		if (!*rest || (units[i].of == UNIT_SIZE && (strcmp(rest, "B") == 0 || strcmp(rest, "iB") == 0)))
 			return !__builtin_mul_overflow((int64_t)v, units[i].factor, out);
@@ -160,13 +168,14 @@ number_text(const struct option *o, int64_t n, char text[32])
 static bool
 set_int(struct config *c, const struct option *o, const struct config_value *v, char *error)
 {
+	static const char *const with[] = {
+		[UNIT_SIZE] = ", nor one with K, M, G or T", [UNIT_TIME] = ", nor one with ms, s, m, h or d"};
 	char given[32], least[32], most[32];
 	int64_t n = v->integer;
 
-	if (v->kind == CONFIG_VALUE_STRING && !parse_number(v->string, &n)) {
-		snprintf(error, CONFIG_ERROR_BYTES,
-			"%s: \"%.64s\" is not a number (with K, M, G or T for sizes; ms, s, m, h or d for times)",
-			o->path, v->string);
+	if (v->kind == CONFIG_VALUE_STRING && !parse_number(v->string, o->unit, &n)) {
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: \"%.64s\" is not a number%s", o->path, v->string,
+			o->unit == UNIT_COUNT ? "" : with[o->unit]);
 		return false;
 	}
 	if (n < o->min || n > o->max) {
@@ -179,7 +188,30 @@ set_int(struct config *c, const struct option *o, const struct config_value *v, 
 }
 
 static bool
-set_value(void *context, const char *path, const struct config_value *v, char *error)
+set_text(struct config *c, const struct option *o, const char *value, char *error)
+{
+	char legal[CONFIG_LEGAL_BYTES];
+
+	if (!config_text_is_legal(o->kind, o->words, value)) {
+		snprintf(error, CONFIG_ERROR_BYTES, "%s: \"%.64s\" is not %s", o->path, value,
+			config_text_legal(o->kind, o->words, legal));
+		return false;
+	}
+	set_string(c, o, value);
+	return true;
+}
+
+static void
+set_place(struct config *c, const struct option *o, const char *place)
+{
+	char **at = &c->places[o - options];
+
+	free(*at);
+	*at = place ? xstrdup(place) : NULL;
+}
+
+static bool
+set_value(void *context, const char *path, const struct config_value *v, const char *place, char *error)
 {
 	const struct option *o = option_find(path);
 	struct config *c = context;
@@ -189,11 +221,11 @@ set_value(void *context, const char *path, const struct config_value *v, char *e
 		snprintf(error, CONFIG_ERROR_BYTES, "%s: there is no such option", path);
 		return false;
 	}
+	set_place(c, o, place);
 	switch (o->type) {
 	case OPTION_TYPE_STRING:
-		ok = v->kind == CONFIG_VALUE_STRING;
-		if (ok)
-			set_string(c, o, v->string);
+		if (v->kind == CONFIG_VALUE_STRING)
+			return set_text(c, o, v->string, error);
 		break;
 	case OPTION_TYPE_INT:
 		if (v->kind == CONFIG_VALUE_INT || v->kind == CONFIG_VALUE_STRING)
@@ -239,7 +271,31 @@ config_set(struct config *c, const char *path, const char *value, char *error)
 
 	if (o && o->type == OPTION_TYPE_BOOL && parse_bool(value, &v.boolean))
 		v.kind = CONFIG_VALUE_BOOL;
-	return set_value(c, path, &v, error);
+	return set_value(c, path, &v, NULL, error);
+}
+
+/* `path`: the option at which the reason stands. */
+static bool
+refuse(const struct config *c, const char *path, const char *why, char *error)
+{
+	const char *place = c->places[option_find(path) - options];
+
+	snprintf(error, CONFIG_ERROR_BYTES, "%s%s%s: %s", place ? place : "", place ? ": " : "", path, why);
+	return false;
+}
+
+bool
+config_check(const struct config *c, char *error)
+{
+	const char *colon = strrchr(c->admin_listen, ':');
+
+	if (!c->tls_certificate[0] != !c->tls_key[0])
+		return refuse(c, c->tls_key[0] ? "tls.key" : "tls.certificate",
+			"tls.certificate and tls.key must be set together", error);
+	if (strcmp(c->s3_listen, c->admin_listen) == 0 && colon && strspn(colon + 1, "0") != strlen(colon + 1))
+		return refuse(c, c->places[option_find("admin.listen") - options] ? "admin.listen" : "s3.listen",
+			"s3.listen and admin.listen are the same address", error);
+	return true;
 }
 
 /* Text inside libconfig's quotes. */
@@ -294,9 +350,11 @@ put_value(struct buf *out, const struct config *c, const struct option *o)
 static void
 help_option(struct buf *out, const struct config *c, const struct option *o, const char *indent, const char *name)
 {
-	char least[32], most[32];
+	char least[32], most[32], legal[CONFIG_LEGAL_BYTES];
 
 	buf_printf(out, "%s# %s", indent, o->text);
+	if (o->type == OPTION_TYPE_STRING)
+		buf_printf(out, " (%s)", config_text_legal(o->kind, o->words, legal));
 	if (o->type == OPTION_TYPE_INT)
 		buf_printf(out, " (%s to %s)", number_text(o, o->min, least), number_text(o, o->max, most));
 	buf_printf(out, "\n%s%s%s = ", indent, is_default(c, o) ? "# " : "", name);

@@ -41,18 +41,19 @@ walk_setting(const config_setting_t *s, const char *prefix, const char *file, co
 	char *error)
 {
 	const char *source = config_setting_source_file(s); /* set when it is an included file */
-	char path[PATH_BYTES], why[CONFIG_ERROR_BYTES] = "";
+	char path[PATH_BYTES], place[CONFIG_ERROR_BYTES], why[CONFIG_ERROR_BYTES] = "";
 	struct config_value v;
 	bool ok;
 
 	snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "", config_setting_name(s));
+	snprintf(place, sizeof(place), "%s:%u", source ? source : file, (unsigned)config_setting_source_line(s));
 	if (config_setting_is_group(s)) {
 		ok = visitor->group(visitor->context, path, why);
 		if (ok)
 			return walk_group(s, path, file, visitor, error);
 	} else {
 		v = value_of(s);
-		ok = visitor->value(visitor->context, path, &v, why);
+		ok = visitor->value(visitor->context, path, &v, place, why);
 	}
 	if (!ok)
 		snprintf(error, CONFIG_ERROR_BYTES, "%s:%u: %s", source ? source : file,

@@ -22,8 +22,10 @@ struct config_value {
 };
 
 struct config_visitor {
-	/* False, with a text in `error` (without file and line): stop. `path` is dotted. */
-	bool (*value)(void *context, const char *path, const struct config_value *value, char *error);
+	/* False, with a text in `error` (without file and line): stop. `path` is dotted; `place` is "file:line", gone
+	 * after the visit. */
+	bool (*value)(
+		void *context, const char *path, const struct config_value *value, const char *place, char *error);
 	bool (*group)(void *context, const char *path, char *error);
 	void *context;
 };

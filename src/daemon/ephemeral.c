@@ -117,7 +117,9 @@ remove_leftovers(const char *parent)
 bool
 ephemeral_defaults(struct config *config, char *error)
 {
-	return config_set(config, "data", "", error) && config_set(config, "journal.sync", "false", error) &&
+	/* None, which no file can say. */
+	config->data[0] = '\0';
+	return config_set(config, "journal.sync", "false", error) &&
 	       config_set(config, "s3.listen", "127.0.0.1:0", error) &&
 	       config_set(config, "admin.listen", "127.0.0.1:0", error);
 }

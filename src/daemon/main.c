@@ -171,26 +171,27 @@ config_load(struct config *config, const struct arguments *args, char *error)
 	for (i = 0; i < args->override_count; i++)
 		if (!config_set(config, args->overrides[i].path, args->overrides[i].value, error))
 			return false;
-	return true;
+	return config_check(config, error);
 }
 
-static bool
-log_start(const struct config *config, char *error)
+/* options.def has these words and no others. */
+static enum log_level
+log_level_of(const struct config *config)
 {
-	enum log_level level;
+	enum log_level level = LOG_INFO;
+	bool known = log_level_parse(config->log_level, &level);
+
+	assert(known);
+	(void)known;
+	return level;
+}
+
+static void
+log_start(const struct config *config)
+{
 	bool json = strcmp(config->log_format, "json") == 0;
 
-	if (!log_level_parse(config->log_level, &level)) {
-		snprintf(error, DAEMON_ERROR_BYTES, "log.level is error, warn, info or debug, not \"%s\"",
-			config->log_level);
-		return false;
-	}
-	if (!json && strcmp(config->log_format, "text") != 0) {
-		snprintf(error, DAEMON_ERROR_BYTES, "log.format is text or json, not \"%s\"", config->log_format);
-		return false;
-	}
-	log_init(level, json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
-	return true;
+	log_init(log_level_of(config), json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
 }
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
@@ -213,7 +214,6 @@ reload(struct daemon *d, const struct arguments *args)
 {
 	char error[TLS_ERROR_BYTES > DAEMON_ERROR_BYTES ? TLS_ERROR_BYTES : DAEMON_ERROR_BYTES];
 	struct config fresh;
-	enum log_level level;
 
 	if (d->tls) {
 		if (tls_context_reload(d->tls, error))
@@ -223,9 +223,9 @@ reload(struct daemon *d, const struct arguments *args)
 	}
 	config_init(&fresh);
 	if (!config_load(&fresh, args, error))
-		log_error(0, "the configuration cannot be read again: %s", error);
-	else if (log_level_parse(fresh.log_level, &level))
-		log_set_level(level);
+		log_error(0, "the configuration cannot be read again, and stays as it was: %s", error);
+	else
+		log_set_level(log_level_of(&fresh));
 	config_fini(&fresh);
 }
 
@@ -308,10 +308,11 @@ run(struct daemon *d, const struct arguments *args)
 	sigset_t signals;
 	int code = 0;
 
-	if (!config_load(&d->config, args, d->error) || !log_start(&d->config, d->error)) {
+	if (!config_load(&d->config, args, d->error)) {
 		fprintf(stderr, "restfsd: %s\n", d->error);
 		return EXIT_USAGE;
 	}
+	log_start(&d->config);
 	if (args->help_config) {
 		help_config(&d->config);
 		return 0;

@@ -121,12 +121,8 @@ tls_start(struct daemon *d)
 {
 	const char *certificate = d->config.tls_certificate, *key = d->config.tls_key;
 
-	if (!certificate[0] && !key[0])
+	if (!certificate[0]) /* nor has it a key: config_check */
 		return true;
-	if (!certificate[0] || !key[0]) {
-		snprintf(d->error, sizeof(d->error), "tls.certificate and tls.key must be set together");
-		return false;
-	}
 	d->tls = tls_context_new(certificate, key, d->error);
 	return d->tls != NULL;
 }

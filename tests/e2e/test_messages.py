@@ -56,7 +56,11 @@ def test_wrong_arguments_of_the_daemon(arguments, says):
 
 def test_a_wrong_configuration_is_named_by_file_and_line(tmp_path):
     config = tmp_path / "bad.conf"
-    for text, says in (("s3 = {\n  listen = \n", "bad.conf:"), ("log = {\n  level = 3;\n};\n", "bad.conf:2"), ("\nfrob = 1;\n", "bad.conf:2")):
+    for text, says in (("s3 = {\n  listen = \n", "bad.conf:"), ("log = {\n  level = 3;\n};\n", "bad.conf:2"), ("\nfrob = 1;\n", "bad.conf:2"),
+                       ("log = {\n  level = \"loud\";\n};\n", 'bad.conf:2: log.level: "loud" is not error, warn, info or debug'),
+                       ("s3 = {\n  listen = \"nonsense\";\n};\n", 'bad.conf:2: s3.listen: "nonsense" is not HOST:PORT'),
+                       ("\ns3 = { domain = \"/?\"; };\n", "bad.conf:2: s3.domain"), ("\ns3 = { region = \"\"; };\n", "bad.conf:2: s3.region"),
+                       ("data = \"\";\n", "bad.conf:1: data"), ("\n\ntls = { certificate = \"x\"; };\n", "bad.conf:3: tls.certificate: tls.certificate and tls.key must")):
         config.write_text(text)
         assert says in complaint(RESTFSD, "--config", config, status=WRONG_USAGE)
 
@@ -114,14 +118,14 @@ def test_an_address_that_cannot_be_had(own_daemon, tmp_path, option):
     taken = own_daemon.s3.removeprefix("http://")
     assert f"cannot listen on {taken}: Address already in use; {option} gives another address" in start_fails(tmp_path / "d", option, taken)
     for wrong in ("nonsense", "127.0.0.1:99999", "127.0.0.1:"):
-        assert f'cannot listen on "{wrong}": not HOST:PORT' in start_fails(tmp_path / "d", option, wrong)
+        assert f'{option.removeprefix("--")}.listen: "{wrong}" is not HOST:PORT' in start_fails(tmp_path / "d", option, wrong, status=WRONG_USAGE)
 
 
 def test_a_certificate_that_is_not_there(tmp_path):
     missing = tmp_path / "missing.pem"
     said = start_fails(tmp_path / "d", "--set", f"tls.certificate={missing}", "--set", f"tls.key={missing}")
     assert f"cannot read certificate {missing}: No such file or directory" in said
-    assert "tls.certificate and tls.key must be set together" in start_fails(tmp_path / "d", "--set", f"tls.key={missing}")
+    assert "tls.certificate and tls.key must be set together" in start_fails(tmp_path / "d", "--set", f"tls.key={missing}", status=WRONG_USAGE)
 
 
 def test_a_certificate_or_key_that_is_none(tmp_path):

@@ -60,8 +60,8 @@ check_error(void)
 static void
 check_bounds(const struct config *c)
 {
-#define OPTION_STRING(field, path, standard, text) \
-	if (c->field == NULL)                      \
+#define OPTION_STRING(field, path, kind, words, standard, text) \
+	if (c->field == NULL)                                   \
 		abort();
 #define OPTION_INT(field, path, unit, min, max, standard, text)       \
 	if (c->field < INT64_C(min) || c->field > INT64_C(max)) \
@@ -76,8 +76,8 @@ check_bounds(const struct config *c)
 static void
 check_equal(const struct config *a, const struct config *b)
 {
-#define OPTION_STRING(field, path, standard, text) \
-	if (strcmp(a->field, b->field) != 0)       \
+#define OPTION_STRING(field, path, kind, words, standard, text) \
+	if (strcmp(a->field, b->field) != 0)                    \
 		abort();
 #define OPTION_INT(field, path, unit, min, max, standard, text) \
 	if (a->field != b->field)                         \
@@ -122,8 +122,8 @@ put_file(struct buf *out, const struct config *c)
 {
 	struct bytes group = {0};
 
-#define OPTION_STRING(field, path, standard, text) \
-	put_name(out, path, &group);               \
+#define OPTION_STRING(field, path, kind, words, standard, text) \
+	put_name(out, path, &group);                            \
 	put_string(out, c->field);
 #define OPTION_INT(field, path, unit, min, max, standard, text) \
 	put_name(out, path, &group);                      \
@@ -144,8 +144,8 @@ set_all(struct config *to, const struct config *from)
 {
 	char number[32];
 
-#define OPTION_STRING(field, path, standard, text)     \
-	if (!config_set(to, path, from->field, error)) \
+#define OPTION_STRING(field, path, kind, words, standard, text) \
+	if (!config_set(to, path, from->field, error))          \
 		abort();
 #define OPTION_INT(field, path, unit, min, max, standard, text)                 \
 	snprintf(number, sizeof(number), "%lld", (long long)from->field); \

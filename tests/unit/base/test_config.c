@@ -1,6 +1,7 @@
 /* Options from files and the command line, and what their errors say. */
 #include "unit.h"
 #include "base/config.h"
+#include "base/log.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -92,6 +93,126 @@ errors_name_file_line_and_option(void **state)
 	expect_error("threads = { workers = 0; };\n", 1, "between 1 and 1024");
 	expect_error("threads = { workers = \"9999999999T\"; };\n", 1, "threads.workers");
 	expect_error("s3 = {\n", 2, "syntax");
+	expect_error("\nlog = { level = \"loud\"; };\n", 2, "log.level: \"loud\" is not error, warn, info or debug");
+	expect_error("log = {\n format = \"jso\"; };\n", 2, "log.format: \"jso\" is not text or json");
+	expect_error("data = \"\";\n", 1, "data: \"\" is not a path");
+}
+
+/* Of one option: the values that are refused on the command line and, with its place, in a file, and those that are
+ * not. */
+static void
+expect_legal(const char *group, const char *name, const char *const *bad, const char *const *good)
+{
+	struct config c;
+	char option[64], text[600];
+
+	snprintf(option, sizeof(option), "%s.%s", group, name);
+	config_init(&c);
+	for (; *bad; bad++) {
+		if (config_set(&c, option, *bad, error))
+			fail_msg("%s: %s", option, *bad);
+		snprintf(text, sizeof(text), "\n%s = {\n%s = \"%s\"; };\n", group, name, *bad);
+		expect_error(text, 3, option);
+	}
+	for (; *good; good++) {
+		if (!config_set(&c, option, *good, error))
+			fail_msg("%s", error);
+	}
+	config_fini(&c);
+}
+
+static void
+text_is_legal_by_its_kind(void **state)
+{
+	static const char longest[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const char label_too_long[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.x";
+
+	expect_legal("s3", "listen",
+		(const char *[]){"", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "h:65536", "h:-1",
+			"h:+1", "h: 1", "h:1x", "h:000001", "a b:1", "a/b:1", "http://h:1", "[::1:1", "[]:1", "[h]:1",
+			"[::1]]:1", "a:b:1", "**:1", NULL},
+		(const char *[]){":0", "*:1", "127.0.0.1:65535", "[::1]:9000", "[fe80::1%eth0]:9000", "::1:9000",
+			":::9000", "store.example.org:80", "a_b:1", NULL});
+	expect_legal("s3", "region",
+		(const char *[]){"", "a/b c", "a/b", "a b", "a,b", "\xc3\xa9", label_too_long, NULL},
+		(const char *[]){"us-east-1", "a", "Home_1.x", longest, NULL});
+	expect_legal("s3", "domain",
+		(const char *[]){"/?", "a b", ".", ".a", "a.", "a..b", "-a", "a-.b", "a:9000", "127.0.0.1", "*.a",
+			label_too_long, NULL},
+		(const char *[]){"", "s3.example.org", "localhost", "a-b.c_d", "1.example", longest, NULL});
+}
+
+static void
+each_level_of_the_log_is_a_word(void **state)
+{
+	static const char *const words[] = {"error", "warn", "info", "debug"};
+	enum log_level level;
+	struct config c;
+
+	config_init(&c);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		assert_true(config_set(&c, "log.level", words[i], error) && log_level_parse(c.log_level, &level));
+	assert_false(config_set(&c, "log.level", "error warn", error));
+	assert_false(config_set(&c, "log.level", "", error));
+	assert_false(config_set(&c, "log.level", "inf", error));
+	config_fini(&c);
+}
+
+/* And what it had stays. */
+static void
+a_number_has_the_units_of_its_option(void **state)
+{
+	struct config c;
+
+	config_init(&c);
+	assert_false(config_set(&c, "feed.rows", "1d", error));
+	assert_false(config_set(&c, "http.connections", "10K", error));
+	assert_string_equal(error, "http.connections: \"10K\" is not a number");
+	assert_false(config_set(&c, "http.idle_time", "1K", error));
+	assert_string_equal(error, "http.idle_time: \"1K\" is not a number, nor one with ms, s, m, h or d");
+	assert_false(config_set(&c, "http.header_bytes", "5m", error));
+	assert_non_null(strstr(error, "nor one with K, M, G or T"));
+	assert_int_equal(c.http_idle_time, 60000);
+	config_fini(&c);
+}
+
+/* Read after the defaults; `place`: where the error says it is, NULL: nowhere. */
+static void
+expect_together(const char *text, const char *option, const char *value, const char *place, const char *says)
+{
+	struct config c;
+	char whole[160];
+
+	config_init(&c);
+	write_file(text);
+	assert_true(config_read_file(&c, path, error));
+	assert_true(option == NULL || config_set(&c, option, value, error));
+	error[0] = '\0';
+	assert_int_equal(config_check(&c, error), says == NULL);
+	snprintf(whole, sizeof(whole), "%s%s", place ? path : "", place ? place : "");
+	if (says)
+		assert_memory_equal(error, whole, strlen(whole));
+	if (says && !strstr(error + strlen(whole), says))
+		fail_msg("%s", error);
+	config_fini(&c);
+}
+
+static void
+options_that_do_not_go_together_name_the_place_of_one(void **state)
+{
+	const char *certificate = "\ntls = {\n certificate = \"a\"; };\n", *key = "tls = { key = \"a\"; };\n";
+	const char *same = "s3 = { listen = \"h:1\"; };\nadmin = { listen = \"h:1\"; };\n";
+
+	expect_together("", NULL, NULL, NULL, NULL);
+	expect_together(certificate, NULL, NULL, ":3: tls.certificate: ", "must be set together");
+	expect_together(key, NULL, NULL, ":1: tls.key: ", "must be set together");
+	expect_together(key, "tls.certificate", "b", NULL, NULL);
+	expect_together(certificate, "tls.certificate", "", NULL, NULL);
+	expect_together(certificate, "tls.certificate", "b", NULL, "tls.certificate: tls.certificate and");
+	expect_together(same, NULL, NULL, ":2: admin.listen: ", "the same address");
+	expect_together(same, "admin.listen", "h:1", ":1: s3.listen: ", "the same address");
+	expect_together(same, "admin.listen", "h:2", NULL, NULL);
+	expect_together("s3 = { listen = \"h:00\"; };\nadmin = { listen = \"h:00\"; };\n", NULL, NULL, NULL, NULL);
 }
 
 /* Beside the file, with the same name and an end. */
@@ -265,7 +386,7 @@ the_sample_is_valid_as_it_is_and_uncommented(void **state)
 	error[0] = '\0';
 	config_read_file(&c, path, error);
 	assert_string_equal(error, "");
-#define OPTION_STRING(field, option, value, about) assert_string_equal(c.field, standard.field);
+#define OPTION_STRING(field, option, kind, words, value, about) assert_string_equal(c.field, standard.field);
 #define OPTION_INT(field, option, unit, min, max, value, about) assert_true(c.field == standard.field);
 #define OPTION_BOOL(field, option, value, about) assert_true(c.field == standard.field);
 #include "base/options.def"
@@ -309,7 +430,7 @@ the_sample_has_what_is_set(void **state)
 static void
 defaults_lie_within_their_bounds(void **state)
 {
-#define OPTION_STRING(field, option, value, about)
+#define OPTION_STRING(field, option, kind, words, value, about)
 #define OPTION_INT(field, option, unit, min, max, value, about) assert_true((min) <= (value) && (value) <= (max));
 #define OPTION_BOOL(field, option, value, about)
 #include "base/options.def"
@@ -324,6 +445,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_file_overrides_defaults, setup, teardown),
 		cmocka_unit_test_setup_teardown(errors_name_file_line_and_option, setup, teardown),
+		cmocka_unit_test_setup_teardown(text_is_legal_by_its_kind, setup, teardown),
+		cmocka_unit_test(each_level_of_the_log_is_a_word),
+		cmocka_unit_test(a_number_has_the_units_of_its_option),
+		cmocka_unit_test_setup_teardown(options_that_do_not_go_together_name_the_place_of_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_included_counts, setup, teardown_included),
 		cmocka_unit_test_setup_teardown(an_include_that_is_none_is_an_error, setup, teardown_included),
 		cmocka_unit_test_setup_teardown(a_file_that_includes_itself_is_an_error, setup, teardown),
