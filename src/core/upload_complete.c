@@ -114,9 +114,11 @@ list_verify(struct completion *c)
 		if (i + 1 < args->part_count && all[at].content.size < UPLOAD_PART_MIN_BYTES)
 			return RFS_ERR_ENTITY_TOO_SMALL;
 		c->parts[i] = all[at];
-		c->size += all[at].content.size;
+		c->size += all[at].content.size; /* of at most 10,000 parts of 5 GiB: it cannot overflow */
 		c->index[i] = (struct part_ref){ .end = c->size, .content = all[at].content };
 	}
+	if (c->size > OBJECT_BYTES_MAX)
+		return RFS_ERR_ENTITY_TOO_LARGE;
 	if (args->size >= 0 && (uint64_t)args->size != c->size)
 		return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "the parts have %llu bytes together", (unsigned long long)c->size);
 	return RFS_OK;
@@ -262,9 +264,14 @@ checksum_choose(struct completion *c, struct version *v)
 		return RFS_OK;
 	if (!upload->has_checksum && (claimed == DIGEST_SHA1 || claimed == DIGEST_SHA256))
 		return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "the upload was not created with this kind of checksum");
-	for (size_t i = 0; i < args->part_count; i++)
+	for (size_t i = 0; i < args->part_count; i++) {
 		if (!c->parts[i].has_checksum || c->parts[i].checksum != v->checksum)
 			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "part %u has no checksum of the upload's kind", c->parts[i].number);
+		if (v->checksum_type == CHECKSUM_COMPOSITE && !args->parts[i].has_checksum)
+			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST,
+				"The upload was created with a composite checksum: the complete request must include the checksum of each part; part %u has none",
+				c->parts[i].number);
+	}
 	return RFS_OK;
 }
 

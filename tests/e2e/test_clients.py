@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -13,9 +14,9 @@ from daemon import Daemon, wait_until
 
 TREE = pathlib.Path("/usr/include")
 TREE_FILES = os.environ.get("RESTFS_TREE_FILES")
-HTTP_FILES, TLS_FILES = (int(TREE_FILES or count) for count in (1200, 200))
+HTTP_FILES, TLS_FILES = (int(TREE_FILES or count) for count in (2000, 200))
 ODD_NAMES = ["plain", "with space", "ünïcödé", "plus+and%25", "quote'\"&", "ключ/鍵", "deep/er/and/deeper/file", "-dash", "a=b&c"]
-LARGE_MIB = int(os.environ.get("RESTFS_LARGE_MIB", "64"))
+LARGE_MIB = int(os.environ.get("RESTFS_LARGE_MIB", "40"))
 PATIENCE = 280 + LARGE_MIB // 4 + HTTP_FILES // 50
 
 
@@ -155,8 +156,12 @@ def restic_environment(daemon, bucket, directory):
             "RESTIC_CACHE_DIR": str(directory / "cache")}
 
 
+def restic_command(daemon):
+    return [program("restic"), *(["--cacert", daemon.certificate] if daemon.certificate else [])]
+
+
 def test_restic(daemon, bucket, tree, tmp_path):
-    restic = [program("restic"), *(["--cacert", daemon.certificate] if daemon.certificate else [])]
+    restic = restic_command(daemon)
     env = restic_environment(daemon, bucket, tmp_path)
     run(*restic, "init", env=env)
     run(*restic, "backup", tree, env=env)
@@ -184,7 +189,20 @@ def copy_by_rclone(daemon, source, target):
     run(program("rclone"), "copyto", source, target, env=rclone_environment(daemon))
 
 
-@pytest.mark.parametrize("copy", [copy_by_aws, copy_by_rclone])
+def copy_by_s3cmd(daemon, source, target):
+    with tempfile.TemporaryDirectory() as directory:
+        run(*s3cmd_command(daemon, pathlib.Path(directory)), "get" if str(source).startswith("s3://") else "put", source, target)
+
+
+def copy_by_boto3(daemon, source, target):
+    s3 = daemon.client()
+    if str(source).startswith("s3://"):
+        s3.download_file(*source[len("s3://"):].split("/", 1), str(target))
+    else:
+        s3.upload_file(str(source), *target[len("s3://"):].split("/", 1))
+
+
+@pytest.mark.parametrize("copy", [copy_by_aws, copy_by_rclone, copy_by_s3cmd, copy_by_boto3])
 def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(daemon, bucket, s3, tmp_path, copy):
     path = large_file(tmp_path / "file")
     copy(daemon, path, f"s3://{bucket}/file")
@@ -194,6 +212,19 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(daemon, bucket, s
     assert filecmp.cmp(path, tmp_path / "back", shallow=False)
     path.unlink()
     (tmp_path / "back").unlink()
+
+
+def test_a_large_file_by_restic(daemon, bucket, tmp_path):
+    path = large_file(tmp_path / "file")
+    restic = restic_command(daemon)
+    env = restic_environment(daemon, bucket, tmp_path)
+    run(*restic, "init", env=env)
+    run(*restic, "backup", path, env=env)
+    run(*restic, "restore", "latest", "--target", tmp_path / "back", env=env)
+    back = tmp_path / "back" / path.relative_to("/")
+    assert filecmp.cmp(path, back, shallow=False)
+    path.unlink()
+    back.unlink()
 
 
 def test_boto3(s3, bucket, tmp_path):
@@ -238,3 +269,15 @@ def test_s3fs(daemon, bucket, tree, tmp_path):
         assert (mount / "t" / "odd" / "plain").read_text() == "plain and more"
         shutil.rmtree(mount / "t")
         assert os.listdir(mount) == []
+
+
+@pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="there is no /dev/fuse")
+def test_a_large_file_by_s3fs(daemon, bucket, s3, tmp_path):
+    path = large_file(tmp_path / "file")
+    with mounted_by_s3fs(daemon, bucket, tmp_path) as mount:
+        shutil.copyfile(path, mount / "file")
+    assert "-" in s3.head_object(Bucket=bucket, Key="file")["ETag"]
+    (tmp_path / "mount").rmdir()
+    with mounted_by_s3fs(daemon, bucket, tmp_path) as mount:
+        assert filecmp.cmp(path, mount / "file", shallow=False)
+    path.unlink()

@@ -69,8 +69,11 @@ def test_ranges_that_are_open_or_longer_than_the_object(s3, bucket, text, first,
 @pytest.mark.parametrize("text", ["bytes=100-", "bytes=100-200", "bytes=-0"])
 def test_a_range_outside_of_the_object_is_refused(s3, bucket, text):
     s3.put_object(Bucket=bucket, Key="object", Body=content(100))
-    with refused(416, "InvalidRange"):
+    with refused(416, "InvalidRange") as error:
         s3.get_object(Bucket=bucket, Key="object", Range=text)
+    answer = error.value.response
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["content-range"] == "bytes */100"
+    assert (answer["Error"]["RangeRequested"], answer["Error"]["ActualObjectSize"]) == (text, "100")
 
 
 def test_any_range_of_an_empty_object_is_refused(s3, bucket):
@@ -137,6 +140,14 @@ def test_delete_objects_removes_up_to_a_thousand_in_one_call(daemon, s3, bucket)
     answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
     assert sorted(item["Key"] for item in answer["Deleted"]) == keys and "Errors" not in answer
     assert all_keys(s3, bucket) == ["other"]
+
+
+def test_delete_objects_takes_a_thousand_keys_of_the_longest_kind(s3, bucket):
+    """Written down, five bytes each of their bytes."""
+    keys = ["%04d" % number + "&" * 1020 for number in range(1000)]
+    s3.put_object(Bucket=bucket, Key=keys[7], Body=b"")
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+    assert len(answer["Deleted"]) == 1000 and all_keys(s3, bucket) == []
 
 
 def test_delete_objects_says_deleted_of_what_was_not_there(s3, bucket):
@@ -221,6 +232,13 @@ def test_response_overrides_replace_the_objects_own_headers(s3, bucket):
     assert got["ResponseMetadata"]["HTTPHeaders"]["expires"].startswith("Tue, 01 Jan 2030")
     again = s3.get_object(Bucket=bucket, Key="object")
     assert (again["ContentType"], again["CacheControl"]) == ("text/plain", "no-store")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\x00", "a\x7f"])
+def test_a_response_override_that_cannot_be_sent_is_refused(s3, bucket, value):
+    s3.put_object(Bucket=bucket, Key="object", Body=b"x")
+    with refused(400, "InvalidArgument"):
+        s3.get_object(Bucket=bucket, Key="object", ResponseContentType=value)
 
 
 def test_the_null_version_is_the_object_of_an_unversioned_bucket(s3, bucket):

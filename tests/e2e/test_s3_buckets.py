@@ -178,3 +178,9 @@ def test_virtual_host_style_names_the_bucket_in_the_host(raw, s3, bucket):
     assert raw.request("PUT", "/in/host", headers={"host": host}, body=b"virtual").status == 200
     assert raw.request("GET", "/in/host", headers={"host": host}).body == b"virtual"
     assert s3.get_object(Bucket=bucket, Key="in/host")["Body"].read() == b"virtual"
+
+
+@pytest.mark.parametrize("form", ["%s.LocalHost:%d", "%s.localhost.:%d"])
+def test_hosts_have_no_case_and_may_end_in_a_dot(raw, s3, bucket, form):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"virtual")
+    assert raw.request("GET", "/k", headers={"host": form % (bucket.upper(), raw.port)}).body == b"virtual"

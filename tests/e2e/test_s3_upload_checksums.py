@@ -26,6 +26,8 @@ class Upload:
         self.name = {"Bucket": bucket, "Key": "k", "UploadId": s3.create_multipart_upload(Bucket=bucket, Key="k", **arguments)["UploadId"]}
         self.algorithm = {"ChecksumAlgorithm": arguments["ChecksumAlgorithm"]} if "ChecksumAlgorithm" in arguments else {}
 
+    tells_checksums = True  # of the parts, when it is completed
+
     def part(self, **arguments):
         return self.s3.upload_part(PartNumber=1, Body=BODY, **{**self.algorithm, **self.name, **arguments})
 
@@ -33,7 +35,8 @@ class Upload:
         return self.s3.list_parts(**self.name).get("Parts", [])
 
     def complete(self, **arguments):
-        parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in self.parts()]
+        fields = ["PartNumber", "ETag"] + (["Checksum" + algorithm for algorithm in self.algorithm.values()] if self.tells_checksums else [])
+        parts = [{field: part[field] for field in fields} for part in self.parts()]
         return self.s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **self.name, **arguments)
 
 
@@ -43,6 +46,16 @@ def test_a_part_without_a_checksum_gets_one_of_the_uploads_kind(s3, raw, bucket)
     assert (answer.status, answer.headers["x-amz-checksum-sha256"]) == (200, text(sha256(BODY)))
     assert upload.parts()[0]["ChecksumSHA256"] == text(sha256(BODY))
     assert upload.complete()["ChecksumSHA256"] == text(sha256(sha256(BODY))) + "-1"
+
+
+def test_what_is_made_of_parts_checksums_needs_them_told(s3, bucket):
+    upload = Upload(s3, bucket, ChecksumAlgorithm="SHA256")
+    upload.part()
+    upload.tells_checksums = False
+    with refused(400, "InvalidRequest"):
+        upload.complete()
+    upload.tells_checksums = True
+    assert upload.complete()["ChecksumSHA256"].endswith("-1")
 
 
 @pytest.mark.parametrize("algorithm, compute", [("SHA256", lambda body: text(sha256(body))), ("CRC32", crc32_base64)])

@@ -3,11 +3,19 @@
  * XML body, none to HEAD. [any]
  */
 #include "doors/s3/s3_int.h"
+#include <inttypes.h>
 
 const char *
 s3_error_message(const struct s3_exchange *ex, enum rfs_err error)
 {
 	return ex->rq->detail ? ex->rq->detail : error_face(error)->text;
+}
+
+/* RFC 9110, 15.5.17. */
+static void
+write_content_range(struct s3_exchange *ex)
+{
+	s3_reply_header(ex, "Content-Range", bytes_str(arena_printf(ex->rq->arena, "bytes */%" PRIu64, ex->object_size)));
 }
 
 void
@@ -22,6 +30,8 @@ s3_error_reply(struct s3_exchange *ex, enum rfs_err error)
 		s3_reply_header(ex, "x-amz-delete-marker", BYTES_LITERAL("false"));
 	if (error == RFS_ERR_METHOD_NOT_ALLOWED)
 		s3_reply_header(ex, "Allow", s3_route_methods(ex));
+	if (error == RFS_ERR_INVALID_RANGE && ex->has_object_size)
+		write_content_range(ex);
 	if (ex->method == S3_HEAD || face->http == 304)
 		return;
 	xml = &ex->reply.document;
@@ -30,6 +40,10 @@ s3_error_reply(struct s3_exchange *ex, enum rfs_err error)
 	xml_string(xml, "Message", s3_error_message(ex, error));
 	if (error == RFS_ERR_AUTH_HEADER_MALFORMED)
 		xml_string(xml, "Region", ex->door->config->s3_region);
+	if (error == RFS_ERR_INVALID_RANGE && ex->has_object_size) {
+		xml_text(xml, "RangeRequested", s3_header(ex, "range"));
+		xml_number(xml, "ActualObjectSize", (int64_t)ex->object_size);
+	}
 	if (ex->bucket.len)
 		xml_text(xml, "BucketName", ex->bucket);
 	if (ex->key.len)

@@ -150,6 +150,8 @@ struct s3_exchange {
 	void (*close)(struct s3_exchange *ex); /* its end; may be NULL. [any] */
 
 	struct s3_reply reply;
+	bool has_object_size; /* of the object that a range lies outside of */
+	uint64_t object_size;
 	struct s3_cors_answer cors;
 	bool cors_known;
 

@@ -73,13 +73,23 @@ apply_if_range(struct s3_exchange *ex, struct object_get_args *args)
 	return RFS_OK;
 }
 
-static bool
-has_overrides(struct s3_exchange *ex)
+/* An override that is refused, or none. */
+static enum rfs_err
+check_overrides(struct s3_exchange *ex)
 {
-	for (size_t i = 0; i < ex->query.count; i++)
-		if (bytes_starts_with(ex->query.params[i].name, BYTES_LITERAL("response-")))
-			return true;
-	return false;
+	for (size_t i = 0; i < ex->query.count; i++) {
+		const struct url_param *param = &ex->query.params[i];
+
+		if (!bytes_starts_with(param->name, BYTES_LITERAL("response-")))
+			continue;
+		if (ex->signature.kind == SIGV4_NONE)
+			return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,
+				"Request specific response headers cannot be used for anonymous GET requests.");
+		if (bytes_find_control(param->value, 0) < param->value.len)
+			return request_fail(ex->rq, RFS_ERR_INVALID_ARGUMENT, "Header value cannot be sent: %.*s",
+				(int)param->name.len, (const char *)param->name.data);
+	}
+	return RFS_OK;
 }
 
 static enum rfs_err
@@ -90,9 +100,8 @@ read_args(struct s3_exchange *ex, struct object_get_args *args)
 
 	if ((err = s3_check_version_id(ex, s3_param(ex, "versionId"))))
 		return err;
-	if (ex->signature.kind == SIGV4_NONE && has_overrides(ex))
-		return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,
-			"Request specific response headers cannot be used for anonymous GET requests.");
+	if ((err = check_overrides(ex)))
+		return err;
 	args->bucket = ex->bucket;
 	args->key = ex->key;
 	args->head_only = ex->method == S3_HEAD;
@@ -200,6 +209,10 @@ s3_get_object(struct s3_exchange *ex)
 	if ((err = read_args(ex, &state->args)))
 		return err;
 	err = object_get_open(ex->door->core, ex->rq, &state->args, &state->get);
+	if (err == RFS_ERR_INVALID_RANGE) {
+		ex->has_object_size = true;
+		ex->object_size = state->get.version.content.size;
+	}
 	if (err == RFS_ERR_NOT_MODIFIED) {
 		write_not_modified(ex, &state->get.version);
 		return RFS_OK;

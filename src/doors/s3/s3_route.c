@@ -112,7 +112,9 @@ host_name(struct bytes host)
 	if (host.len && host.data[0] == '[')
 		return bytes_sub(host, 1, bytes_find(host, ']', 0) - 1);
 	colon = bytes_find(host, ':', 0);
-	return bytes_sub(host, 0, colon == SIZE_MAX ? host.len : colon);
+	host = bytes_sub(host, 0, colon == SIZE_MAX ? host.len : colon);
+	/* The root of all domains may be written, or not. */
+	return host.len && host.data[host.len - 1] == '.' ? bytes_sub(host, 0, host.len - 1) : host;
 }
 
 /* The part of `host` before ".domain"; data NULL: `host` is not below the domain. */
@@ -149,7 +151,7 @@ split_path(struct s3_exchange *ex)
 	if (ex->path.len == 0 || ex->path.data[0] != '/')
 		return request_fail(ex->rq, RFS_ERR_INVALID_URI, "Couldn't parse the specified URI.");
 	if (from_host.data) {
-		ex->bucket = from_host;
+		ex->bucket = s3_lower(ex->rq->arena, from_host); /* RFC 3986, 3.2.2; no bucket has capitals */
 	} else {
 		size_t slash = bytes_find(rest, '/', 0);
 

@@ -2,7 +2,7 @@
  * s3_xml_read.h: the XML documents that S3 clients send, read into the request's arena. Pure functions over a whole
  * document. [any]
  *
- * At most 2 MiB, 8 levels and 100,000 elements. Document shapes: Amazon S3 API reference, "Data types".
+ * At most 8 MiB, 8 levels and 100,000 elements. Document shapes: Amazon S3 API reference, "Data types".
  */
 #ifndef DOORS_S3_S3_XML_READ_H
 #define DOORS_S3_S3_XML_READ_H
@@ -10,7 +10,7 @@
 #include "base/request.h"
 #include "net/xml_read.h"
 
-#define S3_XML_BYTES_MAX (2 * 1024 * 1024)
+#define S3_XML_BYTES_MAX (8 * 1024 * 1024) /* 1,000 keys of 1,024 bytes, each of them written as &quot; */
 #define S3_XML_DEPTH_MAX 8
 #define S3_XML_ELEMENTS_MAX 100000
 #define S3_DELETE_KEYS_MAX 1000
