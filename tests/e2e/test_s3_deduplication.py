@@ -1,5 +1,6 @@
 """A bucket that stores equal blocks once: turned on by an administrator, seen in what is written to the volumes."""
 import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -8,10 +9,12 @@ import urllib.request
 import botocore.exceptions
 
 from daemon import BINARY, PATIENCE_SECONDS, wait_until
+from raw_s3 import RawS3
 
 RESTFS = pathlib.Path(BINARY).parent / "restfs"
 MIB = 1024 * 1024
 ROWS = 64 * 1024  # what rows may cost, with room
+MANY_PARTS = int(os.environ.get("RESTFS_PARTS", "100"))
 
 
 def restfs(daemon, *arguments):
@@ -168,3 +171,32 @@ def test_a_killed_daemon_leaves_every_reference_right(own_daemon, bucket_name, r
         s3.delete_object(Bucket=bucket_name, Key=key)
     stored_anew(own_daemon, s3, bucket_name, b"".join(blocks))
     stored_anew(own_daemon, s3, bucket_name, bodies[0])
+
+
+def test_many_parts_that_are_equal_become_one_object(own_daemon, bucket_name):
+    s3 = own_daemon.client()
+    s3.create_bucket(Bucket=bucket_name)
+    deduplicate(own_daemon, bucket_name)
+    part = os.urandom(5 * MIB)
+    name = {"Bucket": bucket_name, "Key": "k"}
+    s3.put_object(Bucket=bucket_name, Key="from", Body=part)
+    name["UploadId"] = s3.create_multipart_upload(**name)["UploadId"]
+
+    def copy(first):
+        raw, tags = RawS3(own_daemon), {}
+        for number in range(first, MANY_PARTS + 1, 4):
+            answer = raw.request("PUT", f"/{bucket_name}/k", [("partNumber", str(number)), ("uploadId", name["UploadId"])],
+                                 {"x-amz-copy-source": f"{bucket_name}/from"})
+            tags[number] = answer.root().findtext("ETag")
+        raw.close()
+        return tags
+
+    with Written(own_daemon) as written, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        tags = {number: tag for some in pool.map(copy, range(1, 5)) for number, tag in some.items()}
+        parts = [{"PartNumber": number, "ETag": tag} for number, tag in sorted(tags.items())]
+        s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **name)
+    assert written.bytes < MIB + MANY_PARTS * ROWS
+    size, end = MANY_PARTS * len(part), (MANY_PARTS - 1) * len(part)
+    assert s3.head_object(Bucket=bucket_name, Key="k")["ContentLength"] == size
+    across = s3.get_object(Bucket=bucket_name, Key="k", Range=f"bytes={end - 100}-{end + 99}")["Body"].read()
+    assert across == part[-100:] + part[:100]
