@@ -95,6 +95,8 @@ def test_a_store_whose_sync_failed_says_so_until_a_restart(faulty):
     assert s3.get_object(Bucket=BUCKET, Key="before")["Body"].read() == b"12345"
     refused = restfs(daemon, "user", "add", "somebody", code=1)
     assert refused.stdout == "" and "restart" in refused.stderr, refused.stderr
+    refused = restfs(daemon, "compact", code=1)  # although there is nothing to do
+    assert refused.stdout == "" and "restart" in refused.stderr, refused.stderr
     daemon.stop()
     daemon.environment = {}
     daemon.start()

@@ -174,6 +174,8 @@ storage_compact(struct storage *s, struct request *rq, struct compaction_report 
 	ASSERT_MAY_BLOCK();
 	if (!c)
 		return request_fail(rq, RFS_ERR_NOT_IMPLEMENTED, "this store's driver gives space back by itself");
+	if ((err = metadata_writable(s->metadata)))
+		return request_fail(rq, err, "compaction: %s", error_face(err)->text);
 	reaper_finish(s); /* what was deleted a moment ago is to be given back too */
 	pthread_mutex_lock(&c->lock);
 	mine = ++c->asked;
