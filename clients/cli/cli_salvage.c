@@ -73,7 +73,7 @@ salvage(struct run *run, const struct config *config, struct repair_totals *tota
 	struct salvage *s;
 	enum rfs_err err;
 
-	if (salvage_begin(config, file_show, run, &s, &drivers, error))
+	if (salvage_begin(config, json_string_value(json_object_get(run->cli->params, "store")), file_show, run, &s, &drivers, error))
 		return cli_fail(run->cli, "%s", error);
 	if ((err = repair_store(&drivers, finding_show, run, totals))) {
 		(void)salvage_end(s, false, kept, error);

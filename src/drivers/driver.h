@@ -194,12 +194,13 @@ enum rfs_err mem_open(const struct config *config, struct store_drivers *out, ch
  *
  * salvage_begin opens the new store, whose rows and counters may not fit together: the caller puts that right (check/repair.h). salvage_end
  * closes it and, unless `keep` is false, puts it in place; `kept` (size 4096) is where the damaged one went. What is interrupted is begun
- * again. `told` hears of each file and each part of the journal that is lost: `name` is one of a few words, for programs. [init]
+ * again. `store`: the id, in hexadecimal digits, of the store of which it shall be, if the files of several are there (CONFLICT); NULL: what they
+ * say themselves. `told` hears of each file and each part of the journal that is lost: `name` is one of a few words, for programs. [init]
  */
 struct salvage;
 typedef void salvage_told(void *data, const char *name, const char *text);
-enum rfs_err salvage_begin(const struct config *config, salvage_told *told, void *data, struct salvage **out, struct store_drivers *drivers,
-	char *error);
+enum rfs_err salvage_begin(const struct config *config, const char *store, salvage_told *told, void *data, struct salvage **out,
+	struct store_drivers *drivers, char *error);
 enum rfs_err salvage_end(struct salvage *s, bool keep, char *kept, char *error);
 
 /*

@@ -217,6 +217,37 @@ def test_volumes_among_other_files_under_other_names(store):
     verify(d, written, report)
 
 
+def test_of_two_stores_the_right_one_is_salvaged_or_none(broken):
+    """However many files of another there are; where names say nothing the caller has to choose."""
+    written = written_by(broken, put("one", noise(1, 2000)), put("large", noise(2, 3 * MIB)))
+    other = Daemon("--set", "journal.volume_bytes=1M").start()
+    try:
+        other.client().create_bucket(Bucket="theirs")
+        for i in range(12):
+            other.client().put_object(Bucket="theirs", Key=f"key{i}", Body=noise(i, 300000))
+        other.kill()
+        theirs = volumes(other)
+        assert len(theirs) > len(volumes(broken))
+        for path in theirs:
+            shutil.copy(path, broken.data / "volumes" / f"copied-{path.name}")
+        assert {f["kind"] for f in salvage(broken, status=1)["findings"]} == {"file-foreign"}
+        shutil.rmtree(broken.data / "index")
+        for path in theirs:
+            if not (broken.data / "volumes" / path.name).exists():
+                shutil.copy(path, broken.data / "volumes")
+        before = sorted((path.name, path.stat().st_ino) for path in (broken.data / "volumes").iterdir())
+        refused = salvage(broken, status=2)
+        assert {f["kind"] for f in refused["findings"]} == {"store-found"} and len(refused["findings"]) == 2
+        assert sorted((path.name, path.stat().st_ino) for path in (broken.data / "volumes").iterdir()) == before
+        ours = volumes(broken)[0].read_bytes()[16:32].hex()
+        assert any(ours in f["text"] for f in refused["findings"])
+        report = salvage(broken, f"--store={ours}", status=1)
+        assert {f["kind"] for f in report["findings"]} == {"file-foreign"}
+        assert verify(broken, written, report) == written.current()
+    finally:
+        other.finish()
+
+
 def test_volumes_missing_in_turn(store, tmp_path):
     d, written = store
     copy(d.data, tmp_path / "whole")

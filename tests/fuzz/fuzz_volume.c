@@ -468,7 +468,7 @@ check_salvage(void)
 	config_init(&config);
 	must(config_set(&config, "data", data_path(), why) && config_set(&config, "journal.volume_bytes", "1M", why));
 	memory_rocksdb_forget();
-	if (salvage_begin(&config, told, NULL, &salvage, &s.drivers, error) == RFS_OK) {
+	if (salvage_begin(&config, NULL, told, NULL, &salvage, &s.drivers, error) == RFS_OK) {
 		s.rq = (struct request){.arena = arena_new(4096), .may_block = true};
 		buf_init(&seen, NULL);
 		read_rows(&s, &seen);

@@ -169,6 +169,11 @@ enum rfs_err volume_open(struct embedded *e, uint64_t number, const char *suffix
 enum rfs_err write_all(int fd, struct iovec *iov, size_t count, uint64_t offset) RFS_MUST_CHECK;
 /* False: it ends before, or cannot be read. */
 bool read_exactly(int fd, void *out, size_t len, uint64_t offset);
+/*
+ * For who looks for records at every multiple of 8: `offset`, or behind the hole that it lies in, which may be larger than any disk. INT64_MAX: nothing
+ * but zeros comes any more. `known`, 0 at first, is how far the last look goes.
+ */
+uint64_t data_next(int fd, uint64_t offset, uint64_t *known);
 enum rfs_err sync_directory(const char *path) RFS_MUST_CHECK;
 
 /* ---- latches (latch.c) ---- */

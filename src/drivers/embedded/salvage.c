@@ -142,7 +142,7 @@ salvage_free(struct salvage *s)
 }
 
 enum rfs_err
-salvage_begin(const struct config *config, salvage_told *told, void *data, struct salvage **out,
+salvage_begin(const struct config *config, const char *store, salvage_told *told, void *data, struct salvage **out,
 	struct store_drivers *drivers, char *error)
 {
 	struct salvage *s = xcalloc(1, sizeof(*s));
@@ -153,6 +153,7 @@ salvage_begin(const struct config *config, salvage_told *told, void *data, struc
 	s->data = xstrdup(config->data);
 	s->made = xstrdup(path_of(config->data, "salvage", path));
 	s->lock_fd = -1;
+	s->wanted = store;
 	s->told = told;
 	s->told_data = data;
 	s->error = error;

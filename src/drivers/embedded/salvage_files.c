@@ -1,13 +1,8 @@
 /*
  * salvage_files.c: which of the files of a damaged store are volumes, and of what: by what is in them, whatever their
- * names. Each gets its right name in the store that is being made, as another link to the same file. [init]
- *
- * A superblock that is lost is made again from the records: what they are bound to, the volume's generation, is found
- * by solving the checksums of their headers for it, and must be the same in all of them. Such a volume is copied, for
- * the files of the damaged store are never written to.
+ * names. Each gets its right name in the store that is being made, as another link to the same file. One whose
+ * superblock was made again is copied, for the files of the damaged store are never written to. [init]
  */
-#include "base/clock.h"
-#include "base/hash.h"
 #include "drivers/embedded/salvage_int.h"
 #include <dirent.h>
 #include <errno.h>
@@ -18,121 +13,6 @@
 #include <unistd.h>
 
 #define WINDOW_BYTES ((size_t)4 * 1024 * 1024)
-#define RECORD_PAYLOAD_MOST ((uint64_t)32 * 1024 * 1024) /* blocks have 8 MiB at most; a seal has an entry for each */
-
-/* --- superblocks made again --------------------------------------------------------------------------------------- */
-
-/* A file, through a window. */
-struct view {
-	int fd;
-	uint64_t size, at, len;
-	uint8_t *window;
-};
-
-/* NULL: beyond the end, or it cannot be read. */
-static const uint8_t *
-view_bytes(struct view *v, uint64_t offset, uint64_t len)
-{
-	if (len > v->size || offset > v->size - len || len > WINDOW_BYTES)
-		return NULL;
-	if (offset < v->at || offset + len > v->at + v->len) {
-		v->at = offset;
-		v->len = v->size - offset < WINDOW_BYTES ? v->size - offset : WINDOW_BYTES;
-		if (!read_exactly(v->fd, v->window, v->len, offset)) {
-			v->len = 0;
-			return NULL;
-		}
-	}
-	return v->window + (offset - v->at);
-}
-
-static bool
-payload_matches(struct view *v, uint64_t offset, uint64_t length)
-{
-	uint64_t left = length, at = offset;
-	const uint8_t *bytes;
-	uint32_t crc = 0;
-
-	while (left) {
-		uint64_t piece = left < 65536 ? left : 65536;
-
-		if ((bytes = view_bytes(v, at, piece)) == NULL)
-			return false;
-		crc = crc32c(crc, bytes, piece);
-		at += piece;
-		left -= piece;
-	}
-	bytes = view_bytes(v, at, record_padding(length) + RECORD_FOOTER_BYTES);
-	return bytes && record_tail_matches(crc, length, bytes);
-}
-
-/* What looks like a record: its footer fits, and its header's checksum does with some generation. */
-static bool
-record_like(struct view *v, uint64_t offset, struct record_header *h, uint64_t *generation)
-{
-	const uint8_t *at = view_bytes(v, offset, RECORD_HEADER_BYTES);
-	uint8_t header[RECORD_HEADER_BYTES];
-	uint64_t length;
-
-	if (at == NULL || at[4] < RECORD_BLOCK || at[4] > RECORD_SEAL || at[5] > RECORD_GROUP_LAST)
-		return false;
-	memcpy(header, at, sizeof(header));
-	length = load_u32(header + 8);
-	if (length > RECORD_PAYLOAD_MOST || record_bytes(length) > v->size - offset ||
-		!payload_matches(v, offset + RECORD_HEADER_BYTES, length))
-		return false;
-	*generation = record_generation(header, offset);
-	return record_header_decode(header, offset, *generation, h);
-}
-
-/* The generation that two records have, or the only one. */
-static bool
-generation_find(struct view *v, uint64_t *generation, struct record_header *first)
-{
-	uint64_t offset = SUPERBLOCK_BYTES, candidate;
-	struct record_header h;
-	bool found = false;
-
-	while (offset + RECORD_HEADER_BYTES <= v->size) {
-		if (!record_like(v, offset, &h, &candidate)) {
-			offset += 8;
-			continue;
-		}
-		if (found && candidate == *generation)
-			return true;
-		if (!found || first->type == RECORD_SEAL)
-			*first = h;
-		*generation = candidate;
-		found = true;
-		offset += record_bytes(h.length);
-	}
-	return found;
-}
-
-static bool
-superblock_guess(struct salvage_file *f, int fd)
-{
-	struct view v = {.fd = fd, .size = f->size};
-	struct record_header first = {0};
-	bool found;
-
-	if (f->size <= SUPERBLOCK_BYTES || f->named == 0)
-		return false;
-	v.window = xmalloc(WINDOW_BYTES);
-	found = generation_find(&v, &f->super.generation, &first);
-	free(v.window);
-	if (!found)
-		return false;
-	f->is_made_up = true;
-	f->super.number = f->named;
-	f->super.created_ns = clock_wall_ns();
-	f->super.kind = first.sequence || first.type == RECORD_EMPTY ? VOLUME_JOURNAL : VOLUME_BULK;
-	if (f->super.kind == VOLUME_JOURNAL) {
-		f->super.first_group = first.group ? first.group : 1;
-		f->super.first_sequence = first.sequence + (first.type == RECORD_EMPTY); /* that of the batch before */
-	}
-	return true;
-}
 
 /* --- the list ----------------------------------------------------------------------------------------------------- */
 
@@ -154,7 +34,7 @@ file_inspect(struct salvage *s, const char *directory, const char *name, struct 
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		f->size = (uint64_t)st.st_size;
 		good = (read_exactly(fd, bytes, sizeof(bytes), 0) && superblock_decode(bytes, &f->super) == RFS_OK) ||
-		       superblock_guess(f, fd);
+		       salvage_guess(f, fd);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -191,35 +71,17 @@ files_read(struct salvage *s, const char *directory)
 	return RFS_OK;
 }
 
-/* The store that has most of them: files of another one may have been put among them. */
-static void
-choose_store(struct salvage *s)
-{
-	size_t best = 0;
-
-	uuid_v7(s->store);
-	for (size_t i = 0; i < s->file_count; i++) {
-		size_t same = 0;
-
-		for (size_t k = 0; k < s->file_count; k++)
-			same += !s->files[i].is_made_up && !s->files[k].is_made_up &&
-				memcmp(s->files[i].super.store, s->files[k].super.store, 16) == 0;
-		if (same > best) {
-			best = same;
-			memcpy(s->store, s->files[i].super.store, 16);
-		}
-	}
-}
-
-/* By number; of several with one number first the one that is likely to be it. */
+/* By number; of several with one number first the one with most in it, then the one that is likely to be it. */
 static int
 compare_files(const void *a, const void *b)
 {
 	const struct salvage_file *x = a, *y = b;
-	bool x_named = x->named == x->super.number, y_named = y->named == y->super.number;
+	bool x_named = salvage_is_named(x), y_named = salvage_is_named(y);
 
 	if (x->super.number != y->super.number)
 		return x->super.number < y->super.number ? -1 : 1;
+	if (x->record_bytes != y->record_bytes)
+		return x->record_bytes < y->record_bytes ? 1 : -1;
 	if (x->is_made_up != y->is_made_up)
 		return x->is_made_up - y->is_made_up;
 	if (x_named != y_named)
@@ -229,20 +91,57 @@ compare_files(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static bool
+is_ours(const struct salvage *s, const struct salvage_file *f)
+{
+	return memcmp(f->super.store, s->store, 16) == 0;
+}
+
+/* Another of ours with the same number, rather one that has its superblock; NULL: there is none. */
+static const struct salvage_file *
+copy_of(const struct salvage *s, const struct salvage_file *f)
+{
+	const struct salvage_file *found = NULL;
+
+	for (size_t i = 0; i < s->file_count; i++) {
+		const struct salvage_file *other = &s->files[i];
+
+		if (other != f && is_ours(s, other) && other->super.number == f->super.number &&
+			(found == NULL || found->is_made_up))
+			found = other;
+	}
+	return found;
+}
+
+/* Copies of a volume may each have their own damage: what counts is how many of their records are whole. */
+static void
+compare_copies(struct salvage *s, const char *directory)
+{
+	for (size_t i = 0; i < s->file_count; i++) {
+		struct salvage_file *f = &s->files[i];
+		const struct salvage_file *other = is_ours(s, f) ? copy_of(s, f) : NULL;
+
+		if (other && f->is_made_up) /* then it has none of these records, if it only had the name */
+			f->super = other->super;
+		if (other)
+			f->record_bytes = salvage_record_bytes(directory, f);
+	}
+}
+
 /* --- into the store that is being made ---------------------------------------------------------------------------- */
 
 static enum rfs_err
 copy_with_superblock(const struct salvage_file *f, const char *from, const char *to)
 {
 	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	uint64_t at = SUPERBLOCK_BYTES;
+	uint64_t at = SUPERBLOCK_BYTES, known = 0;
 	uint8_t *bytes = xmalloc(WINDOW_BYTES);
 	enum rfs_err err = in < 0 || out < 0 ? error_from_errno(errno) : RFS_OK;
 
 	superblock_encode(&f->super, bytes);
 	if (!err)
 		err = write_all(out, &(struct iovec){bytes, SUPERBLOCK_BYTES}, 1, 0);
-	while (!err && at < f->size) {
+	while (!err && (at = data_next(in, at, &known)) < f->size) {
 		uint64_t piece = f->size - at < WINDOW_BYTES ? f->size - at : WINDOW_BYTES;
 
 		if (!read_exactly(in, bytes, piece, at))
@@ -250,7 +149,7 @@ copy_with_superblock(const struct salvage_file *f, const char *from, const char 
 		err = write_all(out, &(struct iovec){bytes, piece}, 1, at);
 		at += piece;
 	}
-	if (!err && fsync(out) != 0)
+	if (!err && (ftruncate(out, (off_t)f->size) != 0 || fsync(out) != 0))
 		err = error_from_errno(errno);
 	if (in >= 0)
 		close(in);
@@ -289,19 +188,22 @@ salvage_files(struct salvage *s)
 	snprintf(directory, sizeof(directory), "%s/volumes", s->data);
 	if ((err = files_read(s, directory)))
 		return err;
-	choose_store(s);
+	if ((err = salvage_choose(s)))
+		return err;
+	for (size_t i = 0; i < s->file_count; i++)
+		if (s->files[i].is_made_up)
+			memcpy(s->files[i].super.store, s->store, 16);
+	compare_copies(s, directory);
 	if (s->file_count)
 		qsort(s->files, s->file_count, sizeof(*s->files), compare_files);
 	for (size_t i = 0; i < s->file_count; i++) {
 		struct salvage_file *f = &s->files[i];
 
-		if (f->is_made_up)
-			memcpy(f->super.store, s->store, 16);
-		if (memcmp(f->super.store, s->store, 16) != 0)
+		if (!is_ours(s, f))
 			salvage_note(s, "file-foreign", "%s is a volume of another store", f->name);
 		else if (f->super.number == last)
-			salvage_note(
-				s, "file-foreign", "%s is another volume %016llx", f->name, (unsigned long long)last);
+			salvage_note(s, "file-foreign", "%s is another copy of volume %016llx, with no more in it",
+				f->name, (unsigned long long)last);
 		else if (f->super.number > UINT32_MAX)
 			salvage_note(s, "file-foreign", "%s has a number that no volume has", f->name);
 		else if ((err = file_take(s, f, directory)))

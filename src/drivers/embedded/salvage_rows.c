@@ -24,6 +24,7 @@ struct rows {
 	struct scan scan;
 	uint64_t sequence; /* of the last batch that is in the index, or known to be lost */
 	size_t overlay;    /* the next checkpoint that is not whole, in the list */
+	uint64_t known;    /* data_next's, of the volume that is read */
 	bool is_whole;     /* every batch is there that ever was */
 };
 
@@ -155,7 +156,7 @@ behind_damage(struct rows *r, uint64_t offset, uint64_t *damaged)
 		return offset + PAGE_BYTES;
 	}
 	*damaged += load_u64(at) != 0;
-	return offset + SEARCH_STEP;
+	return data_next(r->scan.fd, offset + SEARCH_STEP, &r->known);
 }
 
 /* A journal volume is sealed only when it has a successor. */
@@ -184,6 +185,7 @@ take_volume(struct rows *r, struct volume_info *v)
 
 	if ((err = scan_open(s, v)))
 		return err;
+	r->known = 0;
 	while (offset + RECORD_HEADER_BYTES <= end) {
 		err = RFS_OK;
 		if (!scan_record(s, offset, &h, &payload, &err)) {
@@ -240,17 +242,15 @@ static void
 know_the_end(struct rows *r)
 {
 	struct salvage *s = r->salvage;
-	struct position applied;
-	char path[4096];
+	const struct position *applied = &s->applied;
 	bool was_closed = false;
 
 	s->sequence = r->sequence;
-	snprintf(path, sizeof(path), "%s/index", s->data);
-	if (access(path, F_OK) == 0 && index_peek(path, &applied) && memcmp(applied.store, s->store, 16) == 0 &&
-		applied.sequence < INT64_MAX && applied.group < INT64_MAX) {
-		was_closed = applied.clean && applied.sequence == r->sequence;
-		s->sequence = applied.sequence > s->sequence ? applied.sequence : s->sequence;
-		s->group = applied.group > s->group ? applied.group : s->group;
+	if (s->has_index && memcmp(applied->store, s->store, 16) == 0 && applied->sequence < INT64_MAX &&
+		applied->group < INT64_MAX) {
+		was_closed = applied->clean && applied->sequence == r->sequence;
+		s->sequence = applied->sequence > s->sequence ? applied->sequence : s->sequence;
+		s->group = applied->group > s->group ? applied->group : s->group;
 	}
 	for (size_t i = 0; i < r->count; i++) {
 		const struct superblock *v = &r->list[i].super;

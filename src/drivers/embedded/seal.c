@@ -108,14 +108,14 @@ entry_add(struct sealing *s, const struct record_header *h, uint64_t offset)
 static void
 collect(struct sealing *s, uint64_t end)
 {
-	uint64_t at = SUPERBLOCK_BYTES;
+	uint64_t at = SUPERBLOCK_BYTES, known = 0;
 	size_t ahead = HOP_BYTES;
 	struct record_header h;
 
 	while (at + RECORD_HEADER_BYTES <= end && !s->unread) {
 		if (!header_at(s, at, ahead, &h) || record_bytes(h.length) > end - at) {
 			ahead = SEARCH_BYTES;
-			at += 8;
+			at = data_next(s->fd, at + 8, &known);
 			continue;
 		}
 		if (h.type == RECORD_BLOCK)

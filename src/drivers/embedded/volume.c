@@ -87,6 +87,25 @@ read_exactly(int fd, void *out, size_t len, uint64_t offset)
 	return true;
 }
 
+uint64_t
+data_next(int fd, uint64_t offset, uint64_t *known)
+{
+	off_t data, hole;
+
+	if (offset < *known)
+		return offset;
+	data = lseek(fd, (off_t)offset, SEEK_DATA);
+	if (data < 0 && errno == ENXIO)
+		return INT64_MAX;
+	if (data < 0) { /* a file system that cannot tell */
+		*known = UINT64_MAX;
+		return offset;
+	}
+	hole = lseek(fd, data, SEEK_HOLE);
+	*known = hole > data ? (uint64_t)hole : (uint64_t)data + PAGE_BYTES;
+	return (uint64_t)data > offset ? (uint64_t)data / 8 * 8 : offset;
+}
+
 static enum rfs_err
 write_first_bytes(int fd, const struct superblock *s, uint64_t zeros)
 {

@@ -35,7 +35,7 @@ salvage_and_open(struct store *s)
 	enum rfs_err err;
 
 	notes.len = 0;
-	err = salvage_begin(&s->config, note, NULL, &salvage, &s->drivers, error);
+	err = salvage_begin(&s->config, NULL, note, NULL, &salvage, &s->drivers, error);
 	if (err)
 		fail_msg("%s", error);
 	err = salvage_end(salvage, true, kept, error);
@@ -202,6 +202,120 @@ volumes_are_known_by_what_is_in_them(void **state)
 	store_fini(&other);
 }
 
+/* The id of a store, from a volume of it. */
+static char *
+store_id(struct store *s, char out[33])
+{
+	uint8_t id[16];
+	off_t size;
+	int fd = volume_to_damage(s, 1, &size);
+
+	assert_int_equal(pread(fd, id, sizeof(id), 16), sizeof(id));
+	close(fd);
+	hex_encode(bytes_of(id, sizeof(id)), out);
+	return out;
+}
+
+/* Whether there is an index or not, and however many they are. */
+static void
+files_of_another_store_are_not_taken_for_it(void **state)
+{
+	struct store *s = *state, other;
+
+	store_init(&other, "1M");
+	write_store(&other, 1000);
+	write_store(s, 400);
+	for (int without_index = 0; without_index < 2; without_index++) {
+		shell(s, "for f in %s/volumes/*; do cp $f volumes/copied-$(basename $f); done", other.directory);
+		if (without_index)
+			remove_index(s);
+		salvage_and_open(s);
+		assert_true(was_told("file-foreign"));
+		assert_false(was_told("lost"));
+		assert_store(s, 400);
+		close_store(s);
+	}
+	store_fini(&other);
+}
+
+/* All of them are under right names: the index knows, or who calls, else it is not done. */
+static void
+of_two_stores_none_is_guessed(void **state)
+{
+	struct store *s = *state, other;
+	struct salvage *salvage;
+	char error[512], kept[4096], id[33];
+
+	store_init(&other, "1M");
+	write_store(&other, 1000);
+	write_store(s, 400);
+	shell(s, "rm volumes/*2.vol && cp -n %s/volumes/* volumes", other.directory);
+	salvage_and_open(s);
+	assert_true(was_told("file-foreign"));
+	close_store(s);
+	shell(s, "rm -r volumes index && mv damaged-1/volumes . && rm -r damaged-1 && ls -l volumes > before");
+	notes.len = 0;
+	assert_int_equal(salvage_begin(&s->config, NULL, note, NULL, &salvage, &s->drivers, error), RFS_ERR_CONFLICT);
+	assert_true(was_told("store-found"));
+	assert_non_null(strstr(error, "--store"));
+	shell(s, "test ! -e salvage && ls -l volumes | cmp - before");
+	assert_int_equal(
+		salvage_begin(&s->config, "x", note, NULL, &salvage, &s->drivers, error), RFS_ERR_INVALID_PARAMS);
+	assert_int_equal(
+		salvage_begin(&s->config, "00000000000000000000000000000000", note, NULL, &salvage, &s->drivers, error),
+		RFS_ERR_NOT_FOUND);
+	assert_int_equal(salvage_begin(&s->config, store_id(s, id), note, NULL, &salvage, &s->drivers, error), RFS_OK);
+	assert_int_equal(salvage_end(salvage, true, kept, error), RFS_OK);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_true(test_get(s, BUCKET, TABLE_ROWS, "00000000").found);
+	assert_false(test_get(s, BUCKET, TABLE_ROWS, "00000999").found);
+	close_store(s);
+	store_fini(&other);
+}
+
+/* One copy is cut, or has flipped bits, or no superblock; the other is whole, whatever its name. */
+static void
+of_two_copies_of_a_volume_the_better_one_is_taken(void **state)
+{
+	static const char *const damages[] = {"truncate -s 8192 volumes/*1.vol",
+		"printf x | dd of=volumes/0000000000000001.vol bs=1 seek=200000 conv=notrunc 2>/dev/null",
+		"truncate -s 90000 volumes/copy && "
+		"dd if=/dev/zero of=volumes/0000000000000001.vol bs=4096 count=1 conv=notrunc 2>/dev/null"};
+	struct store *s = *state;
+
+	write_store(s, 400);
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		shell(s, "cd volumes && cp *1.vol copy && chmod 600 *");
+		shell(s, "%s", damages[i]);
+		salvage_and_open(s);
+		assert_false(was_told("lost"));
+		assert_false(was_told("volume-damaged"));
+		assert_store(s, 400);
+		close_store(s);
+		shell(s, "rm -r damaged-1");
+	}
+}
+
+/* As a disk's image may be, or what a file system check left. */
+static void
+holes_of_any_size_are_passed_over(void **state)
+{
+	struct store *s = *state;
+
+	write_store(s, 400);
+	shell(s, "chmod 600 volumes/*; truncate -s 1T volumes/0000000000000099.vol; truncate -s 256G volumes/*2.vol && "
+		 "dd if=/dev/zero of=volumes/0000000000000001.vol bs=4096 count=1 conv=notrunc 2>/dev/null && "
+		 "truncate -s 256G volumes/*1.vol");
+	salvage_and_open(s);
+	assert_true(was_told("volume-lost"));
+	assert_true(was_told("volume-repaired"));
+	assert_false(was_told("volume-damaged"));
+	assert_false(was_told("batches-lost"));
+	assert_true(becomes_sealed(s, 2));
+	assert_store(s, 400);
+	close_store(s);
+}
+
 static void
 a_damaged_batch_is_left_out(void **state)
 {
@@ -255,9 +369,9 @@ missing_and_cut_volumes_are_told(void **state)
 
 /* Only the index that was knows that there was more. */
 static void
-a_journal_cut_short_is_told(void **state)
+assert_cut_is_told(struct store *s, bool without_superblock)
 {
-	struct store *s = *state;
+	static const uint8_t zeros[SUPERBLOCK_BYTES];
 	unsigned blocks;
 	off_t size, last;
 	int fd;
@@ -266,12 +380,27 @@ a_journal_cut_short_is_told(void **state)
 	fd = volume_to_damage(s, 1, &size);
 	last = SUPERBLOCK_BYTES + (off_t)record_bytes(PAYLOAD) * 12;
 	assert_int_equal(ftruncate(fd, last), 0);
+	if (without_superblock)
+		assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
 	close(fd);
 	salvage_and_open(s);
 	assert_true(was_told("batches-lost"));
+	assert_int_equal(was_told("volume-repaired"), without_superblock);
 	assert_in_range(assert_part(s, 20, &blocks), 8, 12);
 	assert_int_equal(write_one(s, 20), RFS_OK);
 	close_store(s);
+}
+
+static void
+a_journal_cut_short_is_told(void **state)
+{
+	assert_cut_is_told(*state, false);
+}
+
+static void
+a_journal_cut_short_without_any_superblock_is_told(void **state)
+{
+	assert_cut_is_told(*state, true);
 }
 
 /* Rows of 100 KB, so that a checkpoint has several records. */
@@ -324,9 +453,9 @@ what_is_no_store_is_left_alone(void **state)
 	struct salvage *salvage;
 	char error[512];
 
-	assert_int_equal(salvage_begin(&s->config, note, NULL, &salvage, &s->drivers, error), RFS_ERR_NOT_FOUND);
+	assert_int_equal(salvage_begin(&s->config, NULL, note, NULL, &salvage, &s->drivers, error), RFS_ERR_NOT_FOUND);
 	shell(s, "mkdir volumes && echo nothing > volumes/0000000000000001.vol");
-	assert_int_equal(salvage_begin(&s->config, note, NULL, &salvage, &s->drivers, error), RFS_ERR_NOT_FOUND);
+	assert_int_equal(salvage_begin(&s->config, NULL, note, NULL, &salvage, &s->drivers, error), RFS_ERR_NOT_FOUND);
 	assert_int_not_equal(error[0], 0);
 	shell(s, "test \"$(ls volumes)\" = 0000000000000001.vol && test ! -e salvage");
 }
@@ -341,7 +470,7 @@ an_interrupted_end_is_made_up_for(void **state)
 
 	write_store(s, 50);
 	for (int step = 0; step < 3; step++) {
-		assert_int_equal(salvage_begin(&s->config, note, NULL, &salvage, &s->drivers, error), RFS_OK);
+		assert_int_equal(salvage_begin(&s->config, NULL, note, NULL, &salvage, &s->drivers, error), RFS_OK);
 		assert_int_equal(salvage_end(salvage, true, kept, error), RFS_OK);
 		shell(s, "mkdir salvage && mv volumes index salvage");
 		if (step == 1)
@@ -436,7 +565,7 @@ random_damage_never_invents_anything(void **state)
 		if (is_without_checkpoint)
 			shell(s, "cd volumes && rm -f *.checkpoint");
 		notes.len = 0;
-		err = salvage_begin(&s->config, note, NULL, &salvage, &s->drivers, error);
+		err = salvage_begin(&s->config, NULL, note, NULL, &salvage, &s->drivers, error);
 		if (err == RFS_ERR_NOT_FOUND) /* no volume is left */
 			continue;
 		if (err)
@@ -457,9 +586,14 @@ main(int argc, char **argv)
 		TEST(a_whole_store_loses_nothing),
 		TEST(a_lost_superblock_is_made_again),
 		TEST(volumes_are_known_by_what_is_in_them),
+		TEST(files_of_another_store_are_not_taken_for_it),
+		TEST(of_two_stores_none_is_guessed),
+		TEST(of_two_copies_of_a_volume_the_better_one_is_taken),
+		TEST(holes_of_any_size_are_passed_over),
 		TEST(a_damaged_batch_is_left_out),
 		TEST(missing_and_cut_volumes_are_told),
 		TEST(a_journal_cut_short_is_told),
+		TEST(a_journal_cut_short_without_any_superblock_is_told),
 		TEST(rows_of_a_damaged_checkpoint_come_back),
 		TEST(what_is_no_store_is_left_alone),
 		TEST(an_interrupted_end_is_made_up_for),
