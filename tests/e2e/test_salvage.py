@@ -10,7 +10,7 @@ import sys
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from daemon import BUILD, ROOT, Daemon, flip
+from daemon import BUILD, ROOT, Daemon, flip, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "format"))
 
@@ -93,17 +93,77 @@ def copy(data, to):
     shutil.copytree(data, to, ignore=shutil.ignore_patterns("*.sock", "reserve"))
 
 
+def copy_of(first, directory):
+    copy(first.data, directory / "data")
+    d = Daemon(directory=directory)
+    d.access_key, d.secret_key = first.access_key, first.secret_key
+    d.damaged = True
+    d.log_path.touch()
+    return d
+
+
 @pytest.fixture
 def store(original, tmp_path):
     """A copy of it."""
     first, written = original
-    copy(first.data, tmp_path / "data")
-    d = Daemon(directory=tmp_path)
-    d.access_key, d.secret_key = first.access_key, first.secret_key
-    d.damaged = True
-    d.log_path.touch()
+    d = copy_of(first, tmp_path)
     yield d, written
     d.finish()
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory):
+    """As the original, but it has been compacted since, has a checkpoint and something behind it, a user, quotas, a reader, and an upload that goes on."""
+    written = Written()
+    d = Daemon("--set", "journal.volume_bytes=1500000", "--set", "compaction.garbage_percent=5", "--set", "compaction.enabled=false",
+               directory=tmp_path_factory.mktemp("lived-in")).start()
+    write_all(d, written)
+    s3 = d.client()
+    for words in (("user", "add", "anna"), ("key", "add", "anna", "--access-key=AKANNA12345678901234", "--secret-key=" + "s" * 40),
+                  ("quota", "set", "plain", "--objects=10000"), ("quota", "set", "plain", "--user=anna", "--objects=5"),
+                  ("cursor", "set", "plain", "reader", "--position=3")):
+        assert isinstance(restfs(d, *words), dict), words
+    upload = s3.create_multipart_upload(Bucket="plain", Key="goes on")["UploadId"]
+    s3.upload_part(Bucket="plain", Key="goes on", UploadId=upload, PartNumber=1, Body=noise(77, 300000))
+    for i in range(60):
+        written.put(s3, "plain", f"garbage{i}", noise(9000 + i, 25000))
+    for i in range(60):
+        if i % 3:
+            s3.delete_object(Bucket="plain", Key=f"garbage{i}")
+            written.note("plain", f"garbage{i}", None)
+    wait_until(lambda: isinstance(restfs(d, "compact"), dict) and list((d.data / "volumes").glob("*.checkpoint")))
+    for i in range(30):
+        written.put(s3, "plain", f"later{i}", noise(12000 + i, 9000 * (i % 7) + 5))
+    for i in range(0, 30, 5):
+        s3.delete_object(Bucket="plain", Key=f"later{i}")
+        written.note("plain", f"later{i}", None)
+    d.kill()
+    yield d, written
+    d.damaged = True
+    d.finish()
+
+
+@pytest.fixture
+def lived(lived_in, tmp_path):
+    """A copy of it."""
+    first, written = lived_in
+    d = copy_of(first, tmp_path)
+    yield d, written
+    d.finish()
+
+
+def assert_lived(store, report):
+    """What the store has besides objects, where no part of the journal is lost."""
+    assert "anna" in [u["name"] for u in restfs(store, "user", "ls")["users"]]
+    assert "AKANNA12345678901234" in json.dumps(restfs(store, "key", "ls"))
+    quotas = {q["user"]: q for q in restfs(store, "quota", "ls", "plain")["quotas"]}
+    held = store.client().get_paginator("list_objects_v2").paginate(Bucket="plain").search("length(Contents)")
+    assert sorted(q["max_objects"] for q in quotas.values()) == [5, 10000] and sum(held) in [q["objects"] for q in quotas.values()]
+    assert [c["name"] for c in restfs(store, "cursor", "ls", "plain")["cursors"]] == ["reader"]
+    s3 = store.client()
+    (upload,) = s3.list_multipart_uploads(Bucket="plain")["Uploads"]
+    parts = s3.list_parts(Bucket="plain", Key="goes on", UploadId=upload["UploadId"]).get("Parts", [])
+    assert [p["Size"] for p in parts] == ([] if any(f["kind"] == "part-lost" for f in report["findings"]) else [300000])
 
 
 def objects(report):
@@ -136,7 +196,7 @@ def served(store):
     return found
 
 
-def verify(store, written, report, all_told=True):
+def verify(store, written, report, all_told=True, also=None):
     """What is served is what was once written there; what was neither damaged nor lost is what it was at the end, unless the end itself may be lost."""
     store.start()
     found = served(store)
@@ -150,6 +210,8 @@ def verify(store, written, report, all_told=True):
         expected = {place: None if place in named else digest for place, digest in written.current().items()
                     if named.get(place) != "object-lost"}
         assert found == expected
+        if also:
+            also(store, report)
     s3 = store.client()
     s3.create_bucket(Bucket="new")  # numbers and serials go on
     s3.put_object(Bucket="new", Key="new", Body=noise(1, 2 * MIB))
@@ -285,16 +347,23 @@ def damage(d, rng):
     return f"{kind} {path.name}"
 
 
-def test_random_damage(store, tmp_path, rng, record_property):
+def test_nothing_is_lost_of_a_whole_store_that_was_lived_in(lived):
+    d, written = lived
+    report = salvage(d, status=0)
+    assert report["findings"] == []
+    assert verify(d, written, report, also=assert_lived) == written.current()
+
+
+def test_random_damage(lived, tmp_path, rng, record_property):
     record_property("stores damaged at random and salvaged", ROUNDS)
-    d, written = store
+    d, written = lived
     copy(d.data, tmp_path / "whole")
     for number in range(ROUNDS):
         copy(tmp_path / "whole", d.data)
         if number % 2:  # it knows where the journal ended
             shutil.rmtree(d.data / "index")
-        print(number, [damage(d, rng) for _ in range(rng.randint(1, 3))])
-        verify(d, written, salvage(d), all_told=number % 2 == 0)
+        print(number, [damage(d, rng) for _ in range(rng.randint(1, 4))])
+        verify(d, written, salvage(d), all_told=number % 2 == 0, also=assert_lived)
 
 
 def test_what_is_no_store_is_left_alone(tmp_path):
