@@ -284,15 +284,18 @@ token(struct arena *a, struct bytes v)
 
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
-/* The rest of an upload's key. */
+/* The rest of an upload's key, and of one of the past. */
 static void
 upload_key(struct arena *a, struct bytes v)
 {
-	struct bytes key = key_table(a, BUCKET, TABLE_UPLOAD, v), name;
+	struct bytes key = key_table(a, BUCKET, TABLE_UPLOAD, v), past = key_table(a, BUCKET, TABLE_PAST, v), name;
 	uint8_t id[UPLOAD_ID_BYTES];
+	uint64_t serial;
 
 	if (key_upload_split(a, key, &name, id))
 		must_equal(key_upload(a, BUCKET, name, id), key);
+	if (key_past_split(a, past, &name, &serial))
+		must_equal(key_past(a, name, serial), past);
 }
 
 static int
@@ -310,6 +313,7 @@ names(struct arena *a, struct bytes v)
 	struct bytes entry = key_entry(a, BUCKET, parent, one), upload = key_upload(a, BUCKET, one, id), after;
 	struct bytes past = key_past(a, entry, 1), past_two = key_past(a, key_entry(a, BUCKET, parent, two), 1);
 	uint8_t found[UPLOAD_ID_BYTES];
+	uint64_t serial;
 	int order = sign(bytes_compare(one, two));
 
 	must_equal(key_entry_name(entry), one);
@@ -319,6 +323,8 @@ names(struct arena *a, struct bytes v)
 	must(sign(bytes_compare(upload, key_upload(a, BUCKET, two, id))) == order);
 	must(bytes_starts_with(upload, key_uploads(a, BUCKET, bytes_sub(one, 0, one.len / 2))));
 	must(sign(bytes_compare(past, past_two)) == order);
+	must(key_past_split(a, past, &name, &serial) && serial == 1);
+	must_equal(name, entry);
 	must(order == 0 || (!bytes_starts_with(past, past_two) && !bytes_starts_with(past_two, past)));
 	after = key_after_prefix(a, entry);
 	must(bytes_compare(entry, after) < 0);

@@ -126,6 +126,23 @@ escaped_end(struct buf *b)
 	buf_u8(b, 1);
 }
 
+/* Appends what is escaped in `key` behind its head to `b`; what follows its end is `rest`. False: nothing is escaped
+ * there. */
+static bool
+escaped_take(struct buf *b, struct bytes key, struct bytes *rest)
+{
+	for (size_t at = KEY_HEAD; at + 1 < key.len; at++) {
+		if (key.data[at] == 0 && key.data[at + 1] == 1) {
+			*rest = bytes_sub(key, at + 2, key.len);
+			return true;
+		}
+		buf_u8(b, key.data[at]);
+		if (key.data[at] == 0 && key.data[++at] != 255)
+			return false;
+	}
+	return false;
+}
+
 struct bytes
 key_past(struct arena *a, struct bytes key, uint64_t serial)
 {
@@ -139,6 +156,21 @@ key_past(struct arena *a, struct bytes key, uint64_t serial)
 	escaped_end(&b);
 	buf_be64(&b, serial);
 	return buf_bytes(&b);
+}
+
+bool
+key_past_split(struct arena *a, struct bytes past, struct bytes *key, uint64_t *serial)
+{
+	struct bytes rest;
+	struct buf b;
+
+	buf_init(&b, a);
+	buf_put(&b, past.data, past.len < 8 ? past.len : 8);
+	if (!escaped_take(&b, past, &rest) || rest.len != 8 || b.len < KEY_HEAD || past.data[8] != TABLE_PAST)
+		return false;
+	*serial = load_be64(rest.data);
+	*key = buf_bytes(&b);
+	return true;
 }
 
 struct bytes
@@ -167,20 +199,13 @@ key_upload(struct arena *a, uint64_t bucket, struct bytes name, const uint8_t id
 bool
 key_upload_split(struct arena *a, struct bytes key, struct bytes *name, uint8_t id[UPLOAD_ID_BYTES])
 {
+	struct bytes rest;
 	struct buf b;
-	size_t at = KEY_HEAD;
 
 	buf_init(&b, a);
-	for (; at + 1 < key.len; at++) {
-		if (key.data[at] == 0 && key.data[at + 1] == 1)
-			break;
-		buf_u8(&b, key.data[at]);
-		if (key.data[at] == 0 && key.data[++at] != 255)
-			return false;
-	}
-	if (at + 2 + UPLOAD_ID_BYTES != key.len)
+	if (!escaped_take(&b, key, &rest) || rest.len != UPLOAD_ID_BYTES)
 		return false;
-	memcpy(id, key.data + at + 2, UPLOAD_ID_BYTES);
+	memcpy(id, rest.data, UPLOAD_ID_BYTES);
 	*name = buf_bytes(&b);
 	return true;
 }

@@ -66,6 +66,8 @@ struct bytes key_upload_part(struct arena *a, uint64_t bucket, const uint8_t id[
 /* Taking an upload's key apart; false: it is none. */
 bool key_upload_split(struct arena *a, struct bytes key, struct bytes *name, uint8_t id[UPLOAD_ID_BYTES]);
 struct bytes key_past(struct arena *a, struct bytes key, uint64_t serial);
+/* Taking it apart; false: it is none. */
+bool key_past_split(struct arena *a, struct bytes past, struct bytes *key, uint64_t *serial);
 struct bytes key_feed(struct arena *a, uint64_t bucket); /* without the slot */
 struct bytes key_change(struct arena *a, uint64_t bucket, uint64_t serial);
 /* The serial in a change's key; 0: it is none. */

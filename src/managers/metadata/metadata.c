@@ -315,72 +315,17 @@ metadata_number(struct metadata *m, struct request *rq, unsigned count, uint64_t
 
 /* --- the replacing of rows ----------------------------------------------------------------------------------------------------- */
 
-static struct bytes
-past_counter(struct arena *a, uint64_t bucket, uint64_t data_id)
-{
-	uint8_t number[8];
-
-	store_be64(number, data_id);
-	return key_counter(a, bucket, COUNTER_PAST, bytes_of(number, 8));
-}
-
-/* The row of an entry that is kept holds its content, which is counted: the reaper leaves it. */
-static void
-content_keep(struct batch *b, const struct bucket_row *bucket, struct bytes key, struct bytes value)
-{
-	struct version v;
-
-	if (key.data[8] == TABLE_ENTRY && !version_decode(b->arena, value, &v) && v.content.kind != CONTENT_EMPTY)
-		batch_add(b, past_counter(b->arena, bucket->id, v.content.data_id), 1);
-}
-
 void
 metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value)
 {
-	if (old->found && old->serial <= bucket->last_snapshot && !MUTANT("past-row-forgotten")) {
-		/* The value is kept as it was: its serial is in the past row's key. */
-		batch_put(b, key_past(b->arena, key, old->serial), old->value);
-		content_keep(b, bucket, key, old->value);
-	}
+	if (old->found && old->serial <= bucket->last_snapshot && !MUTANT("past-row-forgotten"))
+		past_keep(b, bucket, key, old);
 	if (value.data)
 		batch_checked(batch_put(b, key, value), old->found ? old->serial : 0);
 	else if (old->found)
 		batch_checked(batch_delete(b, key), old->serial);
 	else
 		batch_check(b, key, 0);
-}
-
-enum rfs_err
-metadata_get_at(struct metadata *m, struct request *rq, struct bytes key, uint64_t serial, struct row *out)
-{
-	struct row_page page;
-	enum rfs_err err;
-
-	if ((err = metadata_get(m, rq, key, out)))
-		return err;
-	if (out->found && out->serial <= serial)
-		return RFS_OK;
-	memset(out, 0, sizeof(*out));
-	err = metadata_scan(m, rq, key_past(rq->arena, key, 0), key_past(rq->arena, key, serial + 1), 1, true, &page);
-	if (err || !page.count)
-		return err;
-	/* Its own serial is that of the commit which replaced the kept row, or removed it: there was nothing from then on. */
-	if (page.rows[0].serial <= serial && !MUTANT("past-never-ends"))
-		return RFS_OK;
-	*out = page.rows[0];
-	out->serial = load_be64(out->key.data + out->key.len - 8);
-	out->found = true;
-	return RFS_OK;
-}
-
-enum rfs_err
-past_has(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t data_id, bool *has)
-{
-	int64_t count = 0;
-	enum rfs_err err = metadata_counter(m, rq, past_counter(rq->arena, bucket, data_id), &count);
-
-	*has = count > 0 && !MUTANT("past-bytes-reaped");
-	return err;
 }
 
 /* --- purge ------------------------------------------------------------------------------------------------------------ */

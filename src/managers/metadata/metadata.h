@@ -51,6 +51,20 @@ enum rfs_err metadata_numbers_before(struct metadata *m, struct request *rq, uin
 void metadata_replace(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old, struct bytes value);
 /* The row as it was at serial S: the live one, or a past one that was replaced or removed later. */
 enum rfs_err metadata_get_at(struct metadata *m, struct request *rq, struct bytes key, uint64_t serial, struct row *out) RFS_MUST_CHECK;
+/*
+ * The rows with from <= key < to as they were at `serial`, by their own keys and with the serials that they had then;
+ * ascending, or descending from `to`. Both ends are keys of one bucket, and what is between them is of one table whose
+ * rows metadata_replace replaces. Reads at most `limit` live rows and `limit` of the past: a page with `more` may have
+ * fewer rows than that, also none. Its `next` is the next page's `from`, or `to` if it descends.
+ */
+struct past_page {
+	struct row *rows;
+	size_t count;
+	bool more;
+	struct bytes next;
+};
+enum rfs_err metadata_scan_at(struct metadata *m, struct request *rq, struct bytes from, struct bytes to,
+	uint64_t serial, size_t limit, bool reverse, struct past_page *out) RFS_MUST_CHECK;
 
 /*
  * Is a content, which no other row names, named by rows of the past? By no more of them later: who keeps a row has CHECKed it, when it was

@@ -42,6 +42,9 @@ void bucket_cache_free(struct metadata *m);
 /* Drops what is cached of a bucket. */
 void bucket_forget_id(struct metadata *m, uint64_t id);
 
+/* past.c: the row, which a snapshot needs, is replaced or removed by the batch, and kept. */
+void past_keep(struct batch *b, const struct bucket_row *bucket, struct bytes key, const struct row *old);
+
 /* usage.c: adds to the counters of a bucket and of an owner. */
 void usage_add(struct batch *b, const struct bucket_row *bucket, uint64_t owner, int64_t objects, int64_t bytes);
 /* Behind the batch's last addition: adds the limits of the bucket and of the owner, where the batch adds to what they hold. */

@@ -1,6 +1,6 @@
 /*
  * past_help.h: snapshots, for tests. No verb takes one yet, nor reads one: the bucket's row is put as it will be, and
- * rows are read with metadata_get_at.
+ * rows are read with metadata_get_at and metadata_scan_at.
  */
 #ifndef TESTS_UNIT_CORE_PAST_HELP_H
 #define TESTS_UNIT_CORE_PAST_HELP_H
