@@ -41,6 +41,8 @@ struct compaction {
 	size_t seen_count;
 
 	/* The thread's. */
+	bool whole; /* by tests, while it waits: every volume that there is is emptied, and has gone at a round's end */
+	uint64_t newest; /* of those that there were at its beginning: others hold what was moved */
 	struct request rq;
 	bool by_hand;
 	bool left; /* by the round, to another one: somebody was writing to it, or was faster */

@@ -93,6 +93,8 @@ has_garbage(const struct compaction *c, const struct volume_state *s)
 {
 	unsigned percent = is_hurried(c) && c->percent > HURRIED_PERCENT ? HURRIED_PERCENT : c->percent;
 
+	if (c->whole)
+		return s->v.number <= c->newest;
 	return garbage_of(s) * 100 >= s->v.bytes * percent && (s->v.sealed || garbage_of(s) >= least_gain(c));
 }
 
@@ -133,7 +135,7 @@ checkpoint_pays(struct compaction *c, uint64_t cost)
 	for (size_t i = 0; i < c->count; i++)
 		if (c->volumes[i].v.has_batches && !c->volumes[i].v.covered && is_worth_it(c, &c->volumes[i]))
 			gain += garbage_of(&c->volumes[i]);
-	return gain >= least_gain(c) && gain > (c->by_hand ? cost : 2 * cost);
+	return c->whole || (gain >= least_gain(c) && gain > (c->by_hand ? cost : 2 * cost));
 }
 
 /* The most garbage first. */
@@ -287,6 +289,7 @@ round_steps(struct compaction *c)
 
 	if ((err = compaction_survey(c)) || (err = remove_empty(c)))
 		return err;
+	c->newest = c->count ? c->volumes[c->count - 1].v.number : 0;
 	while (any) {
 		if ((err = empty_worst(c, &any)) || !any)
 			return err;

@@ -6,7 +6,7 @@
  *   model_verbs.c    the same operation on a store
  *   model_run.c      a script from its beginning to its end, through crashes
  *   model_compare.c  what a store shows, held against the model
- *   model_past.c     snapshots: what rows were at an old serial
+ *   model_past.c     snapshots: what rows and listings were at an old serial
  *   model_shrink.c   a script that fails, made short
  */
 #ifndef TESTS_UNIT_CORE_MODEL_H
@@ -163,7 +163,8 @@ struct model_run {
 	bool crash_expected, lose_index;
 	struct model_snapshot snapshots[MODEL_SNAPSHOTS];
 	struct model_feed feeds[MODEL_BUCKETS];
-	uint64_t incarnations, crashes, past_reads;
+	bool compacts; /* after each operation: every volume is emptied */
+	uint64_t incarnations, crashes, past_reads, past_listings, compactions, blocks_moved;
 	char problem[1024];
 };
 
@@ -190,6 +191,8 @@ struct bytes body_bytes(const struct model_body *body);
 
 /* --- model_verbs.c */
 enum rfs_err verb_run(struct test_store *t, struct model_run *run, const struct model_op *op);
+/* Every volume that there is goes, what is live in it to others. False: run->problem says why. */
+bool compact_whole(struct test_store *t, struct model_run *run);
 /* The reaper has nothing left to do. */
 void reaper_settle(struct test_store *t);
 const struct identity *model_user(struct test_store *t, struct request *rq, uint32_t who);

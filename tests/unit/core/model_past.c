@@ -79,6 +79,97 @@ others_were_not(struct test_store *t, struct model_run *run, const struct bucket
 	return true;
 }
 
+/* --- listings ------------------------------------------------------------------------------------------------------
+ */
+
+/* Through the directories as they were then. */
+struct past_walk {
+	struct test_store *t;
+	struct model_run *run;
+	const struct bucket_row *bucket;
+	const struct model_snapshot *snapshot;
+	size_t limit, seen;
+	bool reverse;
+	char path[2 * MODEL_KEY_BYTES];
+};
+
+static bool
+item_was(struct past_walk *w, const struct version *v)
+{
+	const struct model_bucket *held = &w->snapshot->held;
+	const struct model_object *o = &held->objects[w->reverse ? held->count - 1 - w->seen : w->seen];
+
+	if (w->seen == held->count || strcmp(o->key, w->path) != 0)
+		return problem(w->run, "\"%s\" is listed at serial %llu, not \"%s\"", w->path,
+			(unsigned long long)w->snapshot->serial, w->seen == held->count ? "" : o->key);
+	w->seen++;
+	return version_is(w->run, v, o);
+}
+
+static bool directory_was(struct past_walk *w, const uint8_t id[OBJECT_ID_BYTES], size_t path_len);
+
+/* A directory that is a key, too, is one before those in it. */
+static bool
+row_was(struct past_walk *w, const struct row *row, size_t path_len)
+{
+	struct bytes name = key_entry_name(row->key);
+	struct version v;
+	bool marker;
+
+	assert(path_len + name.len < sizeof(w->path));
+	memcpy(w->path + path_len, name.data, name.len);
+	w->path[path_len += name.len] = 0;
+	if (version_decode(w->t->rq.arena, row->value, &v))
+		return problem(w->run, "the entry that \"%s\" had cannot be read", w->path);
+	if (!(v.flags & VERSION_DIRECTORY))
+		return item_was(w, &v);
+	marker = v.flags & VERSION_MARKER;
+	if (marker && !w->reverse && !item_was(w, &v))
+		return false;
+	if (!directory_was(w, v.object_id, path_len))
+		return false;
+	w->path[path_len] = 0;
+	return !marker || !w->reverse || item_was(w, &v);
+}
+
+static bool
+directory_was(struct past_walk *w, const uint8_t id[OBJECT_ID_BYTES], size_t path_len)
+{
+	struct bytes from = key_entry(w->t->rq.arena, w->bucket->id, id, bytes_of(NULL, 0));
+	struct bytes to = key_after_prefix(w->t->rq.arena, from);
+	struct past_page page = {.more = true};
+
+	while (page.more) {
+		enum rfs_err err = metadata_scan_at(
+			w->t->core.metadata, &w->t->rq, from, to, w->snapshot->serial, w->limit, w->reverse, &page);
+
+		if (err)
+			return problem(w->run, "listing what was: %s", error_face(err)->name);
+		for (size_t i = 0; i < page.count; i++)
+			if (!row_was(w, &page.rows[i], path_len))
+				return false;
+		*(w->reverse ? &to : &from) = page.next;
+	}
+	return true;
+}
+
+static bool
+listing_was(struct test_store *t, struct model_run *run, const struct bucket_row *bucket,
+	const struct model_snapshot *s, bool reverse)
+{
+	static const uint8_t root[OBJECT_ID_BYTES];
+	struct past_walk w = {t, run, bucket, s, .limit = 1 + run->next % 5, .reverse = reverse};
+
+	run->past_listings++;
+	if (!directory_was(&w, root, 0))
+		return false;
+	return w.seen == s->held.count || problem(run, "%zu keys are listed at serial %llu, not %zu", w.seen,
+						  (unsigned long long)s->serial, s->held.count);
+}
+
+/* --- snapshots -----------------------------------------------------------------------------------------------------
+ */
+
 static bool
 snapshot_compare(struct test_store *t, struct model_run *run, struct model_snapshot *s)
 {
@@ -87,6 +178,8 @@ snapshot_compare(struct test_store *t, struct model_run *run, struct model_snaps
 
 	if ((err = bucket_find(t->core.metadata, store_request(t), bytes_str(bucket_text(s->bucket)), &bucket)))
 		return problem(run, "the bucket of a snapshot: %s", error_face(err)->name);
+	if (!listing_was(t, run, &bucket, s, false) || !listing_was(t, run, &bucket, s, true))
+		return false;
 	for (size_t i = 0; i < s->held.count; i++)
 		if (!key_was(t, run, &bucket, s->serial, s->held.objects[i].key, &s->held.objects[i]))
 			return false;

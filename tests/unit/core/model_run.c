@@ -69,7 +69,8 @@ doubt_resolve(struct test_store *t, struct model_run *run)
 static bool
 op_compare(struct test_store *t, struct model_run *run, const struct model_op *op)
 {
-	bool all = run->thorough || run->next % COMPARE_ALL_EVERY == 0 || op->kind == DO_COMPACT || op->kind == DO_REAP;
+	bool all = run->thorough || run->compacts || run->next % COMPARE_ALL_EVERY == 0 || op->kind == DO_COMPACT ||
+		   op->kind == DO_REAP;
 
 	return compare_store(t, run, all) && (!all || past_compare(t, run));
 }
@@ -107,6 +108,8 @@ op_execute(struct test_store *t, struct model_run *run, const struct model_op *o
 	err = verb_run(t, run, op);
 	run->next++; /* a crash from now on is one behind the operation */
 	run->in_doubt = 0;
+	if (err == run->expected && run->compacts && !compact_whole(t, run))
+		return false;
 	crash_disarm(run);
 	if (err != run->expected)
 		return problem(run, "%s (%s), not %s", error_face(err)->name, t->rq.detail ? t->rq.detail : "",

@@ -165,6 +165,8 @@ bucket_text(uint32_t bucket)
 	return names[bucket];
 }
 
+#define COMPACT_ALWAYS_ONCE_IN 8 /* scripts */
+
 /* --- choosing ------------------------------------------------------------------------------------------------------
  */
 
@@ -471,6 +473,8 @@ script_make(uint64_t seed, size_t count)
 
 		if (i < MODEL_BUCKETS)
 			kind = DO_BUCKET_CREATE;
+		else if (i == MODEL_BUCKETS && seed % COMPACT_ALWAYS_ONCE_IN == 0)
+			kind = DO_COMPACT_ALWAYS;
 		else if (op[-1].kind == DO_CRASH_AT)
 			kind = kind_behind(c, (enum crash_point)op[-1].point);
 		op_choose(c, kind, op);

@@ -599,6 +599,7 @@ model_apply(struct model *m, const struct model_op *op)
 		return b->there ? bucket_apply(b, op) : MODEL_SKIP;
 	case DO_FORGET:
 	case DO_COMPACT:
+	case DO_COMPACT_ALWAYS:
 	case DO_CHECKPOINT:
 	case DO_REAP:
 	case DO_RESTART:

@@ -1,5 +1,6 @@
 /* model_verbs.c: the operations of a script on a store; see model.h. */
 #include "base/crash_point.h"
+#include "managers/storage/compaction_int.h"
 #include "managers/storage/scrub.h"
 #include "managers/storage/storage_int.h"
 #include "model.h"
@@ -57,6 +58,26 @@ compact(struct test_store *t)
 
 	arena_free(rq.arena);
 	return err;
+}
+
+bool
+compact_whole(struct test_store *t, struct model_run *run)
+{
+	struct compaction *c = t->core.storage->compaction;
+	enum rfs_err err;
+
+	c->whole = true;
+	err = compact(t);
+	c->whole = false;
+	if (err)
+		return problem(run, "compaction: %s", error_face(err)->name);
+	for (size_t i = 0; i < c->count; i++)
+		if (!c->volumes[i].removed && c->volumes[i].v.number <= c->newest)
+			return problem(
+				run, "compaction leaves volume %llx", (unsigned long long)c->volumes[i].v.number);
+	run->compactions++;
+	run->blocks_moved += c->report.blocks_moved;
+	return true;
 }
 
 static enum rfs_err
@@ -572,6 +593,9 @@ verb_run(struct test_store *t, struct model_run *run, const struct model_op *op)
 		return forget(run);
 	case DO_COMPACT:
 		return compact(t);
+	case DO_COMPACT_ALWAYS:
+		run->compacts = true;
+		return RFS_OK;
 	case DO_CHECKPOINT:
 		return checkpoint(t);
 	case DO_REAP:
