@@ -113,14 +113,16 @@ enum rfs_err feed_cursor_list(struct core *core, struct request *rq, struct byte
 
 /* --- conditions ----------------------------------------------------------------------------------------------------------------- */
 
-/* RFC 9110, section 13. Empty bytes and 0: not given. Lists of ETags as they came, with quotes, or "*". */
+/* RFC 9110, section 13. NULL bytes and 0: not given; an empty list is one that has nothing in it. Lists of ETags as
+ * they came, with quotes, or "*". */
 struct conditions {
 	struct bytes if_match;
 	struct bytes if_none_match;
 	int64_t if_modified_since_ns;
 	int64_t if_unmodified_since_ns;
 };
-/* `head` NULL: there is none. PRECONDITION_FAILED, NOT_MODIFIED (only when `reading`); for a write with If-Match on a missing key: NO_SUCH_KEY. */
+/* `head` NULL: there is none. PRECONDITION_FAILED, NOT_MODIFIED (only when `reading`); for a write with If-Match on a
+ * missing key: NO_SUCH_KEY. INVALID_ARGUMENT: what is no list of ETags. */
 enum rfs_err conditions_hold(struct request *rq, const struct conditions *c, const struct version *head, bool reading) RFS_MUST_CHECK;
 
 /* --- objects -------------------------------------------------------------------------------------------------------------------- */

@@ -193,3 +193,58 @@ def test_counting_with_if_match_loses_no_step(s3, bucket):
         list(pool.map(add_one, range(80)))
     assert s3.get_object(Bucket=bucket, Key="counter")["Body"].read() == b"80"
     assert s3.head_object(Bucket=bucket, Key="counter")["ETag"] == etag(b"80")
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_an_empty_list_of_etags_has_nothing_that_matches(s3, raw, bucket, stored, name):
+    for empty in ("", " ", ",", " , ,"):
+        answer = change(raw, bucket, name, {"if-match": empty})
+        # What a copy makes was not there yet.
+        assert (answer.status, answer.code()) == ((404, "NoSuchKey") if name == "copy" else (412, "PreconditionFailed")), repr(empty)
+    assert all_keys(s3, bucket) == ["k"] and get(s3, bucket) == b"stored"
+    assert change(raw, bucket, name, {"if-none-match": ""}).status in (200, 204)
+
+
+def test_an_empty_list_of_etags_on_reads_and_of_sources(s3, raw, bucket, stored):
+    path = "/%s/k" % bucket
+    assert raw.request("GET", path, headers={"if-match": ""}).status == 412
+    assert raw.request("GET", path, headers={"if-none-match": ""}).body == b"stored"
+    answer = change(raw, bucket, "copy", {"x-amz-copy-source-if-match": ""})
+    assert (answer.status, answer.code()) == (412, "PreconditionFailed")
+    assert all_keys(s3, bucket) == ["k"]
+    assert change(raw, bucket, "copy", {"x-amz-copy-source-if-none-match": ""}).status == 200
+
+
+@pytest.mark.parametrize("malformed", ['"abc', 'abc"', '"a"b', '"a" "b"', "a b", 'a"b', '"a b"', "W/", '*, "a"', '"a",*', '"a", "b'])
+def test_what_is_no_list_of_etags_is_refused(s3, raw, bucket, stored, malformed):
+    for header in ("if-match", "if-none-match"):
+        for key in ("k", "new"):
+            answer = raw.request("PUT", "/%s/%s" % (bucket, key), headers={header: malformed}, body=b"changed")
+            assert (answer.status, answer.code()) == (400, "InvalidArgument"), (header, key)
+        for name in ("copy", "delete"):
+            assert change(raw, bucket, name, {header: malformed}).status == 400, (header, name)
+        answer = change(raw, bucket, "copy", {"x-amz-copy-source-" + header: malformed})
+        assert (answer.status, answer.code()) == (400, "InvalidArgument"), header
+        assert raw.request("GET", "/%s/k" % bucket, headers={header: malformed}).status == 400, header
+    assert all_keys(s3, bucket) == ["k"] and get(s3, bucket) == b"stored"
+
+
+def test_a_tag_in_a_list_is_found_wherever_it_stands(raw, bucket, stored):
+    bare = stored["ETag"].strip('"')
+    for tags in (stored["ETag"], bare, '"a,b",' + stored["ETag"], "other ,\t" + bare, ",, %s ,," % stored["ETag"], '"a,b" , %s,"c"' % stored["ETag"]):
+        assert raw.request("GET", "/%s/k" % bucket, headers={"if-match": tags}).status == 200, tags
+        assert raw.request("GET", "/%s/k" % bucket, headers={"if-none-match": tags}).status == 304, tags
+    for tags in ('"a,%s"' % bare, bare + "x", '"a,%s,b"' % bare):
+        assert raw.request("GET", "/%s/k" % bucket, headers={"if-match": tags}).status == 412, tags
+        assert raw.request("GET", "/%s/k" % bucket, headers={"if-none-match": tags}).status == 200, tags
+
+
+def test_a_weak_tag_is_enough_to_see_nothing_new_but_not_to_change(s3, raw, bucket, stored):
+    weak = "W/" + stored["ETag"]
+    assert raw.request("GET", "/%s/k" % bucket, headers={"if-none-match": weak}).status == 304
+    assert raw.request("GET", "/%s/k" % bucket, headers={"if-match": weak}).status == 412
+    assert raw.request("GET", "/%s/k" % bucket, headers={"if-match": "%s, %s" % (weak, stored["ETag"])}).status == 200
+    for name in ("put", "delete"):
+        assert change(raw, bucket, name, {"if-match": weak}).status == 412
+        assert change(raw, bucket, name, {"if-none-match": weak}).status == 412
+    assert get(s3, bucket) == b"stored"
