@@ -174,3 +174,36 @@ def test_an_encoding_beside_aws_chunked_is_kept(raw, s3, bucket):
     assert raw.send("PUT", path, headers, body).status == 200
     got = s3.get_object(Bucket=bucket, Key="k")
     assert (got["ContentEncoding"], got["Body"].read()) == ("gzip", b"abc")
+
+
+# What only the framing of a streaming payload could keep.
+UNFRAMED = [{"x-amz-trailer": "x-amz-checksum-crc32"}, {"x-amz-trailer": ""}, {"x-amz-decoded-content-length": "1"}, {"x-amz-decoded-content-length": "99"},
+            {"x-amz-decoded-content-length": ""}, {"content-encoding": "aws-chunked"}, {"content-encoding": "gzip, AWS-Chunked"}]
+
+
+@pytest.mark.parametrize("payload", [None, "UNSIGNED-PAYLOAD"])
+@pytest.mark.parametrize("headers", UNFRAMED)
+def test_what_belongs_to_chunks_is_refused_of_a_body_without_them(raw, s3, bucket, headers, payload):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    for query in ({}, {"uploadId": upload, "partNumber": "1"}):
+        answer = raw.request("PUT", "/%s/k" % bucket, query, headers, b"q", payload=payload)
+        assert (answer.status, answer.code()) == (400, "InvalidRequest")
+    keys = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    more = {"content-md5": base64.b64encode(hashlib.md5(keys).digest()).decode(), **headers}
+    answer = raw.request("POST", "/%s" % bucket, {"delete": ""}, more, keys, payload=payload)
+    assert (answer.status, answer.code()) == (400, "InvalidRequest")
+    assert all_keys(s3, bucket) == [] and "Parts" not in s3.list_parts(Bucket=bucket, Key="k", UploadId=upload)
+
+
+def test_a_trailer_of_http_is_no_trailer_of_s3(raw, s3, bucket):
+    path = "/%s/k" % bucket
+    headers = {"transfer-encoding": "chunked", "x-amz-trailer": "x-amz-checksum-crc32"}
+    raw.sign("PUT", path, [], headers, "UNSIGNED-PAYLOAD")
+    answer = raw.send("PUT", path, headers, b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32: AAAAAA==\r\n\r\n")
+    assert (answer.status, answer.code()) == (400, "InvalidRequest")
+    assert all_keys(s3, bucket) == []
+
+
+def test_an_empty_body_may_be_called_aws_chunked(raw, s3, bucket):
+    assert raw.request("PUT", "/%s/k" % bucket, headers={"content-encoding": "aws-chunked"}).status == 200
+    assert "ContentEncoding" not in s3.head_object(Bucket=bucket, Key="k")

@@ -244,7 +244,7 @@ def begun_upload(raw, kind, size=5 * MIB, sent=3 * MIB):
     if kind == "small":
         return crowd.signed_head(raw, "PUT", "/bucket/broken", 1000) + b"b" * 999
     if kind == "chunked":
-        return crowd.signed_head(raw, "PUT", "/bucket/broken", transfer_encoding="chunked", x_amz_decoded_content_length=str(size)) + b"%x\r\n" % size + b"b" * sent
+        return crowd.signed_head(raw, "PUT", "/bucket/broken", transfer_encoding="chunked") + b"%x\r\n" % size + b"b" * sent
     if kind == "part":
         upload = raw.request("POST", "/bucket/broken", {"uploads": ""}).root().findtext("UploadId")
         return crowd.signed_head(raw, "PUT", "/bucket/broken", size, query=[("partNumber", "1"), ("uploadId", upload)]) + b"b" * sent

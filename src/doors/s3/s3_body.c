@@ -32,6 +32,27 @@ may_have_trailer(const struct s3_exchange *ex)
 	       ex->signature.payload == PAYLOAD_STREAMING_UNSIGNED_TRAILER;
 }
 
+/*
+ * What only the framing of a streaming payload could keep: refused, as nothing would look at it. An empty body may be
+ * called aws-chunked: Amazon S3 takes the word off, and there is nothing to decode.
+ */
+static enum rfs_err
+check_unframed(struct s3_exchange *ex)
+{
+	const char *header = NULL;
+
+	if (s3_header(ex, "x-amz-trailer").data)
+		header = "x-amz-trailer";
+	else if (s3_header(ex, "x-amz-decoded-content-length").data)
+		header = "x-amz-decoded-content-length";
+	else if (ex->body.present && s3_has_aws_chunked(s3_header(ex, "content-encoding")))
+		header = "Content-Encoding: aws-chunked";
+	if (!header)
+		return RFS_OK;
+	return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,
+		"%s belongs to a body whose x-amz-content-sha256 begins with STREAMING-", header);
+}
+
 static enum rfs_err
 plan_size(struct s3_exchange *ex, int64_t limit)
 {
@@ -125,7 +146,7 @@ plan_trailer(struct s3_exchange *ex)
 	const struct s3_checksum_name *name;
 	enum rfs_err err;
 
-	if (!text.data || !ex->body.is_chunked)
+	if (!text.data)
 		return RFS_OK;
 	name = s3_checksum_by_header(text);
 	if (!name || !may_have_trailer(ex))
@@ -186,8 +207,9 @@ s3_body_plan(struct s3_exchange *ex, int64_t limit)
 	enum rfs_err err;
 
 	ex->body = (struct s3_body){0};
-	if ((err = plan_size(ex, limit)) || (err = plan_md5(ex)) || (err = plan_checksum_headers(ex)) ||
-		(err = plan_trailer(ex)) || (err = plan_sdk_algorithm(ex)))
+	if ((err = plan_size(ex, limit)) || (!ex->body.is_chunked && (err = check_unframed(ex))) ||
+		(err = plan_md5(ex)) || (err = plan_checksum_headers(ex)) || (err = plan_trailer(ex)) ||
+		(err = plan_sdk_algorithm(ex)))
 		return err;
 	if (is_streaming(ex) && ex->signature.kind != SIGV4_HEADER &&
 		ex->signature.payload != PAYLOAD_STREAMING_UNSIGNED_TRAILER)

@@ -26,6 +26,20 @@ s3_trim(struct bytes v)
 	return v;
 }
 
+bool
+s3_has_aws_chunked(struct bytes encodings)
+{
+	size_t at = 0, comma;
+
+	do {
+		comma = bytes_find(encodings, ',', at);
+		if (bytes_equal_str_nocase(s3_trim(bytes_sub(encodings, at, comma - at)), "aws-chunked"))
+			return true;
+		at = comma + 1;
+	} while (comma != SIZE_MAX);
+	return false;
+}
+
 /* "gzip, aws-chunked" -> "gzip": the framing was taken off, and is no property of the object. */
 static struct bytes
 without_aws_chunked(struct s3_exchange *ex, struct bytes value)

@@ -203,6 +203,8 @@ enum rfs_err s3_param_number(
 
 /* Without spaces and tabs around it (RFC 9110, 5.6.3). */
 struct bytes s3_trim(struct bytes v);
+/* Is aws-chunked one of the encodings? */
+bool s3_has_aws_chunked(struct bytes encodings);
 /* A copy in lower case. */
 struct bytes s3_lower(struct arena *arena, struct bytes name);
 /* Content type, properties, ACL and storage class from the request's headers. METADATA_TOO_LARGE, INVALID_ARGUMENT,
