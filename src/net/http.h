@@ -43,6 +43,7 @@ struct http_exchange {
 	struct bytes query;  /* without '?'; data is NULL when there is none */
 	struct http_header *headers;
 	size_t header_count;
+	bool repeats;           /* a header came more than once: see http_settle_repeats */
 	int64_t content_length; /* -1: none given: no body, unless chunked */
 	bool chunked;
 	bool keep_alive; /* the door may clear it before it answers: the connection closes after the answer */
@@ -81,6 +82,20 @@ struct http_door {
 /* The value of the first header of this (lower-case) name; data is NULL when there is none. [any] */
 struct bytes http_header_get(const struct http_exchange *x, const char *name);
 struct loop *http_loop(struct http_exchange *x); /* [any] */
+
+/* What a header that comes in several lines is (RFC 9110, 5.3). */
+enum http_repeat {
+	HTTP_REPEAT_ANY,    /* nothing that a door looks at: the lines stay as they are */
+	HTTP_REPEAT_LIST,   /* one list: the lines are joined */
+	HTTP_REPEAT_SINGLE, /* an error: which of the values counts, nobody could say */
+};
+/* Of the headers of HTTP itself; `name` in lower case. */
+enum http_repeat http_repeat_standard(struct bytes name);
+/*
+ * Joins by commas, and nothing else, as Signature V4 does, what `rule` says is a list; gives the name of a single one
+ * that came more than once, or none. A door calls it before it reads headers, when `repeats` is set. [loop]
+ */
+struct bytes http_settle_repeats(struct http_exchange *x, enum http_repeat (*rule)(struct bytes name));
 
 /*
  * Body. http_body_read asks for at least `min` bytes (of content, chunks undone), or its end, or an error; then `cb` runs. The

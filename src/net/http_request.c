@@ -41,10 +41,34 @@ trim(struct bytes v)
 	return v;
 }
 
+/*
+ * Has the header `at` come before? Names are compared only when a filter of 256 bits says that one like it was there:
+ * `seen` is 0 before the first.
+ */
+static bool
+is_repeated(const struct http_exchange *x, size_t at, uint64_t seen[4])
+{
+	struct bytes name = x->headers[at].name;
+	unsigned mark = (unsigned)name.len;
+	uint64_t bit;
+
+	if (name.len)
+		mark = (mark * 7 + name.data[name.len / 2]) * 13 + name.data[name.len - 1];
+	bit = 1ull << (mark & 63);
+	mark = mark >> 6 & 3;
+	if (seen[mark] & bit)
+		for (size_t i = 0; i < at; i++)
+			if (bytes_equal(x->headers[i].name, name))
+				return true;
+	seen[mark] |= bit;
+	return false;
+}
+
 static void
 fill_headers(struct http_turn *t)
 {
 	struct http_exchange *x = &t->x;
+	uint64_t seen[4] = {0};
 
 	x->headers = ARENA_ARRAY(x->rq.arena, struct http_header, t->span_count);
 	x->header_count = t->span_count;
@@ -56,6 +80,8 @@ fill_headers(struct http_turn *t)
 				t->raw.data[k] |= 0x20;
 		x->headers[i].name = span_bytes(t, name);
 		x->headers[i].value = trim(span_bytes(t, t->spans[i].value));
+		if (!x->repeats)
+			x->repeats = is_repeated(x, i, seen);
 	}
 }
 

@@ -27,6 +27,11 @@ def hmac_sha256(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
+def lines_of(value):
+    """A header's lines: a list is sent as several."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
 class Response:
     def __init__(self, status, headers, body):
         self.status = status
@@ -88,7 +93,7 @@ class RawS3:
     def signature(self, method, path, query, headers, names, payload, stamp):
         canonical = "\n".join([
             method, path, "&".join("%s=%s" % (quote(k), quote(v)) for k, v in sorted(query)),
-            "".join("%s:%s\n" % (name, " ".join(headers[name].split())) for name in names), ";".join(names), payload])
+            "".join("%s:%s\n" % (name, ",".join(" ".join(line.split()) for line in lines_of(headers[name]))) for name in names), ";".join(names), payload])
         digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
         text = "\n".join(["AWS4-HMAC-SHA256", stamp, self.scope(stamp[:8]), digest])
         return hmac_sha256(self.signing_key(stamp[:8]), text).hex()
@@ -140,7 +145,8 @@ class RawS3:
         try:
             self.connection.putrequest(method, target, skip_host="host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
-                self.connection.putheader(name, value)
+                for line in lines_of(value):
+                    self.connection.putheader(name, line)
             self.connection.endheaders(body)
             response = self.connection.getresponse()
             answer = Response(response.status, response.headers, response.read())

@@ -131,6 +131,17 @@ def test_another_body_than_the_signed_one_is_refused(store):
     assert store.get("/rpc", "POST", other, dict(request.headers))[0] == 400
 
 
+@pytest.mark.parametrize("name", ["Authorization", "X-Amz-Date"])
+def test_a_call_whose_signature_comes_twice_is_refused(store, name):
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "user.list"}'
+    request = botocore.awsrequest.AWSRequest("POST", store.admin + "/rpc", data=body)
+    botocore.auth.SigV4Auth(botocore.credentials.Credentials(*store.root()), "restfs", "us-east-1").add_auth(request)
+    headers = dict(request.headers)
+    assert store.get("/rpc", "POST", body, headers)[0] == 200
+    status, _, answer = store.get("/rpc", "POST", body, {**headers, name.lower(): headers[name]})
+    assert status == 400 and answer.startswith(b"INVALID_REQUEST: a header that has one value came more than once: " + name.lower().encode())
+
+
 def test_an_unsigned_payload_is_refused(store):
     body = b'{"jsonrpc":"2.0","id":1,"method":"user.list"}'
     request = botocore.awsrequest.AWSRequest("POST", store.admin + "/rpc", data=body)

@@ -279,11 +279,24 @@ refuse_s3(struct http_exchange *x)
 	return true;
 }
 
+static enum http_repeat
+repeat_rule(struct bytes name)
+{
+	return bytes_starts_with(name, BYTES_LITERAL("x-amz-")) ? HTTP_REPEAT_SINGLE : http_repeat_standard(name);
+}
+
 static void
 admin_request(struct http_exchange *x)
 {
+	struct bytes repeated = x->repeats ? http_settle_repeats(x, repeat_rule) : (struct bytes){0};
 	size_t i;
 
+	if (repeated.len) {
+		request_fail(&x->rq, RFS_ERR_INVALID_REQUEST, "a header that has one value came more than once: %.*s",
+			(int)repeated.len, (const char *)repeated.data);
+		reply_error(x, RFS_ERR_INVALID_REQUEST);
+		return;
+	}
 	for (i = 0; i < sizeof(admin_paths) / sizeof(admin_paths[0]); i++) {
 		const struct admin_path *p = &admin_paths[i];
 		bool is_get = strcmp(p->method, "GET") == 0;

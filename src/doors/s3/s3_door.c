@@ -119,13 +119,32 @@ attempt_on_loop(struct http_exchange *x)
 		attempt_done(x);
 }
 
+/* Of S3's own headers, all have one value but these. */
+static enum http_repeat
+repeat_rule(struct bytes name)
+{
+	if (!bytes_starts_with(name, BYTES_LITERAL("x-amz-")))
+		return http_repeat_standard(name);
+	return bytes_starts_with(name, BYTES_LITERAL("x-amz-meta-")) ||
+			       s3_word_in("x-amz-object-attributes x-amz-optional-object-attributes", name)
+		       ? HTTP_REPEAT_LIST
+		       : HTTP_REPEAT_SINGLE;
+}
+
 static void
 s3_request(struct http_exchange *x)
 {
+	struct bytes repeated = x->repeats ? http_settle_repeats(x, repeat_rule) : (struct bytes){0};
 	struct s3_exchange *ex = exchange_new(x);
 
 	x->rq.may_block = false;
-	if ((ex->result = s3_route(ex, x->method)))
+	if (repeated.len)
+		ex->result = request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,
+			"A header that has one value came more than once: %.*s", (int)repeated.len,
+			(const char *)repeated.data);
+	else
+		ex->result = s3_route(ex, x->method);
+	if (ex->result)
 		s3_exchange_answer(ex);
 	else
 		attempt_on_loop(x);

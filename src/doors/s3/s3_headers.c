@@ -66,7 +66,8 @@ without_aws_chunked(struct s3_exchange *ex, struct bytes value)
 	return dropped ? buf_bytes(&kept) : value;
 }
 
-/* A header that came twice is one with both values (RFC 9110, 5.3). */
+/* What a presigned request says in a header and in a parameter, or in several, is one with all values, as of headers
+ * alone. */
 static bool
 join_property(struct s3_exchange *ex, struct object_put_args *args, struct bytes name, struct bytes value)
 {

@@ -170,7 +170,7 @@ enum rfs_err s3_route(struct s3_exchange *ex, struct bytes method) RFS_MUST_CHEC
 /* The methods that the level which `ex` is at has (RFC 9110, 10.2.1). */
 struct bytes s3_route_methods(const struct s3_exchange *ex);
 /* NOT_IMPLEMENTED for a header or parameter that has a meaning in S3 and none in the operation's row. After
- * sigv4_parse. */
+ * sigv4_parse. INVALID_REQUEST for a presigned parameter that is said twice. */
 enum rfs_err s3_route_check_known(struct s3_exchange *ex) RFS_MUST_CHECK;
 /* Is `name` one of the words of `list`? */
 bool s3_word_in(const char *list, struct bytes name);

@@ -31,26 +31,20 @@ attribute_of(struct bytes word)
 	return 0;
 }
 
-/* A list, in one header or in several. */
 static enum rfs_err
 read_attributes(struct s3_exchange *ex, unsigned *out)
 {
+	struct bytes list = s3_header(ex, "x-amz-object-attributes");
+
 	*out = 0;
-	for (size_t i = 0; i < ex->header_count; i++) {
-		struct bytes list = ex->headers[i].value;
+	while (list.len) {
+		size_t comma = bytes_find(list, ',', 0);
+		unsigned bit = attribute_of(s3_trim(bytes_sub(list, 0, comma)));
 
-		if (!bytes_equal_str(ex->headers[i].name, "x-amz-object-attributes"))
-			continue;
-		while (list.len) {
-			size_t comma = bytes_find(list, ',', 0);
-			unsigned bit = attribute_of(s3_trim(bytes_sub(list, 0, comma)));
-
-			if (!bit)
-				return request_fail(
-					ex->rq, RFS_ERR_INVALID_ARGUMENT, "Invalid attribute name specified.");
-			*out |= bit;
-			list = comma == SIZE_MAX ? (struct bytes){0} : bytes_sub(list, comma + 1, SIZE_MAX);
-		}
+		if (!bit)
+			return request_fail(ex->rq, RFS_ERR_INVALID_ARGUMENT, "Invalid attribute name specified.");
+		*out |= bit;
+		list = comma == SIZE_MAX ? (struct bytes){0} : bytes_sub(list, comma + 1, SIZE_MAX);
 	}
 	if (!*out)
 		return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,

@@ -258,9 +258,37 @@ is_known_param(struct s3_exchange *ex, struct bytes name)
 	return ex->signature.kind == SIGV4_QUERY && (s3_word_in(presign_params, low) || is_known_header(ex->op, low));
 }
 
+/*
+ * In a presigned request a parameter stands for a header, and is said once: as a parameter, or, with the same value,
+ * as the header too. Metadata are joined (s3_headers.c).
+ */
+static enum rfs_err
+check_said_once(struct s3_exchange *ex, size_t at)
+{
+	const struct url_param *p = &ex->query.params[at];
+	struct bytes low = s3_lower(ex->rq->arena, p->name), header;
+	const char *name = arena_str(ex->rq->arena, low);
+	bool again = false;
+
+	if (!bytes_starts_with(low, BYTES_LITERAL("x-amz-")) || bytes_starts_with(low, BYTES_LITERAL("x-amz-meta-")))
+		return RFS_OK;
+	for (size_t i = at + 1; i < ex->query.count; i++)
+		again |= bytes_equal_str_nocase(ex->query.params[i].name, name);
+	if (!s3_word_in(presign_params, low)) {
+		header = http_header_get(ex->http, name);
+		again |= header.data && !bytes_equal(header, p->value);
+	}
+	if (!again)
+		return RFS_OK;
+	return request_fail(ex->rq, RFS_ERR_INVALID_REQUEST,
+		"A parameter or header that has one value came more than once: %s", name);
+}
+
 enum rfs_err
 s3_route_check_known(struct s3_exchange *ex)
 {
+	enum rfs_err err;
+
 	for (size_t i = 0; i < ex->header_count; i++) {
 		struct bytes name = ex->headers[i].name;
 
@@ -276,6 +304,8 @@ s3_route_check_known(struct s3_exchange *ex)
 			return request_fail(ex->rq, RFS_ERR_NOT_IMPLEMENTED,
 				"A parameter you provided implies functionality that is not implemented: %.*s",
 				(int)name.len, (const char *)name.data);
+		if (ex->signature.kind == SIGV4_QUERY && (err = check_said_once(ex, i)))
+			return err;
 	}
 	return RFS_OK;
 }
