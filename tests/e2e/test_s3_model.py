@@ -1,4 +1,9 @@
-"""Every operation and every header of the S3 that botocore knows is sent: what is not built is refused, never ignored."""
+"""Every operation and every header of the S3 that botocore knows is sent, once, twice and empty: what is not built is refused, never ignored."""
+import base64
+import hashlib
+import urllib.parse
+
+import botocore.serialize
 import botocore.session
 import pytest
 
@@ -168,3 +173,95 @@ def assert_untouched(s3, bucket, upload):
     assert [item["UploadId"] for item in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload["UploadId"]]
     assert [part["PartNumber"] for part in s3.list_parts(Bucket=bucket, Key="k", UploadId=upload["UploadId"])["Parts"]] == [1]
     assert len(s3.get_object_acl(Bucket=bucket, Key="source")["Grants"]) == len(s3.get_bucket_acl(Bucket=bucket)["Grants"]) == 1
+
+
+# --- headers that come twice, or without a value
+
+# Joined: that all of their values count is seen in test_s3_repeats.py. What is not built of them is refused as when it comes once.
+LISTS = {"if-match", "if-none-match", "cache-control", "content-encoding", "content-language", "x-amz-meta-", "x-amz-object-attributes",
+         "x-amz-optional-object-attributes"}
+# HTTP's own, whose rules for them are tested with the others of HTTP.
+FRAMING = {"content-length"}
+# What no value means. Of dates and ranges that cannot be read, RFC 9110 (13.1.3, 13.1.4, 14.2) wants them ignored; the others say nothing when they are empty.
+EMPTY_IS_NONE = {"if-modified-since", "if-unmodified-since", "range", "x-amz-checksum-mode"} | HARMLESS
+# None of no tags matches: the condition holds (test_s3_conditions.py).
+EMPTY_IS_LIST = {"if-none-match", "x-amz-copy-source-if-none-match"}
+# An empty property is a property: of an object's own headers, what is kept is what was sent.
+EMPTY_IS_KEPT = OBJECT - {"x-amz-acl", "x-amz-storage-class"}
+
+
+def header_members(operation):
+    """(header, its member's shape) of all that this operation has."""
+    shape = MODEL.operation_model(operation).input_shape
+    for member in shape.members.values() if shape else ():
+        if member.serialization.get("location") in ("header", "headers"):
+            yield member.serialization["name"].lower(), member
+
+
+def as_text(shape):
+    value = sample(shape)
+    if shape.type_name == "timestamp":
+        return "Thu, 01 Jan 1970 00:00:00 GMT"
+    if shape.type_name in ("list", "map"):
+        return "x"
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+@pytest.fixture
+def send(raw, s3, bucket, bucket_name, upload):
+    """send(operation, headers): the least that the operation needs, and these headers."""
+    def send_one(operation, headers):
+        model = MODEL.operation_model(operation)
+        members = model.input_shape.members if model.input_shape else {}
+        parameters = parameters_of(operation, bucket)
+        parameters.update({name: value for name, value in upload.items() if name in members})
+        if operation in ("GetObject", "GetObjectAttributes", "HeadObject", "DeleteObject", "GetObjectAcl", "PutObjectAcl"):
+            parameters["Key"] = "source"
+        if operation in ("DeleteObjects", "PutBucketCors"):
+            parameters.update({"DeleteObjects": {"Delete": {"Objects": [{"Key": "source"}]}},
+                               "PutBucketCors": {"CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}}}[operation])
+        if operation in ("PutObjectAcl", "PutBucketAcl"):
+            parameters["ACL"] = "private"
+        if operation == "CreateBucket":
+            parameters["Bucket"] = bucket_name + "-new"
+        made = botocore.serialize.create_serializer("rest-xml").serialize_to_request(parameters, model)
+        path, _, query = made["url_path"].partition("?")
+        start = "/" + parameters["Bucket"] if "Bucket" in parameters else ""
+        if not path.startswith(start):
+            path = start + path
+        query = urllib.parse.parse_qsl(query, keep_blank_values=True) + [(name, str(value)) for name, value in made["query_string"].items()]
+        body = made["body"] or b""
+        if operation in ("DeleteObjects", "PutBucketCors"):
+            made["headers"]["Content-MD5"] = base64.b64encode(hashlib.md5(body).digest()).decode()
+        given = {name.lower(): str(value) for name, value in dict(made["headers"], **headers).items() if not isinstance(value, list)}
+        given.update({name: value for name, value in headers.items() if isinstance(value, list)})
+        return raw.request(made["method"], urllib.parse.unquote(path), query, given, body)
+
+    return send_one
+
+
+def assert_refused(answer, operation, header, wanted):
+    assert (answer.status, answer.code()) == (wanted[0], "" if operation.startswith("Head") else wanted[1]), header
+
+
+@pytest.mark.parametrize("operation", sorted(BUILT))
+def test_a_header_that_comes_twice_is_refused_unless_it_is_a_list(s3, bucket, upload, send, operation):
+    for header, member in header_members(operation):
+        if header in LISTS | FRAMING:
+            continue
+        assert_refused(send(operation, {header: [as_text(member)] * 2}), operation, header, (400, "InvalidRequest"))
+    assert_untouched(s3, bucket, upload)
+
+
+@pytest.mark.parametrize("operation", sorted(BUILT))
+def test_a_header_without_a_value_is_refused_unless_that_says_something(s3, bucket, upload, send, operation):
+    for header, _ in header_members(operation):
+        known = HEADERS.get(operation, set()) | COMMON | HARMLESS
+        if header in FRAMING | EMPTY_IS_NONE | EMPTY_IS_LIST or (header in EMPTY_IS_KEPT and header in known):
+            continue
+        answer = send(operation, {header: ""})
+        if header in known:
+            assert 400 <= answer.status < 500, (header, answer)
+        else:
+            assert_refused(answer, operation, header, (501, "NotImplemented"))
+    assert_untouched(s3, bucket, upload)

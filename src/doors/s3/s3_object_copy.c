@@ -1,5 +1,23 @@
 /* s3_object_copy.c: CopyObject (Amazon S3 API reference). */
+#include "base/clock.h"
 #include "doors/s3/s3_int.h"
+
+/* Of HTTP's own dates, one that cannot be read is to be ignored (RFC 9110, 13.1.3); these are not HTTP's. */
+static enum rfs_err
+check_source_dates(struct s3_exchange *ex)
+{
+	static const char *const names[] = {
+		"x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"};
+	int64_t ns;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct bytes text = s3_header(ex, names[i]);
+
+		if (text.data && !date_parse_http(text, &ns) && !date_parse_iso8601(text, &ns))
+			return request_fail(ex->rq, RFS_ERR_INVALID_ARGUMENT, "%s is not a date", names[i]);
+	}
+	return RFS_OK;
+}
 
 /* x-amz-copy-source: "/bucket/key" or "bucket/key", percent-encoded, perhaps with "?versionId=". */
 enum rfs_err
@@ -27,7 +45,7 @@ s3_read_source(struct s3_exchange *ex, struct bytes *bucket, struct bytes *key)
 	*key = bytes_sub(source, slash + 1, SIZE_MAX);
 	if (key->len > S3_KEY_MAX)
 		return request_fail(ex->rq, RFS_ERR_KEY_TOO_LONG, "Your key is too long");
-	if ((err = s3_check_version_id(ex, version)))
+	if ((err = s3_check_version_id(ex, version)) || (err = check_source_dates(ex)))
 		return err;
 	return s3_check_owner(ex, "x-amz-source-expected-bucket-owner", *bucket);
 }
