@@ -1,7 +1,7 @@
 # The commands a person types; what they do is in meson.build and tools/.
 BUILD ?= build
 
-.PHONY: build deps deps-test deps-bench deps-deb run test soak bench install deb image test-deb test-image test-reproducible format clean
+.PHONY: build deps deps-test deps-bench deps-deb deps-image run test soak bench install deb image test-deb test-image test-reproducible format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -21,6 +21,9 @@ deps-bench:
 
 deps-deb:
 	@tools/install-deps --deb
+
+deps-image:
+	@tools/install-deps --image
 
 # Ctrl-C stops the store clean; the data stays in ./data. ARGS: more options of restfsd.
 run: deps
@@ -53,12 +56,12 @@ install: deps
 deb: deps-deb
 	@tools/make-deb $(ARGS)
 
-# As root, with debootstrap: builds them in a Debian of their own, and installs, upgrades, removes and purges them in another.
-test-deb:
+# As root: builds them in a Debian of their own, and installs, upgrades, removes and purges them in another.
+test-deb: deps-image
 	@tools/test-deb $(ARGS)
 
-# The same as packaging/container/Dockerfile makes, without a container engine: as root, with debootstrap.
-image: deb
+# The same as packaging/container/Dockerfile makes, without a container engine: as root.
+image: deps-image deb
 	@tools/make-image $(ARGS) build-deb/restfs-image.tar
 
 test-image: image

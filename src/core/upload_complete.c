@@ -264,14 +264,9 @@ checksum_choose(struct completion *c, struct version *v)
 		return RFS_OK;
 	if (!upload->has_checksum && (claimed == DIGEST_SHA1 || claimed == DIGEST_SHA256))
 		return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "the upload was not created with this kind of checksum");
-	for (size_t i = 0; i < args->part_count; i++) {
+	for (size_t i = 0; i < args->part_count; i++)
 		if (!c->parts[i].has_checksum || c->parts[i].checksum != v->checksum)
 			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST, "part %u has no checksum of the upload's kind", c->parts[i].number);
-		if (v->checksum_type == CHECKSUM_COMPOSITE && !args->parts[i].has_checksum)
-			return request_fail(c->rq, RFS_ERR_INVALID_REQUEST,
-				"The upload was created with a composite checksum: the complete request must include the checksum of each part; part %u has none",
-				c->parts[i].number);
-	}
 	return RFS_OK;
 }
 
