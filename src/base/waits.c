@@ -3,6 +3,7 @@
 #include "base/waits.h"
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include <stdlib.h>
 
@@ -219,8 +220,10 @@ waits_new(void)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	if (pthread_create(&s->thread, NULL, watch, s) != 0)
+	if (pthread_create(&s->thread, NULL, watch, s) != 0) {
+		log_error(0, "start the thread that looks for callers that have gone");
 		abort();
+	}
 	return s;
 }
 

@@ -79,6 +79,8 @@ loops_new(unsigned count)
 {
 	struct loops *l;
 
+	/* libuv would abort, too, where it has no memory for its lists, but not say why. */
+	must(uv_replace_allocator(xmalloc, xrealloc, xcalloc, free), "give libuv its memory");
 	if (count == 0)
 		count = uv_available_parallelism();
 	l = xcalloc(1, sizeof(*l) + count * sizeof(l->at[0]));
