@@ -1,8 +1,8 @@
 /*
  * memory_fault.c: a library to be preloaded: one allocation of the process fails, by its number (fault_plan.h).
  * RocksDB's are not counted, nor LZ4's for it: an exception that it does not expect, or no memory for a compression,
- * ends the process, in an abort or on the way to it.
- * [any]
+ * ends the process, in an abort or on the way to it. Nor OpenSSL's: what it fetches at its first use may end in a
+ * fault. [any]
  */
 #include "fault_plan.h"
 #include <link.h>
@@ -13,18 +13,28 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
-/* Where the code of the C++ libraries is. */
+static const char *const left_out[] = {"libstdc++", "librocksdb", "liblz4", "libcrypto", "libssl"};
+
+/* Where their code is. */
 #define RANGES_MAX 8
 static struct {
 	uintptr_t start, end;
 } ranges[RANGES_MAX];
 static size_t range_count;
 
+static bool
+is_left_out(const char *library)
+{
+	for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++)
+		if (strstr(library, left_out[i]))
+			return true;
+	return false;
+}
+
 static int
 range_add(struct dl_phdr_info *info, size_t size, void *data)
 {
-	if (!strstr(info->dlpi_name, "libstdc++") && !strstr(info->dlpi_name, "librocksdb") &&
-		!strstr(info->dlpi_name, "liblz4"))
+	if (!is_left_out(info->dlpi_name))
 		return 0;
 	for (size_t i = 0; i < info->dlpi_phnum && range_count < RANGES_MAX; i++) {
 		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];

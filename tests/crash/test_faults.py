@@ -1,4 +1,5 @@
 """Any call of the daemon may fail: each request then ends with a clear error or a right result, and what was acknowledged is there after a restart.
+A start in which it fails comes up right, or says why it does not.
 
 By default a few numbers of each kind of call are chosen; with RESTFS_FAULTS=all it is each of them.
 """
@@ -41,8 +42,8 @@ def counts(template):
     return found
 
 
-def run(template, kind, number, error):
-    one = Round(template, kind, number, error)
+def run(template, kind, number, error, **options):
+    one = Round(template, kind, number, error, **options)
     try:
         return one.run()
     except BaseException as failure:
@@ -69,6 +70,32 @@ def test_an_allocation_that_fails_costs_a_clear_error_or_an_abort(template, coun
     record_property("allocations that failed, by number", len(numbers))
     for number in numbers:
         run(template, "memory", number, "ENOMEM")
+
+
+@pytest.fixture(scope="module", params=["killed", "stopped"])
+def start(request):
+    """A store, and how many calls of each kind a start on it makes."""
+    template, calls = Template(stopped=request.param == "stopped"), {}
+    for kind in ["read"] if SANITIZED else ["read", "memory"]:
+        plain = Round(template, kind, 0, "EIO", starting=True)
+        assert plain.run() is None
+        calls.update({name: plain.calls[name] for name in KINDS if name not in calls or name == kind})
+    yield template, calls
+    template.daemon.remove()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_that_fails_in_a_start_costs_that_start_at_most(start, kind, record_property):
+    if SANITIZED and kind == "memory":
+        pytest.skip("the sanitizer has an allocator of its own")
+    template, calls = start
+    errors = [error for failing, error in FAILURES if failing == kind] or ["ENOMEM"]
+    choices = [(number, error) for number in range(1, calls[kind] + 1) for error in errors]
+    choices = choices if ALL else random.Random(f"start {kind} {SEED}").sample(choices, 1)
+    record_property("calls of a start that failed, by number", len(choices))
+    for number, error in choices:
+        became = run(template, kind, number, error, starting=True)
+        assert error not in HARMLESS or not became, (number, became)
 
 
 def test_a_poisoned_store_does_not_say_that_something_is_not_there(own_daemon):
