@@ -20,6 +20,8 @@ OPTIONS = ("--set", "journal.volume_bytes=1M", "--set", "compaction.garbage_perc
 KINDS = ("read", "write", "sync", "open", "rename", "allocate", "unlink", "memory")
 SHORT = 2 ** 64 - 1
 ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EMFILE": errno.EMFILE, "EINTR": errno.EINTR, "ENOMEM": errno.ENOMEM, "half": SHORT}
+LEAKS = {"descriptor": 1, "memory": 2}  # as fault_plan.h has them
+HEAP_SLACK = 32 * 1024  # what is in use at an exit varies by some KiB
 WORDS = struct.Struct("<Q")
 # A clear error, at whichever door of the store something failed.
 CLEAR = ("InternalError", "ServiceUnavailable", "InsufficientStorage", "SlowDown", "500", "503", "507")
@@ -41,6 +43,16 @@ class Plan:
     def arm(self, kind, number, error):
         for index, value in enumerate([KINDS.index(kind), number, ERRORS[error], 0] + [0] * len(KINDS)):
             WORDS.pack_into(self.memory, 8 * index, value)
+
+    def leak(self, what):
+        """At its exit, the daemon has lost one of these."""
+        WORDS.pack_into(self.memory, 8 * (4 + len(KINDS) + 3), LEAKS[what])
+
+    def left(self):
+        """Descriptors open and bytes of memory in use at the exit."""
+        exited, descriptors, heap_bytes = (self.word(4 + len(KINDS) + index) for index in range(3))
+        assert exited
+        return descriptors, heap_bytes
 
     def struck(self):
         return self.word(3) > 0
@@ -183,6 +195,7 @@ class Template:
             asked.put(key, body_of(size, number))
         asked.get("old/small")
         self.states = asked.states
+        self.heap_bytes = None  # in use at an exit when nothing has failed
         assert not stopped or self.daemon.stop() == 0
         self.daemon.kill()
 
@@ -212,6 +225,15 @@ class Round:
         self.plan.arm(kind, 0 if kind == "memory" and not starting else number, error)
         self.errors = []
 
+    def judge_left(self):
+        """Of a daemon that ended by itself: nothing is open, and no more memory in use than without a failure."""
+        descriptors, heap_bytes = self.plan.left()
+        assert not descriptors, f"{descriptors} descriptors were left open"
+        if self.template.heap_bytes is None:
+            assert not self.plan.struck()
+            self.template.heap_bytes = heap_bytes
+        assert heap_bytes <= self.template.heap_bytes + HEAP_SLACK, f"{heap_bytes} bytes of memory were left, {self.template.heap_bytes} without a failure"
+
     def run(self):
         """What became of the call's failure: None, "not started", "aborted", or the errors that clients were told of."""
         aborts = self.kind == "memory"
@@ -231,6 +253,8 @@ class Round:
             struck = self.plan.struck()
             assert status == 0 or struck and (status == -signal.SIGABRT if status < 0 and aborts else status > 0 and not asked), f"it ended with {status}"
             assert status == 0 or [line for line in self.daemon.log().splitlines() if " INFO " not in line], "it did not say why"
+            if status >= 0:
+                self.judge_left()
             assert struck or not asked.errors
             self.daemon.environment = {}
             self.daemon.start()

@@ -1,5 +1,5 @@
 """Any call of the daemon may fail: each request then ends with a clear error or a right result, and what was acknowledged is there after a restart.
-A start in which it fails comes up right, or says why it does not.
+A start in which it fails comes up right, or says why it does not. Nothing is leaked: see Round.judge_left; and by the sanitizer's own judgement.
 
 By default a few numbers of each kind of call are chosen; with RESTFS_FAULTS=all it is each of them.
 """
@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from faults import KINDS, Asked, Plan, Round, Template, body_of, environment
+from faults import KINDS, LEAKS, Asked, Plan, Round, Template, body_of, environment
 from workload import BUCKET, judge
 
 ALL = os.environ.get("RESTFS_FAULTS") == "all"
@@ -96,6 +96,14 @@ def test_a_call_that_fails_in_a_start_costs_that_start_at_most(start, kind, reco
     for number, error in choices:
         became = run(template, kind, number, error, starting=True)
         assert error not in HARMLESS or not became, (number, became)
+
+
+@pytest.mark.parametrize("what", ["descriptor"] if SANITIZED else LEAKS)
+def test_a_leak_is_seen(template, counts, what):
+    one = Round(template, "read", 0, "EIO")
+    one.plan.leak(what)
+    with pytest.raises(AssertionError, match="were left"):
+        one.run()
 
 
 def test_a_poisoned_store_does_not_say_that_something_is_not_there(own_daemon):
