@@ -142,7 +142,7 @@ block_make(const struct changer *c, struct segment_plan *plan, uint64_t from, si
 	if ((err = new_read(c, from, len, &bytes)))
 		return err;
 	sha256(slice_bytes(bytes), hash);
-	run_block_frame(made, &bytes, 1, len, c->bucket->compress, hash, &payload);
+	run_block_frame(c->storage, made, &bytes, 1, len, c->bucket->compress, hash, &payload);
 	slice_unref(&bytes);
 	return run_block_put(c->storage, c->rq, c->bucket->id, made, &payload);
 }

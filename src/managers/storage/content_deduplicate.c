@@ -20,9 +20,8 @@ struct dedup_block {
 	struct slice *parts;   /* raw bytes; NULL: let go */
 	size_t part_count;
 	uint64_t own;          /* the number that it gets when it has to be stored; 0: none yet */
-	struct slice *payload; /* framed, when it goes with the batch */
-	size_t payload_count;
-	size_t payload_bytes;
+	struct payload payload; /* framed, when it goes with the batch */
+	uint32_t stored;        /* bytes of it, also when it has gone */
 	bool put;              /* `own` is with the storage driver */
 	struct block_ticket ticket;
 	uint64_t number;       /* of the block that has the bytes, from the attempt to commit on */
@@ -67,7 +66,7 @@ block_let_go(struct deduplicator *d, struct dedup_block *block)
 	if (block->parts)
 		d->kept_bytes -= block->size;
 	slices_free(&block->parts, &block->part_count);
-	slices_free(&block->payload, &block->payload_count);
+	payload_clear(&block->payload);
 }
 
 /* `named`: a batch was committed that names its bytes, or those of another writer. */
@@ -122,13 +121,12 @@ block_frame(struct deduplicator *d, struct dedup_block *block)
 {
 	enum rfs_err err;
 
-	if (block->payload || block->put)
+	if (block->payload.slices || block->put)
 		return RFS_OK;
 	if (!block->own && (err = metadata_number(d->storage->metadata, d->rq, 1, &block->own)))
 		return err;
-	block->payload = xcalloc(frames_slices_max(block->part_count, block->size), sizeof(*block->payload));
-	block->payload_count =
-		frames_build(block->parts, block->part_count, block->size, d->bucket->compress, block->payload, &block->payload_bytes);
+	payload_build(d->storage, block->parts, block->part_count, block->size, d->bucket->compress, &block->payload);
+	block->stored = (uint32_t)block->payload.bytes;
 	return RFS_OK;
 }
 
@@ -142,8 +140,8 @@ block_put(struct deduplicator *d, struct dedup_block *block)
 		return RFS_OK;
 	if (!d->rq->may_block)
 		return RFS_ERR_WOULD_BLOCK;
-	if ((err = block_frame(d, block)) || (err = driver->ops->put(driver, d->rq, d->bucket->id, block->own, block->payload, block->payload_count,
-						     &block->ticket)))
+	if ((err = block_frame(d, block)) || (err = driver->ops->put(driver, d->rq, d->bucket->id, block->own, block->payload.slices,
+						     block->payload.count, &block->ticket)))
 		return err;
 	block->put = true;
 	block_let_go(d, block);
@@ -156,11 +154,11 @@ block_make(struct deduplicator *d, struct dedup_block *block, struct batch *b, u
 {
 	struct run_row run = {
 		.first = block->own, .count = 1, .block_size = block->size, .last_size = block->size, .hashed = true,
-		.stored_sizes = { (uint32_t)block->payload_bytes },
+		.stored_sizes = { block->stored },
 	};
 	struct batch_block bytes = {
-		.number = block->own, .stored = block->put, .location = block->ticket.location, .parts = block->payload,
-		.part_count = block->payload_count, .len = block->payload_bytes,
+		.number = block->own, .stored = block->put, .location = block->ticket.location, .parts = block->payload.slices,
+		.part_count = block->payload.count, .len = block->stored,
 	};
 	struct buf value;
 
@@ -189,7 +187,7 @@ block_attach(struct deduplicator *d, struct dedup_block *block, struct batch *b,
 	}
 	if (with_batch && (err = block_frame(d, block)))
 		return err;
-	if (!with_batch || !s->fused || block->payload_bytes > s->small_bytes) {
+	if (!with_batch || !s->fused || block->stored > s->small_bytes) {
 		if ((err = block_put(d, block)) || (err = s->driver->ops->wait(s->driver, d->rq, &block->ticket, 1)))
 			return err;
 	}

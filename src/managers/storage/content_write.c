@@ -83,7 +83,7 @@ block_frame(struct content_writer *w)
 	struct digest_value hash;
 
 	block_sha256(w, &hash);
-	run_block_frame(&w->run, w->parts, w->part_count, w->block_bytes, w->bucket.compress, hash.bytes, &w->payload);
+	run_block_frame(w->storage, &w->run, w->parts, w->part_count, w->block_bytes, w->bucket.compress, hash.bytes, &w->payload);
 }
 
 static enum rfs_err
@@ -174,6 +174,19 @@ block_full(struct content_writer *w)
 	return w->run.run.count == w->bucket.segment_blocks ? segment_commit(w) : RFS_OK;
 }
 
+/* The part that was added last. */
+static void
+part_digest(void *data)
+{
+	struct content_writer *w = data;
+	const struct slice *part = &w->parts[w->part_count - 1];
+
+	if (block_hash_is_whole(w))
+		digester_update(w->whole, part->data, part->len);
+	else
+		digesters_update(w->whole, w->block_hash, part->data, part->len);
+}
+
 static void
 block_add(struct content_writer *w, struct slice part)
 {
@@ -184,10 +197,7 @@ block_add(struct content_writer *w, struct slice part)
 	w->parts[w->part_count++] = part;
 	w->block_bytes += part.len;
 	w->size += part.len;
-	if (block_hash_is_whole(w))
-		digester_update(w->whole, part.data, part.len);
-	else
-		digesters_update(w->whole, w->block_hash, part.data, part.len);
+	compute_run(w->storage->compute, part.len, part_digest, w);
 }
 
 enum rfs_err

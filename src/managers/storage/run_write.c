@@ -3,24 +3,14 @@
 #include <stdlib.h>
 
 void
-payload_clear(struct payload *p)
-{
-	for (size_t i = 0; i < p->count; i++)
-		slice_unref(&p->slices[i]);
-	free(p->slices);
-	*p = (struct payload){0};
-}
-
-void
-run_block_frame(struct run_writer *w, const struct slice *parts, size_t count, size_t len, bool compress,
+run_block_frame(struct storage *s, struct run_writer *w, const struct slice *parts, size_t count, size_t len, bool compress,
 	const uint8_t sha256[32], struct payload *out)
 {
 	struct run_row *run = &w->run;
 	uint32_t i = run->count;
 
 	memcpy(run->sha256[i], sha256, 32);
-	out->slices = xcalloc(frames_slices_max(count, len), sizeof(*out->slices));
-	out->count = frames_build(parts, count, len, compress, out->slices, &out->bytes);
+	payload_build(s, parts, count, len, compress, out);
 	run->stored_sizes[i] = (uint32_t)out->bytes;
 	run->last_size = (uint32_t)len;
 	run->block_size = i ? run->block_size : (uint32_t)len;

@@ -31,6 +31,7 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 		free(s);
 		return err;
 	}
+	s->compute = compute_new();
 	s->damages = damages_new(); /* before the threads that find some */
 	s->scrub = scrub_new(s, config);
 	if (driver->volumes)
@@ -56,6 +57,7 @@ storage_free(struct storage *s)
 	pthread_cond_signal(&s->reaper_wake);
 	pthread_mutex_unlock(&s->reaper_lock);
 	pthread_join(s->reaper, NULL);
+	compute_free(s->compute);
 	pthread_mutex_destroy(&s->pins_lock);
 	pthread_mutex_destroy(&s->reaper_lock);
 	pthread_cond_destroy(&s->reaper_wake);

@@ -3,6 +3,7 @@
 #define MANAGERS_STORAGE_STORAGE_INT_H
 
 #include "base/dump.h"
+#include "managers/storage/compute.h"
 #include "managers/storage/storage.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,6 +29,7 @@ struct storage {
 
 	_Atomic uint64_t dropped_bytes; /* of blocks that no row names, about: whether compaction is worth a look */
 	struct compaction *compaction;  /* NULL: the driver has no volumes */
+	struct compute *compute;
 	struct damages *damages;
 	struct scrub *scrub;
 
@@ -134,14 +136,17 @@ enum rfs_err content_change_write(struct storage *s, struct request *rq, const s
 enum rfs_err segments_change(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *from,
 	const struct content_change *change, uint64_t data_id) RFS_MUST_CHECK;
 
-/* --- run_write.c: blocks that are made together ------------------------------------------------------------------------------- */
+/* --- payload.c: what is stored of a block -------------------------------------------------------------------------------------- */
 
-/* What is stored of a block. */
 struct payload {
 	struct slice *slices;
 	size_t count, bytes;
 };
+/* Of `len` raw bytes in `parts`; makes `out`. [worker], small ones [any] */
+void payload_build(struct storage *s, const struct slice *parts, size_t count, size_t len, bool compress, struct payload *out);
 void payload_clear(struct payload *p);
+
+/* --- run_write.c: blocks that are made together ------------------------------------------------------------------------------- */
 
 /* A run in the making: all zero at first, then `run.first` is given. */
 struct run_writer {
@@ -149,8 +154,8 @@ struct run_writer {
 	struct block_ticket tickets[RUN_MAX_BLOCKS];
 };
 /* Adds a block, and makes its payload. */
-void run_block_frame(struct run_writer *w, const struct slice *parts, size_t count, size_t len, bool compress, const uint8_t sha256[32],
-	struct payload *out);
+void run_block_frame(struct storage *s, struct run_writer *w, const struct slice *parts, size_t count, size_t len, bool compress,
+	const uint8_t sha256[32], struct payload *out);
 /* Puts the block that was added last through the storage driver; takes the payload. NO_SPACE, POISONED */
 enum rfs_err run_block_put(struct storage *s, struct request *rq, uint64_t bucket, struct run_writer *w, struct payload *payload) RFS_MUST_CHECK;
 /* Returns when all of them are durable. */
