@@ -152,16 +152,19 @@ static enum rfs_err
 seal(struct storage_driver *d, struct request *rq, uint64_t number)
 {
 	struct embedded *e = embedded_of_storage(d);
+	struct storage_volume v;
 	struct bounds bounds;
 	enum rfs_err err;
 
 	ASSERT_MAY_BLOCK();
 	if ((err = bounds_now(e, rq, &bounds)))
 		return err;
-	if (number == bounds.visible.volume)
-		err = journal_rotate(e);
-	else
+	if (!describe(e, number, &bounds, &v))
+		return RFS_ERR_NOT_FOUND;
+	if (!v.has_batches)
 		bulk_seal(e, number);
+	else if (number >= bounds.visible.volume) /* of one that was just begun nothing is visible yet */
+		err = journal_rotate(e);
 	if (err)
 		return request_fail(rq, err, "begin a volume of the journal");
 	sealer_wait(e);

@@ -197,7 +197,7 @@ volume_empty(struct compaction *c, const struct volume_state *s)
 	request_clear_error(&c->rq);
 	if (!s->v.sealed)
 		err = d->volumes->seal(d, &c->rq, s->v.number);
-	if (!err && s->live_blocks)
+	if (!err && (s->live_blocks || !s->v.sealed)) /* since the survey blocks may have come to one that was being written */
 		err = volume_move(c->storage, &c->rq, s->v.number, compaction_pace, c, &moved);
 	if (moved.blocks)
 		crash_point(CRASH_BLOCKS_MOVED);

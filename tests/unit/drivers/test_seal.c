@@ -70,23 +70,28 @@ pattern(size_t len, uint64_t number)
 	return s;
 }
 
-/* Numbers go down, so that their order is not that of the volume. */
+/* The i-th batch; numbers go down, so that their order is not that of the volume. */
+static void
+write_batch(struct store *s, unsigned i)
+{
+	struct batch *b = batch_new(BUCKET);
+	uint64_t number = BLOCKS - i;
+	struct slice payload = pattern(BLOCK_BYTES, number);
+	struct batch_block block = {.number = number, .parts = &payload, .part_count = 1, .len = payload.len};
+	char name[16];
+
+	snprintf(name, sizeof(name), "%08u", i);
+	batch_blocks(b, test_key(b->arena, BUCKET, TABLE_ROWS, name), bytes_str("v"), &block, 1);
+	slice_unref(&payload);
+	assert_int_equal(test_commit(s, b), RFS_OK);
+	batch_free(b);
+}
+
 static void
 write_journal(struct store *s)
 {
-	for (unsigned i = 0; i < BLOCKS; i++) {
-		struct batch *b = batch_new(BUCKET);
-		uint64_t number = BLOCKS - i;
-		struct slice payload = pattern(BLOCK_BYTES, number);
-		struct batch_block block = {.number = number, .parts = &payload, .part_count = 1, .len = payload.len};
-		char name[16];
-
-		snprintf(name, sizeof(name), "%08u", i);
-		batch_blocks(b, test_key(b->arena, BUCKET, TABLE_ROWS, name), bytes_str("v"), &block, 1);
-		slice_unref(&payload);
-		assert_int_equal(test_commit(s, b), RFS_OK);
-		batch_free(b);
-	}
+	for (unsigned i = 0; i < BLOCKS; i++)
+		write_batch(s, i);
 }
 
 static void
@@ -305,6 +310,58 @@ a_sealed_volume_without_its_successor_is_refused(void **state)
 	assert_non_null(strstr(error, "successor"));
 }
 
+/* A batch that needs a new volume of the journal, and is refused when the volume has begun. */
+static void
+begin_a_volume_in_vain(struct store *s)
+{
+	struct batch *b = batch_new(BUCKET);
+	struct slice payload = pattern(BULK_BYTES, BLOCKS + 1);
+	struct batch_block block = {.number = BLOCKS + 1, .parts = &payload, .part_count = 1, .len = payload.len};
+
+	batch_blocks(b, test_key(b->arena, BUCKET, TABLE_ROWS, "refused"), bytes_str("v"), &block, 1);
+	batch_expect(b, test_key(b->arena, BUCKET, TABLE_COUNTERS, "n"), 1, 5);
+	slice_unref(&payload);
+	assert_int_equal(test_commit(s, b), RFS_ERR_CONFLICT);
+	batch_free(b);
+}
+
+static struct storage_volume
+newest_volume(struct store *s)
+{
+	struct storage_driver *d = s->drivers.storage;
+	struct storage_volume *list, newest;
+	size_t count;
+
+	assert_int_equal(d->volumes->list(d, &s->rq, &list, &count), RFS_OK);
+	assert_true(count > 0);
+	newest = list[count - 1];
+	free(list);
+	return newest;
+}
+
+static void
+a_volume_without_a_batch_yet_can_be_sealed(void **state)
+{
+	struct store *s = *state;
+	struct storage_volume before, begun;
+	struct sealed v;
+
+	write_batch(s, 0);
+	begun = before = newest_volume(s);
+	for (unsigned i = 1; i < BLOCKS && begun.number == before.number; i++) {
+		write_batch(s, i);
+		begin_a_volume_in_vain(s);
+		begun = newest_volume(s);
+	}
+	assert_true(begun.number > before.number && begun.has_batches && !begun.sealed);
+	assert_int_equal(s->drivers.storage->volumes->seal(s->drivers.storage, &s->rq, begun.number), RFS_OK);
+	assert_true(newest_volume(s).number > begun.number);
+	wait_for_seal(s, (unsigned)begun.number, &v);
+	assert_int_equal(v.count, 0);
+	sealed_free(&v);
+	close_store(s);
+}
+
 int
 main(void)
 {
@@ -314,6 +371,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_torn_seal_is_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_seal_is_not_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_sealed_volume_without_its_successor_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_volume_without_a_batch_yet_can_be_sealed, setup, teardown),
 	};
 
 	log_init(LOG_ERROR, LOG_TEXT, open("/dev/null", O_WRONLY));
