@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from crowd import metric
 from daemon import Daemon, wait_until
+from disks import free_bytes
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -24,12 +25,14 @@ def start(directory, *options):
     return daemon, s3
 
 
-def burst(path):
-    """Takes what is free, as fast as that can be done."""
+def burst(path, left=0):
+    """Takes what is free, but for so much, as fast as that can be done."""
     with open(path, "ab") as file:
         step = 64 * MIB
         while step >= 4 * KIB:
             try:
+                if free_bytes(path) < left + step:
+                    raise OSError
                 os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
             except OSError:
                 step //= 2
@@ -38,6 +41,11 @@ def burst(path):
 
 def body_of(key, size):
     return (hashlib.sha256(key.encode()).digest() * (size // 32 + 1))[:size]
+
+
+def long_text(key, size):
+    """That does not become much smaller when it is compressed, so that rows take room."""
+    return "".join(hashlib.sha256(f"{key} {number}".encode()).hexdigest() for number in range(size // 64))
 
 
 def refused_for_room(call, **arguments):
@@ -123,4 +131,114 @@ def test_in_the_middle_of_groups(disk):
         judge(daemon.client(), writers.done)
     finally:
         writers.stop()
+        daemon.finish()
+
+
+def log_bytes(daemon):
+    """What the index has in memory, as it is in its log."""
+    return sum(path.stat().st_size for path in (daemon.data / "index").glob("*.log"))
+
+
+class Sharers:
+    """Six that write objects with long rows; and then change the access to them, which goes on when the disk is full, and writes their rows anew."""
+
+    COUNT = 6
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.objects = []
+        self.granted, self.changes, self.problems = {}, 0, []
+        self.stopping = threading.Event()
+        self.threads = []
+
+    def all_begin(self, what, *arguments):
+        self.threads = [threading.Thread(target=self.run, args=(what, number, *arguments)) for number in range(self.COUNT)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, what, number, *arguments):
+        try:
+            what(self.daemon.client(retries={"max_attempts": 0}), number, *arguments)
+        except Exception as error:
+            self.problems.append(error)
+
+    def fill_memory(self, size):
+        """The index has so much in memory, and nobody writes any more."""
+        self.all_begin(self.write, size)
+        self.join()
+        assert not self.problems, self.problems
+
+    def write(self, s3, number, size):
+        count = 0
+        while log_bytes(self.daemon) < size:
+            key = long_text(f"key {number} {count}", 900)
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"body", Metadata={"text": long_text(f"text {key}", 1900)})
+            self.objects.append(key)
+            count += 1
+
+    def share(self, s3, number):
+        """Each changes objects of its own, one after the other: what was answered last is what is there."""
+        own = self.objects[number::self.COUNT]
+        count = 0
+        while not self.stopping.is_set():
+            key, acl = own[count % len(own)], ("public-read", "private")[count // len(own) % 2]
+            if refused_for_room(s3.put_object_acl, Bucket=BUCKET, Key=key, ACL=acl):
+                time.sleep(0.02)
+                continue
+            self.granted[key] = acl
+            self.changes += 1
+            count += 1
+
+    def more_is_done(self):
+        seen = self.changes
+        wait_until(lambda: self.problems or self.changes > seen + 50)
+        assert not self.problems, self.problems
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+
+    def judge(self, s3):
+        for key in self.objects[::16]:
+            answer = s3.get_object(Bucket=BUCKET, Key=key)
+            assert answer["Body"].read() == b"body" and answer["Metadata"] == {"text": long_text(f"text {key}", 1900)}
+        for key, acl in self.granted.items():
+            is_public = any("URI" in grant["Grantee"] for grant in s3.get_object_acl(Bucket=BUCKET, Key=key)["Grants"])
+            assert is_public == (acl == "public-read"), key
+
+
+def test_in_the_middle_of_a_flush_of_the_index(disk):
+    """There is room for each write, and none for the table that the index makes of them: they wait, and go on with room."""
+    store = disk(disk.path / "disk", 192)
+    (store / "data" / "volumes").mkdir(parents=True)
+    index = disk(store / "data" / "index", 64)
+    daemon, s3 = start(store, "--set", "compaction.enabled=false", "--set", "index.buffer_bytes=4M")
+    sharers = Sharers(daemon)
+    try:
+        sharers.fill_memory(3 * MIB)
+        eaten = burst(index / "eaten", 2 * MIB)
+        sharers.all_begin(sharers.share)
+        wait_until(lambda: sharers.problems or "the index has no room for a table" in daemon.log())
+        assert not sharers.problems, sharers.problems
+        burst(eaten)
+        for key in sharers.objects[:10]:
+            assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"body"
+        assert s3.list_objects_v2(Bucket=BUCKET, MaxKeys=100)["KeyCount"] == 100
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        os.unlink(eaten)
+        sharers.more_is_done()
+        wait_until(lambda: not refused_for_room(s3.put_object, Bucket=BUCKET, Key="small", Body=b"x"))
+        sharers.stop()
+        assert not sharers.problems, sharers.problems
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        sharers.judge(s3)
+        daemon.kill()
+        daemon.start()
+        sharers.judge(daemon.client())
+    finally:
+        sharers.stop()
         daemon.finish()

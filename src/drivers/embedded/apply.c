@@ -305,22 +305,38 @@ group_need(const struct group *g)
 	return need;
 }
 
-/* The group is durable, and there is no room for it in the index: it waits for some, and so does whoever wrote it. */
+/* NO_SPACE: there is none yet, and nothing was done. Behind a table that found none, as much has to be free as RocksDB
+ * wants before it tries again. */
+static enum rfs_err
+write_if_room(struct embedded *e, enum space_need need, uint64_t *bytes)
+{
+	struct index *ix = &e->index;
+	enum rfs_err err;
+
+	if (!space_for_index(e, need, *bytes))
+		return RFS_ERR_NO_SPACE;
+	err = index_write(ix, e->applier.wb);
+	if (err == RFS_ERR_NO_SPACE && !atomic_load(&ix->refused) && *bytes < ix->buffer_bytes) {
+		log_warn(0, "the index has no room for a table: writes wait until %llu MiB are free on its disk",
+			(unsigned long long)(ix->buffer_bytes >> 20));
+		*bytes = ix->buffer_bytes;
+	}
+	return err;
+}
+
+/* The group is durable, and there is no room for it in the index, or for a table that the index has to make: it waits
+ * for some, and so does whoever wrote it. */
 static enum rfs_err
 apply_when_room(struct embedded *e, struct group *g)
 {
 	static const struct timespec pause = {.tv_nsec = 100000000};
 	uint64_t bytes = 2 * gather_rows(e, g) + INDEX_SPARE;
-	enum rfs_err err = RFS_OK;
+	enum space_need need = group_need(g);
+	enum rfs_err err;
 
-	while (!err && !space_for_index(e, group_need(g), bytes)) {
-		if (atomic_load(&e->closing))
-			err = RFS_ERR_NO_SPACE;
-		else
-			nanosleep(&pause, NULL);
-	}
-	if (!err)
-		err = index_write(&e->index, e->applier.wb);
+	while ((err = write_if_room(e, need, &bytes)) == RFS_ERR_NO_SPACE && !atomic_load(&e->index.refused) &&
+		!atomic_load(&e->closing))
+		nanosleep(&pause, NULL);
 	row_cache_changed(e->rows);
 	return err;
 }
@@ -333,8 +349,8 @@ apply_group(struct embedded *e, struct group *g)
 
 	if (g->journalled && !a->failed && (err = apply_when_room(e, g))) {
 		/* What is in the journal is committed: it shows after the next open. Nothing may be applied
-		 * behind a gap. It is not tried again: after a write that failed RocksDB takes none until it is
-		 * opened anew, which applies the journal from the last row that it has. */
+		 * behind a gap. It is not tried again: after a write of its log that failed RocksDB takes none
+		 * until it is opened anew, which applies the journal from the last row that it has. */
 		log_error(
 			0, "apply group %llu: the index takes no writes", (unsigned long long)g->position.group);
 		embedded_poison(e, "writing the index");

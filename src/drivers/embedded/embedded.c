@@ -439,7 +439,8 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 			(unsigned long long)(bytes >> 20) + 1, path);
 		return RFS_ERR_NO_SPACE;
 	}
-	if ((err = index_open(&e->index, path, (size_t)config->index_cache_bytes, error)))
+	if ((err = index_open(
+		     &e->index, path, (size_t)config->index_cache_bytes, (size_t)config->index_buffer_bytes, error)))
 		return err;
 	e->index.unsynced = e->unsynced;
 	return recover(e, error);

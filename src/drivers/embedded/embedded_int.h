@@ -319,6 +319,7 @@ struct index {
 	rocksdb_cache_t *cache;
 	rocksdb_readoptions_t *read, *read_nowait;
 	rocksdb_writeoptions_t *write;
+	size_t buffer_bytes; /* of rows in memory, before they become a table */
 	bool unsynced;       /* its log is written and not synced */
 	atomic_bool refused; /* a write, since the open */
 };
@@ -331,7 +332,8 @@ struct index {
 
 /* Bytes that opening it writes, at least. */
 uint64_t index_open_bytes(const char *path);
-enum rfs_err index_open(struct index *ix, const char *path, size_t cache_bytes, char *error) RFS_MUST_CHECK;
+enum rfs_err index_open(
+	struct index *ix, const char *path, size_t cache_bytes, size_t buffer_bytes, char *error) RFS_MUST_CHECK;
 void index_close(struct index *ix);
 /* WOULD_BLOCK with `nowait`. */
 enum rfs_err index_get(struct index *ix, struct arena *arena, struct bytes key, bool nowait, struct row *out) RFS_MUST_CHECK;
@@ -345,6 +347,8 @@ enum rfs_err index_applied(struct index *ix, struct position *out, bool *found) 
 void index_put_applied(rocksdb_writebatch_t *wb, const struct position *p);
 /* The position of an index that nobody has open; false: it cannot be read. */
 bool index_peek(const char *path, struct position *out);
+/* After an error it is `refused`, and takes no more writes. Without that, NO_SPACE: RocksDB waits for room to make a
+ * table, did nothing, and may be asked again. */
 enum rfs_err index_write(struct index *ix, rocksdb_writebatch_t *wb) RFS_MUST_CHECK;
 /* Removes every row. */
 enum rfs_err index_clear(struct index *ix) RFS_MUST_CHECK;

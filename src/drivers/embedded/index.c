@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define WRITE_BUFFER_BYTES ((size_t)16 * 1024 * 1024)
+#define PEEK_BYTES ((size_t)16 * 1024 * 1024)
 #define OPEN_FILES 512
 #define OPEN_BYTES ((uint64_t)2 * 1024 * 1024)
 #define BLOOM_BITS 10
@@ -71,13 +71,13 @@ set_table_options(struct index *ix, size_t cache_bytes)
 }
 
 static void
-set_options(struct index *ix, size_t cache_bytes)
+set_options(struct index *ix, size_t cache_bytes, size_t buffer_bytes)
 {
 	rocksdb_options_t *o = ix->options = rocksdb_options_create();
 
 	rocksdb_options_set_create_if_missing(o, 1);
 	rocksdb_options_set_paranoid_checks(o, 1);
-	rocksdb_options_set_write_buffer_size(o, WRITE_BUFFER_BYTES);
+	rocksdb_options_set_write_buffer_size(o, buffer_bytes);
 	rocksdb_options_set_max_write_buffer_number(o, 2);
 	rocksdb_options_set_max_open_files(o, OPEN_FILES);
 	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
@@ -88,7 +88,7 @@ set_options(struct index *ix, size_t cache_bytes)
 	rocksdb_options_set_info_log_level(o, INFO_LOG_HEADER);
 	rocksdb_options_set_keep_log_file_num(o, 2);
 	rocksdb_options_set_max_log_file_size(o, 1024 * 1024);
-	rocksdb_options_set_max_total_wal_size(o, 4 * WRITE_BUFFER_BYTES);
+	rocksdb_options_set_max_total_wal_size(o, 4 * buffer_bytes);
 	rocksdb_options_set_max_background_jobs(o, 2);
 	rocksdb_options_set_compression(o, LZ4);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
@@ -120,11 +120,12 @@ index_open_bytes(const char *path)
 }
 
 enum rfs_err
-index_open(struct index *ix, const char *path, size_t cache_bytes, char *error)
+index_open(struct index *ix, const char *path, size_t cache_bytes, size_t buffer_bytes, char *error)
 {
 	char *message = NULL;
 
-	set_options(ix, cache_bytes);
+	set_options(ix, cache_bytes, buffer_bytes);
+	ix->buffer_bytes = buffer_bytes;
 	ix->read = rocksdb_readoptions_create();
 	ix->read_nowait = rocksdb_readoptions_create();
 	rocksdb_readoptions_set_read_tier(ix->read_nowait, READ_TIER_CACHE);
@@ -288,6 +289,19 @@ index_scan(struct index *ix, struct request *rq, struct bytes from, struct bytes
 	return err;
 }
 
+/*
+ * What failed for lack of space is a table: the message has the file's name near its end. RocksDB takes no writes until
+ * it could make it, which it tries every five seconds once as much is free as it keeps in memory; this write touched
+ * nothing. Its log is another matter: RocksDB does not get over a write of it that failed.
+ */
+static bool
+waits_for_a_table(const char *message)
+{
+	const char *name = strrchr(message, '/');
+
+	return name && strstr(name, ".sst") && strstr(message, "No space");
+}
+
 enum rfs_err
 index_write(struct index *ix, rocksdb_writebatch_t *wb)
 {
@@ -296,6 +310,10 @@ index_write(struct index *ix, rocksdb_writebatch_t *wb)
 	rocksdb_write(ix->db, ix->write, wb, &message);
 	if (message == NULL)
 		return RFS_OK;
+	if (waits_for_a_table(message)) {
+		rocksdb_free(message);
+		return RFS_ERR_NO_SPACE;
+	}
 	atomic_store(&ix->refused, true);
 	return index_error(message, "write the index");
 }
@@ -405,7 +423,7 @@ index_peek(const char *path, struct position *out)
 	char *message = NULL;
 	bool found = false;
 
-	set_options(&ix, 1024 * 1024);
+	set_options(&ix, PEEK_BYTES, PEEK_BYTES);
 	ix.read = rocksdb_readoptions_create();
 	ix.read_nowait = rocksdb_readoptions_create();
 	ix.write = rocksdb_writeoptions_create();

@@ -372,7 +372,8 @@ salvage_rows(struct salvage *s)
 	scan_init(&r.scan, r.e, s->error);
 	snprintf(path, sizeof(path), "%s/index", s->made);
 	if (!(err = volume_list(r.e, &r.list, &r.count, s->error)) &&
-		!(err = index_open(&r.e->index, path, (size_t)s->config.index_cache_bytes, s->error)))
+		!(err = index_open(&r.e->index, path, (size_t)s->config.index_cache_bytes,
+			  (size_t)s->config.index_buffer_bytes, s->error)))
 		err = rows_take(&r);
 	if (err && s->error[0] == 0)
 		(void)salvage_fail(s, err, "build the index: %s", error_face(err)->text);

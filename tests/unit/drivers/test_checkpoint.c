@@ -375,7 +375,7 @@ an_interrupted_loading_begins_again(void **state)
 
 	for (int with_checkpoint = 1; with_checkpoint >= 0; with_checkpoint--) {
 		snprintf(path, sizeof(path), "%s/index", s->directory);
-		assert_int_equal(index_open(&ix, path, 1 << 20, error), RFS_OK);
+		assert_int_equal(index_open(&ix, path, 1 << 20, 1 << 20, error), RFS_OK);
 		wb = rocksdb_writebatch_create();
 		rocksdb_writebatch_delete(wb, (const char *)applied, sizeof(applied));
 		rocksdb_writebatch_put(wb, (const char *)stray.data, stray.len, "rvalue12345678", 14);
