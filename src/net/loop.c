@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/turn.h"
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,6 +14,8 @@
 struct loop {
 	uv_loop_t uv;
 	uv_async_t wake;
+	uv_prepare_t before_wait;           /* the ends of a turn: timers are behind it, */
+	uv_check_t after_wait;              /* or what was ready */
 	_Atomic(struct loop_task *) posted; /* newest first */
 	pthread_t thread;
 	unsigned index;
@@ -48,6 +51,18 @@ on_wake(uv_async_t *wake)
 	run_posted(wake->data);
 }
 
+static void
+before_wait(uv_prepare_t *prepare)
+{
+	turn_end();
+}
+
+static void
+after_wait(uv_check_t *check)
+{
+	turn_end();
+}
+
 static void *
 loop_main(void *arg)
 {
@@ -61,6 +76,7 @@ loop_main(void *arg)
 	snprintf(name, sizeof(name), "loop-%u", loop->index);
 	thread_role_set(THREAD_LOOP, name);
 	current = loop;
+	turns_begin();
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
 	return NULL;
 }
@@ -92,6 +108,10 @@ loops_new(unsigned count)
 		must(uv_loop_init(&loop->uv), "open a network loop");
 		must(uv_async_init(&loop->uv, &loop->wake, on_wake), "open a loop's wake-up");
 		loop->wake.data = loop;
+		must(uv_prepare_init(&loop->uv, &loop->before_wait), "watch a loop's turns");
+		must(uv_prepare_start(&loop->before_wait, before_wait), "watch a loop's turns");
+		must(uv_check_init(&loop->uv, &loop->after_wait), "watch a loop's turns");
+		must(uv_check_start(&loop->after_wait, after_wait), "watch a loop's turns");
 		must(-pthread_create(&loop->thread, NULL, loop_main, loop), "start a network thread");
 	}
 	return l;
@@ -111,18 +131,20 @@ loops_at(struct loops *l, unsigned index)
 }
 
 static void
-close_wake(void *arg)
+close_handles(void *arg)
 {
 	struct loop *loop = arg;
 
 	uv_close((uv_handle_t *)&loop->wake, NULL);
+	uv_close((uv_handle_t *)&loop->before_wait, NULL);
+	uv_close((uv_handle_t *)&loop->after_wait, NULL);
 }
 
 void
 loops_stop(struct loops *l)
 {
 	for (unsigned i = 0; i < l->count; i++)
-		loop_post(&l->at[i], close_wake, &l->at[i]);
+		loop_post(&l->at[i], close_handles, &l->at[i]);
 	for (unsigned i = 0; i < l->count; i++) {
 		int rc;
 

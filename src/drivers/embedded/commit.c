@@ -288,6 +288,23 @@ commit_pin(struct commit *c, bool nowait)
 	return cell_pin(&c->driver->cells, &c->driver->index, bytes_of(key, sizeof(key)), nowait, &c->bucket_cell);
 }
 
+static void
+enqueue(void *commit)
+{
+	struct commit *c = commit;
+
+	commit_enqueue(c->driver, c);
+}
+
+/* All that a loop has ready goes into one group. */
+static void
+enqueue_at_turn_end(struct commit *c)
+{
+	c->turn_end = (struct deferred){.fn = enqueue, .arg = c};
+	if (!turn_defer(&c->turn_end))
+		enqueue(c);
+}
+
 void
 commit_proceed(struct commit *c, bool nowait)
 {
@@ -306,7 +323,7 @@ commit_proceed(struct commit *c, bool nowait)
 	} else if (err || repeat)
 		commit_finish(c, err, failed_op);
 	else
-		commit_enqueue(c->driver, c);
+		enqueue_at_turn_end(c);
 }
 
 void

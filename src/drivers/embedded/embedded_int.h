@@ -28,6 +28,7 @@
 
 #include "base/dump.h"
 #include "base/thread.h"
+#include "base/turn.h"
 #include "drivers/driver.h"
 #include "drivers/embedded/row_cache.h"
 #include "drivers/embedded/row_sorter.h"
@@ -269,6 +270,7 @@ struct commit {
 	struct batch *batch;
 	struct embedded *driver;
 	struct commit *next;
+	struct deferred turn_end;
 
 	struct latch_hold *holds;
 	size_t hold_count, held;
