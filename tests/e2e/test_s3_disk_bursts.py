@@ -1,13 +1,15 @@
 """Somebody else takes all of the disk in one moment, in the middle of what the store does: nothing acknowledged is lost, reads go on, and room ends it without a restart."""
 import hashlib
+import json
 import os
+import subprocess
 import threading
 import time
 
 from botocore.exceptions import ClientError
 
 from crowd import metric
-from daemon import Daemon, wait_until
+from daemon import BUILD, PATIENCE_SECONDS, Daemon, wait_until
 from disks import free_bytes
 
 KIB = 1024
@@ -241,4 +243,43 @@ def test_in_the_middle_of_a_flush_of_the_index(disk):
         sharers.judge(daemon.client())
     finally:
         sharers.stop()
+        daemon.finish()
+
+
+def restfs(daemon, *words):
+    """None: it was refused."""
+    done = subprocess.run([os.path.join(BUILD, "restfs"), "--data", daemon.data, *words, "--json"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 0 or "NO_SPACE" in done.stderr, done.stderr
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def volume_bytes(daemon):
+    return sum(path.stat().st_size for path in (daemon.data / "volumes").iterdir())
+
+
+def test_in_the_middle_of_a_move_of_compaction(disk):
+    """And the checkpoint behind it finds no room either. What was moved, or not, is there; with room compaction comes to its end."""
+    store = disk(disk.path / "disk", 128)
+    daemon, s3 = start(store, "--set", "debug=true", "--set", "compaction.rate=400000", "--set", "compaction.interval=100")
+    sizes = {f"key {number}": 90_000 + number for number in range(120)}
+    live = dict(list(sizes.items())[::3])
+    try:
+        for key, size in sizes.items():
+            s3.put_object(Bucket=BUCKET, Key=key, Body=body_of(f"{key} {size}", size))
+        s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in sizes if key not in live]})
+        wait_until(lambda: restfs(daemon, "debug", "dump")["storage"]["compaction"]["step"] == "move")
+        eaten = burst(store / "eaten")
+        restfs(daemon, "compact")  # at once
+        burst(eaten)
+        judge(s3, live)
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        os.unlink(eaten)
+        wait_until(lambda: not refused_for_room(s3.put_object, Bucket=BUCKET, Key="small", Body=b"x"))
+        wait_until(lambda: restfs(daemon, "compact") and volume_bytes(daemon) < 2 * sum(live.values()))
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        judge(s3, live)
+        daemon.kill()
+        daemon.start()
+        judge(daemon.client(), live)
+    finally:
         daemon.finish()
