@@ -54,6 +54,10 @@ def read_line(process, seconds=PATIENCE_SECONDS):
 
 # ---- the machine ----
 
+LOOK_SECONDS = 0.25
+IDLE_SHARE = 0.04  # of a core
+
+
 def cpu_of(pids):
     """User and system microseconds of processes, all their threads; none of them ends while we measure."""
     total = 0
@@ -62,6 +66,19 @@ def cpu_of(pids):
             with open("/proc/%d/task/%s/schedstat" % (pid, thread)) as file:
                 total += int(file.read().split()[0])
     return total / 1000
+
+
+def wait_idle(server, patience_seconds=10):
+    """Until the server does next to nothing by itself, as what was written over is given back behind the answers; what it took, in microseconds."""
+    began = now = cpu_of(server.pids())
+    until = time.monotonic() + patience_seconds
+    while time.monotonic() < until:
+        before = now
+        time.sleep(LOOK_SECONDS)
+        now = cpu_of(server.pids())
+        if now - before < IDLE_SHARE * LOOK_SECONDS * 1e6:
+            break
+    return now - began
 
 
 def cpu_of_machine():
