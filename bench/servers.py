@@ -68,6 +68,12 @@ def cpu_of(pids):
     return total / 1000
 
 
+def pin(server, core):
+    for pid in server.pids():
+        for thread in os.listdir("/proc/%d/task" % pid):
+            os.sched_setaffinity(int(thread), {core})
+
+
 def wait_idle(server, patience_seconds=10):
     """Until the server does next to nothing by itself, as what was written over is given back behind the answers; what it took, in microseconds."""
     began = now = cpu_of(server.pids())
