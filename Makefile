@@ -1,7 +1,7 @@
 # The commands a person types; what they do is in meson.build and tools/.
 BUILD ?= build
 
-.PHONY: build deps deps-test deps-bench deps-deb deps-image run test soak bench install deb image test-deb test-image test-reproducible format clean
+.PHONY: build deps deps-test deps-bench deps-deb deps-image deps-engine run test soak bench install deb image test-deb test-image test-dockerfile test-reproducible format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -24,6 +24,9 @@ deps-deb:
 
 deps-image:
 	@tools/install-deps --image
+
+deps-engine:
+	@tools/install-deps --engine
 
 # Ctrl-C stops the store clean; the data stays in ./data. ARGS: more options of restfsd.
 run: deps
@@ -66,6 +69,10 @@ image: deps-image deb
 
 test-image: image
 	@tools/test-image build-deb/restfs-image.tar
+
+# As root: builds packaging/container/Dockerfile in podman, and runs it.
+test-dockerfile: deps-engine deb
+	@tools/test-dockerfile
 
 # Are two builds in two places the same bytes?
 test-reproducible: deps-deb
