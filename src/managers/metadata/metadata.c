@@ -126,20 +126,18 @@ metadata_purge_note(struct metadata *m, uint64_t bucket)
 	pthread_mutex_unlock(&m->purged_lock);
 }
 
-bool
-metadata_purged(struct metadata *m, uint64_t *bucket)
+size_t
+metadata_purged(struct metadata *m, uint64_t **buckets)
 {
-	bool any;
+	size_t count;
 
 	pthread_mutex_lock(&m->purged_lock);
-	any = m->purged_count > 0;
-	/* The first: one that is noted again and again does not keep the others waiting. */
-	if (any) {
-		*bucket = m->purged[0];
-		memmove(m->purged, m->purged + 1, --m->purged_count * sizeof(*m->purged));
-	}
+	*buckets = m->purged;
+	count = m->purged_count;
+	m->purged = NULL;
+	m->purged_count = m->purged_capacity = 0;
 	pthread_mutex_unlock(&m->purged_lock);
-	return any;
+	return count;
 }
 
 static bool

@@ -204,8 +204,8 @@ void purge_bucket(struct batch *b, uint64_t bucket, uint64_t number);
  * Before somebody is told that there is nothing to change. POISONED: a commit that failed may be found after the next open, so that nobody knows. [worker]
  */
 enum rfs_err metadata_writable(struct metadata *m) RFS_MUST_CHECK;
-/* Takes a bucket in which something was purged since it was last given; false: none. */
-bool metadata_purged(struct metadata *m, uint64_t *bucket);
+/* Takes the buckets in which something was purged since this was last asked; their list is the caller's, for free(). */
+size_t metadata_purged(struct metadata *m, uint64_t **buckets);
 /* To be given again: commits do it by themselves. */
 void metadata_purge_note(struct metadata *m, uint64_t bucket);
 

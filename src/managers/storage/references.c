@@ -84,8 +84,9 @@ hash_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *
 }
 
 enum rfs_err
-run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, size_t count)
+run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct drops *drops, uint64_t first, size_t count)
 {
+	struct batch *b = drops->batch;
 	struct bytes key = key_block(b->arena, bucket, first), counter = references_key(b->arena, bucket, first);
 	int64_t others, drop = (int64_t)count;
 	struct run_row run;
@@ -109,23 +110,34 @@ run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b
 	if ((err = run_decode(row.value, &run)))
 		return err;
 	for (uint32_t i = 0; i < run.count; i++)
-		atomic_fetch_add_explicit(&s->dropped_bytes, run.stored_sizes[i], memory_order_relaxed);
+		drops->bytes += run.stored_sizes[i];
 	return run.hashed ? hash_drop(s, rq, bucket, b, first, &run) : RFS_OK;
+}
+
+enum rfs_err
+drops_commit(struct storage *s, struct request *rq, const struct drops *drops)
+{
+	enum rfs_err err = metadata_commit(s->metadata, rq, drops->batch);
+
+	if (!err)
+		atomic_fetch_add(&s->dropped_bytes, drops->bytes);
+	return err;
 }
 
 void
 blocks_abandon(struct storage *s, struct block_ticket *tickets, size_t count)
 {
 	const struct volume_ops *volumes = s->driver->volumes;
-	uint64_t volume, bytes;
+	uint64_t volume, bytes, all = 0;
 
 	for (size_t i = 0; volumes && i < count; i++) {
 		if (!tickets[i].sequence)
 			continue;
 		volumes->locate(&tickets[i].location, &volume, &bytes);
-		atomic_fetch_add_explicit(&s->dropped_bytes, bytes, memory_order_relaxed);
+		all += bytes;
 	}
 	s->driver->ops->settle(s->driver, tickets, count);
+	atomic_fetch_add(&s->dropped_bytes, all);
 }
 
 enum rfs_err

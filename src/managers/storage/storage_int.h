@@ -54,6 +54,14 @@ void reaper_finish(struct storage *s);
 /* Is it to end? */
 bool reaper_stopping(struct storage *s);
 
+/* What a round left to another one, and why. */
+struct reap_round {
+	bool left;   /* for a reader, a lost race or a failure */
+	bool failed; /* it is tried again, but not so soon */
+};
+/* purge_reap.c: a round over all purge rows of a bucket. */
+void purged_reap(struct storage *s, struct request *rq, uint64_t bucket, struct reap_round *round);
+
 /* feeds_reap.c: which feed is looked at next, and when. Only the reaper's. */
 struct feeds_round {
 	int64_t next_ns; /* of the monotonic clock: when the next round begins */
@@ -121,8 +129,15 @@ enum rfs_err run_refer(struct storage *s, struct request *rq, uint64_t bucket, s
 void run_refer_at(struct batch *b, uint64_t bucket, uint64_t first, uint64_t serial);
 /* Adds a new run. */
 void run_add(struct batch *b, uint64_t bucket, const struct run_row *run, const struct batch_block *blocks);
+/* References that are given back in one batch. */
+struct drops {
+	struct batch *batch;
+	uint64_t bytes; /* of runs that go with it */
+};
 /* Adds `count` references less; the last one takes the run's row, and the hash row that names it. Once for each run in a batch: its EXPECT is judged after all ADDs. */
-enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct batch *b, uint64_t first, size_t count) RFS_MUST_CHECK;
+enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct drops *drops, uint64_t first, size_t count) RFS_MUST_CHECK;
+/* Commits them. Then, not before, compaction is told: else it might look at what is not garbage yet, and forget it. */
+enum rfs_err drops_commit(struct storage *s, struct request *rq, const struct drops *drops) RFS_MUST_CHECK;
 
 /* Gives back the tickets of blocks that were put and that no row will name: what they take is garbage, which compaction looks for. */
 void blocks_abandon(struct storage *s, struct block_ticket *tickets, size_t count);

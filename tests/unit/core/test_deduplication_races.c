@@ -164,6 +164,50 @@ a_block_that_is_named_again_stays(void **state)
 	store_close(&t);
 }
 
+static bool
+removes_many_blocks(const struct batch *b)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < b->op_count; i++)
+		count += b->ops[i].kind == BATCH_DELETE && b->ops[i].key.data[8] == TABLE_BLOCK;
+	return count >= 5;
+}
+
+/* Of contents that the reaper takes in one batch one is named again when it comes to commit: that one stays, and the others go. Two of them are one block. */
+static void
+what_is_reaped_together_does_not_hang_together(void **state)
+{
+	static const char *const keys[] = { "one", "same", "a", "b", "c", "old", "d", "e" };
+	const size_t count = sizeof(keys) / sizeof(keys[0]);
+	struct bytes bodies[sizeof(keys) / sizeof(keys[0])];
+	struct test_store t, own;
+	struct race race;
+	struct recount r;
+
+	setup(&t, "together");
+	for (size_t i = 0; i < count; i++)
+		bodies[i] = body_make(5000, 60 + (i == 1 ? 0 : i));
+	race = race_of(&t, &own, "together", "new", bodies[5]);
+	hooks_arm(removes_many_blocks, 0, race_put, &race);
+	while (atomic_load(&hooks.armed)) { /* unless the reaper looks between two of the deletes */
+		for (size_t i = 0; i < count; i++)
+			put(&t, "together", keys[i], bodies[i]);
+		for (size_t i = 0; i < count; i++)
+			delete (&t, "together", keys[i]);
+		r = bucket_recount(&t, "together");
+	}
+	assert_int_equal(r.blocks, 1);
+	assert_int_equal(r.names, 1);
+	verify(&t, "together", "new", bodies[5]);
+	delete (&t, "together", "new");
+	is_empty(&t, "together");
+	arena_free(own.rq.arena);
+	for (size_t i = 0; i < count; i++)
+		body_free(bodies[i]);
+	store_close(&t);
+}
+
 #define WRITERS 4
 #define WRITER_KEYS 5
 #define WRITER_BODIES 4
@@ -489,6 +533,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(of_two_writers_one_stores),
 		cmocka_unit_test(a_block_that_goes_is_stored_again),
 		cmocka_unit_test(a_block_that_is_named_again_stays),
+		cmocka_unit_test(what_is_reaped_together_does_not_hang_together),
 		cmocka_unit_test(many_writers_of_equal_bytes),
 		cmocka_unit_test(a_crash_leaves_every_reference_right),
 		cmocka_unit_test(random_operations_keep_every_reference_right),
