@@ -182,6 +182,7 @@ struct object_get_args {
 	struct byte_range range;
 	bool head_only; /* no bytes will be read */
 	bool to_socket; /* bytes may be a slice_file */
+	size_t piece;   /* of bytes that are given at once; 0: 128 KiB */
 	uint32_t part_number; /* 0: none. Of a multipart upload: that part's bytes */
 };
 
@@ -196,7 +197,9 @@ struct object_get {
 };
 /* NO_SUCH_KEY, INVALID_RANGE, INVALID_PART, PRECONDITION_FAILED, NOT_MODIFIED. object_get_close must follow a success. */
 enum rfs_err object_get_open(struct core *core, struct request *rq, const struct object_get_args *args, struct object_get *out) RFS_MUST_CHECK;
-/* The next bytes, 1 to 256 KiB, verified; empty at the end. The slice is the caller's. Obeys rq->may_block. */
+/* From now on as many bytes at once. */
+void object_get_pieces(struct object_get *get, size_t bytes);
+/* The next bytes, verified, at most a piece, or two of a file; empty at the end. The slice is the caller's. Obeys rq->may_block. */
 enum rfs_err object_get_read(struct object_get *get, struct slice *out) RFS_MUST_CHECK;
 void object_get_close(struct object_get *get);
 

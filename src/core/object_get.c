@@ -107,6 +107,8 @@ object_get_once(struct core *core, struct request *rq, const struct object_get_a
 	out->read = ARENA_NEW(rq->arena, struct object_read);
 	*out->read = (struct object_read){ .core = core, .rq = rq, .key = args->key, .entry = object_entry(rq->arena, &at, &row) };
 	out->read->reader = content_reader_new(core->storage, rq, &out->bucket, &out->version.content, out->offset, out->length, args->to_socket);
+	if (args->piece)
+		content_reader_pieces(out->read->reader, args->piece);
 	if (!(err = still_there(core, rq, &at)) && (err = content_read(out->read->reader, &out->read->first)) &&
 		(err == RFS_ERR_DAMAGED || (err == RFS_ERR_NOT_FOUND && last)))
 		damage_tell(out);
@@ -125,6 +127,13 @@ object_get_open(struct core *core, struct request *rq, const struct object_get_a
 	if (err == RFS_ERR_NOT_FOUND)
 		return request_fail(rq, RFS_ERR_DAMAGED, "the object's bytes are not where its entry says");
 	return err;
+}
+
+void
+object_get_pieces(struct object_get *get, size_t bytes)
+{
+	if (get->read)
+		content_reader_pieces(get->read->reader, bytes);
 }
 
 enum rfs_err

@@ -74,6 +74,7 @@ struct http_loop {
 	struct http_conn *starved;
 	struct http_turn *pool;
 	unsigned pooled;
+	atomic_uint turns; /* exchanges under way */
 	size_t count;
 	size_t freed_seen; /* at the last tick */
 	int64_t date_second;

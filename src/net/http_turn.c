@@ -7,6 +7,7 @@
 
 #define TURN_ARENA_BYTES 4096 /* most requests' headers and small things; kept in the pool */
 #define TURN_POOL_MOST 64     /* a loop */
+#define TURNS_QUIET 4         /* under way on a loop that is quiet */
 #define TURN_KEEP_BYTES 16384 /* answer headers larger than this are not kept in the pool */
 
 static struct http_turn *
@@ -53,6 +54,7 @@ turn_new(struct http_conn *c)
 	} else {
 		t = turn_make();
 	}
+	atomic_fetch_add_explicit(&hl->turns, 1, memory_order_relaxed);
 	t->next_free = NULL;
 	t->conn = c;
 	t->hl = hl;
@@ -91,6 +93,7 @@ turn_free(struct http_turn *t)
 	struct http_turn clean = {0};
 
 	assert(!t->working && t->holds == 0 && t->writing == 0 && !t->in_door);
+	atomic_fetch_sub_explicit(&hl->turns, 1, memory_order_relaxed);
 	body_fini(t);
 	output_clear(t);
 	if (hl->pooled == TURN_POOL_MOST || t->head.capacity > TURN_KEEP_BYTES || t->raw.capacity > HTTP_SHORT_BYTES) {
@@ -153,6 +156,12 @@ struct loop *
 http_loop(struct http_exchange *x)
 {
 	return turn_of(x)->hl->loop;
+}
+
+bool
+http_is_quiet(struct http_exchange *x)
+{
+	return atomic_load_explicit(&turn_of(x)->hl->turns, memory_order_relaxed) <= TURNS_QUIET;
 }
 
 static void

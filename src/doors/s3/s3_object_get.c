@@ -8,6 +8,10 @@
 #include <inttypes.h>
 #include <strings.h>
 
+/* Of a body, read and sent at once: what a client that does not read holds, and how long others on its loop wait. Each piece that is sent may wake the client. */
+#define PIECE_BYTES ((size_t)128 * 1024)
+#define LONG_PIECE_BYTES ((size_t)512 * 1024)
+
 struct get_state {
 	struct object_get_args args;
 	struct object_get get;
@@ -92,6 +96,12 @@ check_overrides(struct s3_exchange *ex)
 	return RFS_OK;
 }
 
+static size_t
+piece_bytes(struct s3_exchange *ex)
+{
+	return http_is_quiet(ex->http) ? LONG_PIECE_BYTES : PIECE_BYTES;
+}
+
 static enum rfs_err
 read_args(struct s3_exchange *ex, struct object_get_args *args)
 {
@@ -106,6 +116,7 @@ read_args(struct s3_exchange *ex, struct object_get_args *args)
 	args->key = ex->key;
 	args->head_only = ex->method == S3_HEAD;
 	args->to_socket = !ex->rq->over_tls;
+	args->piece = piece_bytes(ex);
 	s3_conditions(ex, "", &args->conditions);
 	read_range(s3_header(ex, "range"), &args->range);
 	if ((err = s3_param_number(ex, "partNumber", 1, 10000, &part_number)))
@@ -179,6 +190,7 @@ get_next(struct s3_exchange *ex, struct slice *out)
 {
 	struct get_state *state = ex->state;
 
+	object_get_pieces(&state->get, piece_bytes(ex));
 	return object_get_read(&state->get, out);
 }
 

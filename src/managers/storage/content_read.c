@@ -6,8 +6,7 @@
 #include "base/mutant.h"
 #include "managers/storage/storage_int.h"
 
-#define PIECE_BYTES (2 * FRAME_BYTES) /* given at once: what a client that does not read can hold */
-#define FILE_BYTES (4 * FRAME_BYTES)  /* given at once of a file: holds no memory */
+#define PIECE_BYTES (2 * FRAME_BYTES) /* given at once, unless content_reader_pieces has said otherwise */
 #define FILE_CONTENT_BYTES ((size_t)2 << 20) /* of less, a copy that stays in the processor's cache costs less than the file's pages */
 #define WHOLE_PAYLOAD_BYTES (FRAME_BYTES + 4096) /* payloads up to this are read in one go, whatever part is wanted */
 
@@ -18,6 +17,7 @@ struct content_reader {
 	struct content content;
 	uint64_t at, end;
 	bool to_socket; /* bytes may stay in their file */
+	size_t piece;   /* bytes given at once; of a file, which holds no memory, twice as many */
 
 	struct part_ref *parts; /* CONTENT_PARTS, once read */
 	size_t part_count;
@@ -45,9 +45,16 @@ content_reader_new(struct storage *s, struct request *rq, const struct bucket_ro
 	r->content = *content;
 	r->at = offset;
 	r->end = offset + length;
+	r->piece = PIECE_BYTES;
 	r->to_socket = to_socket && s->driver->ops->get_file && content->size >= FILE_CONTENT_BYTES;
 	storage_pin(s, content->data_id);
 	return r;
+}
+
+void
+content_reader_pieces(struct content_reader *r, size_t bytes)
+{
+	r->piece = bytes < FRAME_BYTES ? FRAME_BYTES : bytes - bytes % FRAME_BYTES;
 }
 
 void
@@ -160,8 +167,8 @@ file_read(struct content_reader *r, uint32_t index, uint32_t raw, size_t from, s
 	struct frames_wanted wanted = { &r->table, (uint32_t)(from / FRAME_BYTES), 0 };
 	struct block_location location;
 
-	if (len > FILE_BYTES)
-		len = FILE_BYTES;
+	if (len > 2 * r->piece)
+		len = 2 * r->piece;
 	if (from % FRAME_BYTES || (from + len < raw && len % FRAME_BYTES) || len < FRAME_BYTES)
 		return RFS_ERR_NOT_FOUND;
 	wanted.last = (uint32_t)((from + len - 1) / FRAME_BYTES);
@@ -171,7 +178,7 @@ file_read(struct content_reader *r, uint32_t index, uint32_t raw, size_t from, s
 	return d->ops->get_file(d, r->rq, &location, wanted.table->frame[wanted.first].offset, len, frames_right, &wanted, out);
 }
 
-/* Raw bytes [from, from + len) of a block of the run in hand; at most PIECE_BYTES, ending where a frame does, or FILE_BYTES. */
+/* Raw bytes [from, from + len) of a block of the run in hand; at most a piece, ending where a frame does. */
 static enum rfs_err
 block_read(struct content_reader *r, uint32_t index, size_t from, size_t len, struct slice *out)
 {
@@ -191,8 +198,8 @@ block_read(struct content_reader *r, uint32_t index, size_t from, size_t len, st
 		if (err != RFS_ERR_NOT_FOUND)
 			return err == RFS_ERR_DAMAGED ? damaged(r, index) : err;
 	}
-	if (len > PIECE_BYTES - from % FRAME_BYTES)
-		len = PIECE_BYTES - from % FRAME_BYTES;
+	if (len > r->piece - from % FRAME_BYTES)
+		len = r->piece - from % FRAME_BYTES;
 	first = (uint32_t)(from / FRAME_BYTES);
 	last = (uint32_t)((from + len - 1) / FRAME_BYTES);
 	if ((err = table_get(r, index, raw, len == raw || r->run.stored_sizes[index] <= WHOLE_PAYLOAD_BYTES, &whole)))

@@ -45,7 +45,9 @@ struct content_reader;
 /* `to_socket`: a slice_file is welcome. */
 struct content_reader *content_reader_new(struct storage *s, struct request *rq, const struct bucket_row *bucket, const struct content *content,
 	uint64_t offset, uint64_t length, bool to_socket);
-/* The next bytes, verified, at most 256 KiB; empty at the end. WOULD_BLOCK, and nothing has moved. NOT_FOUND: the content went before the reader was there */
+/* From now on as much at once, in whole frames of 64 KiB; at first 128 KiB. */
+void content_reader_pieces(struct content_reader *r, size_t bytes);
+/* The next bytes, verified, at most a piece, or two of a file; empty at the end. WOULD_BLOCK, and nothing has moved. NOT_FOUND: the content went before the reader was there */
 enum rfs_err content_read(struct content_reader *r, struct slice *out) RFS_MUST_CHECK;
 void content_reader_free(struct content_reader *r);
 

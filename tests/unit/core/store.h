@@ -260,11 +260,12 @@ store_rename(struct test_store *t, const char *bucket, struct bytes from, struct
 	return err;
 }
 
-/* The whole body into `out` (malloc'ed memory of *len bytes). */
+/* The whole body into `out` (malloc'ed memory of *len bytes), in pieces of any size. */
 static inline enum rfs_err
 store_get(struct test_store *t, const char *bucket, struct bytes key, struct byte_range range, uint8_t **out, size_t *len)
 {
-	struct object_get_args args = { .bucket = bytes_str(bucket), .key = key, .range = range };
+	size_t piece = 65536 + random_u64() % (1024 * 1024);
+	struct object_get_args args = { .bucket = bytes_str(bucket), .key = key, .range = range, .piece = piece };
 	struct object_get get;
 	struct slice part;
 	enum rfs_err err = object_get_open(&t->core, store_request(t), &args, &get);
@@ -274,9 +275,12 @@ store_get(struct test_store *t, const char *bucket, struct bytes key, struct byt
 	*out = malloc(get.length + 1);
 	*len = 0;
 	while (!(err = object_get_read(&get, &part)) && part.len) {
+		assert(part.len <= piece);
 		memcpy(*out + *len, part.data, part.len);
 		*len += part.len;
 		slice_unref(&part);
+		piece = 65536 + random_u64() % (1024 * 1024);
+		object_get_pieces(&get, piece);
 	}
 	assert(err || *len == get.length);
 	object_get_close(&get);
