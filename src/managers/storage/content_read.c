@@ -241,10 +241,10 @@ segment_read(struct content_reader *r, uint64_t data_id, uint64_t number)
 
 /* `left`: of the hole */
 static enum rfs_err
-hole_read(uint64_t left, uint64_t len, struct slice *out)
+hole_read(const struct content_reader *r, uint64_t left, uint64_t len, struct slice *out)
 {
 	len = len < left ? len : left;
-	*out = slice_new(len < PIECE_BYTES ? (size_t)len : PIECE_BYTES);
+	*out = slice_new(len < r->piece ? (size_t)len : r->piece);
 	memset(slice_writable(out), 0, out->len);
 	return RFS_OK;
 }
@@ -265,7 +265,7 @@ segments_read(struct content_reader *r, const struct content *c, uint64_t at, ui
 		if (block < e->at || block - e->at >= e->blocks)
 			continue;
 		if (!e->first)
-			return hole_read((uint64_t)(e->at + e->blocks - block) * r->bucket.block_size - offset, len, out);
+			return hole_read(r, (uint64_t)(e->at + e->blocks - block) * r->bucket.block_size - offset, len, out);
 		if ((err = run_read(r, e->first)))
 			return err;
 		return block_read(r, block - e->at + e->skip, offset, len < r->bucket.block_size ? len : r->bucket.block_size, out);
