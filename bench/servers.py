@@ -5,16 +5,21 @@ import hmac
 import http.client
 import json
 import os
+import pwd
 import re
+import resource
 import secrets
 import select
+import shutil
 import signal
+import socket
 import subprocess
 import time
 
 TICK_US = 1000000 // os.sysconf("SC_CLK_TCK")
 PATIENCE_SECONDS = 120
 REGION = "us-east-1"
+SMALL = 4096
 running = []
 
 
@@ -110,6 +115,17 @@ def disk_of(directory):
 
 # ---- the servers ----
 
+def children_of(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        return [int(word) for word in file.read().split()]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Store:
     def __init__(self, binary, directory, *options):
         self.options = list(options)
@@ -159,6 +175,56 @@ class Store:
         connection.close()
         if answer.status != 200:
             raise Failed("making bucket %s: %d %s" % (name, answer.status, body.decode(errors="replace")))
+
+
+class Nginx:
+    """None of it remains: its files, log and pid are in `directory`."""
+
+    def __init__(self, directory, objects, larges=None):
+        """`objects` small files in the folder `small`, and one of so many bytes in each folder of `larges`."""
+        self.port, self.directory = free_port(), directory
+        bucket = os.path.join(directory, "files", "small")
+        os.makedirs(bucket)
+        for i in range(objects):
+            with open(os.path.join(bucket, "k%08d" % i), "wb") as file:
+                file.write(os.urandom(SMALL))
+        for folder, size in (larges or {}).items():
+            os.makedirs(os.path.join(directory, "files", folder))
+            with open(os.path.join(directory, "files", folder, "k00000000"), "wb") as file:
+                for _ in range(size >> 20):
+                    file.write(os.urandom(1 << 20))
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "nginx.conf")) as file:
+            text = file.read()
+        # A cached file is an open one, in each worker.
+        files = min(300000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        self.cached = min(200000, files // 2)
+        words = {"FILES": files, "CACHED": self.cached, "WORKERS": len(os.sched_getaffinity(0)), "USER": pwd.getpwuid(os.getuid()).pw_name, "DIR": directory, "PORT": self.port}
+        for word, value in words.items():
+            text = text.replace("@%s@" % word, str(value))
+        configuration = os.path.join(directory, "nginx.conf")
+        with open(configuration, "w") as file:
+            file.write(text)
+        self.process = start([self.binary(), "-p", directory, "-c", configuration], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise Failed("nginx did not start; see %s" % configuration)
+                time.sleep(0.02)
+
+    @staticmethod
+    def binary():
+        return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+    @classmethod
+    def is_there(cls):
+        return cls.binary() is not None
+
+    def pids(self):
+        return [self.process.pid] + children_of(self.process.pid)
 
 
 def load(build, server, operation, *arguments, seconds, signed=True):
