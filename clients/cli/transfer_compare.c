@@ -60,6 +60,19 @@ is_file_of(const struct transfer *t, const struct s3_info *info, const char *pat
 	return upload ? mtime_ns <= info->modified_ns : mtime_ns == info->modified_ns;
 }
 
+/* Are both objects the same, by the checksum of the whole that each has. */
+static bool
+is_copy_of(struct worker *w, const struct job *job)
+{
+	struct transfer *t = w->transfer;
+	struct s3_info from, to;
+
+	return s3_head(w->conn, w->arena, t->from_bucket, job->from, &from) &&
+	       s3_head(w->conn, w->arena, t->to_bucket, job->to, &to) && from.size == to.size && from.crc64nvme &&
+	       to.crc64nvme && strcmp(from.crc64nvme, to.crc64nvme) == 0;
+}
+
+/* What is wrong will be seen when it is transferred. */
 bool
 transfer_is_same(struct worker *w, const struct job *job)
 {
@@ -67,9 +80,10 @@ transfer_is_same(struct worker *w, const struct job *job)
 	bool upload = t->kind == TRANSFER_UPLOAD;
 	struct s3_info info;
 
-	if (t->kind == TRANSFER_COPY || !s3_head(w->conn, w->arena, upload ? t->to_bucket : t->from_bucket,
-						upload ? job->to : job->from, &info))
-		return false; /* what is wrong will be seen when it is transferred */
+	if (t->kind == TRANSFER_COPY)
+		return is_copy_of(w, job);
+	if (!s3_head(w->conn, w->arena, upload ? t->to_bucket : t->from_bucket, upload ? job->to : job->from, &info))
+		return false;
 	if (info.size != job->size)
 		return false;
 	return is_file_of(t, &info, upload ? job->from : job->to, upload ? job->mtime_ns : job->there_ns, upload);

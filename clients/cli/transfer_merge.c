@@ -112,14 +112,16 @@ merge_is_whole(const struct merge *m)
 
 /* --- likeness ----------------------------------------------------------------------------------------------------- */
 
-/* Of two objects: their ETags; where one is of parts, and says nothing of the content, their times. */
+/* Of two objects: their ETags; where one is of parts, and says nothing of the content, their times, unless contents are
+ * to be compared: both have one server's clock. */
 static enum merge_likeness
-objects_compare(const struct entry *from, const struct entry *to)
+objects_compare(const struct transfer_options *o, const struct entry *from, const struct entry *to)
 {
 	if (from->etag[0] && strcmp(from->etag, to->etag) == 0)
 		return LIKE_SAME;
-	return (strchr(from->etag, '-') || strchr(to->etag, '-')) && to->mtime_ns >= from->mtime_ns ? LIKE_SAME
-												    : LIKE_OTHER;
+	if (!strchr(from->etag, '-') && !strchr(to->etag, '-'))
+		return LIKE_OTHER;
+	return !o->checksum && to->mtime_ns > from->mtime_ns ? LIKE_SAME : LIKE_UNKNOWN;
 }
 
 enum merge_likeness
@@ -134,7 +136,7 @@ merge_compare(const struct merge *m)
 	if (o->size_only && !o->checksum)
 		return LIKE_SAME;
 	if (m->transfer->kind == TRANSFER_COPY)
-		return objects_compare(from, to);
+		return objects_compare(o, from, to);
 	if (o->checksum)
 		return LIKE_UNKNOWN;
 	if (m->transfer->kind == TRANSFER_UPLOAD) {

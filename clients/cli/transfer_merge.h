@@ -33,7 +33,8 @@ enum merge_likeness { LIKE_SAME, LIKE_OTHER, LIKE_UNKNOWN };
 /*
  * Of MERGE_BOTH, by what lists say: sizes, and times. A file that nothing was changed of since the object was stored is
  * the same; so is one that came into being after the object, with a time of before it: a download. Everything else is
- * unknown: transfer_is_same asks for the object's own time, or compares contents.
+ * unknown: transfer_is_same asks for the object's own time, or compares contents. Of two objects the ETags decide where
+ * both are of contents; else the target is the same if it is the younger, and unknown if not.
  */
 enum merge_likeness merge_compare(const struct merge *m);
 /* The job that brings the source to the target; texts in the arena. */

@@ -124,17 +124,6 @@ def test_links_are_left_out_or_followed(restfs, s3, bucket, tmp_path):
     restfs.run("sync", tmp_path / "up", f"s3://{bucket}", "--follow", status=1)
 
 
-def test_within_the_store(restfs, s3, bucket, tmp_path):
-    make(tmp_path / "up", {"a": b"1", "b": b"2", "c": b"3"})
-    restfs.run("sync", tmp_path / "up", f"s3://{bucket}/one")
-    assert restfs.summary("sync", f"s3://{bucket}/one", f"s3://{bucket}/two")["files"] == 3
-    s3.put_object(Bucket=bucket, Key="one/a", Body=b"9")
-    s3.delete_object(Bucket=bucket, Key="one/b")
-    summary = restfs.summary("mirror", f"s3://{bucket}/one", f"s3://{bucket}/two")
-    assert (summary["files"], summary["same"], summary["removed"]) == (1, 1, 1)
-    assert s3.get_object(Bucket=bucket, Key="two/a")["Body"].read() == b"9"
-
-
 def test_diff_names_what_is_not_the_same(restfs, s3, bucket, tmp_path):
     make(tmp_path / "up", {"same": b"1", "size": b"1", "content": b"1", "mine": b"1"})
     restfs.run("sync", tmp_path / "up", f"s3://{bucket}")
