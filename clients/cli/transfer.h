@@ -5,7 +5,8 @@
  *     -> transfer_source.c: a tree or a bucket, entry by entry in the order of keys
  *     -> transfer_push: a job each, into a queue that is bounded
  *   transfer.c: threads take jobs, and parts of what is large
- *     -> transfer_upload.c, transfer_download.c, transfer_copy.c: one of each; transfer_large.c: parts of one
+ *     -> transfer_upload.c, transfer_download.c, transfer_copy.c: one of each; transfer_large.c: parts of one, and
+ *        transfer_resume.c: those that a server has already
  *     -> transfer_report.c: lines, and what was done in all
  *
  * What was not transferred whole never has its target's name.
@@ -142,7 +143,8 @@ struct large {
 	unsigned parts;
 	unsigned taken, done; /* under the transfer's lock */
 	atomic_bool failed;
-	int fd; /* the local file, where there is one */
+	int fd;   /* the local file, where there is one */
+	int lock; /* of the upload; -1: there is none, or it could not be had */
 	struct s3_upload upload;
 	struct s3_part *uploaded; /* [parts] of an upload or a copy: before, what the server has; after, all */
 	uint64_t *crcs;           /* [parts]: CRC64NVME of each */
@@ -151,7 +153,7 @@ struct large {
 
 /* Parts of so many bytes, at most S3_PARTS_MAX of them. */
 struct large *large_new(const struct job *job, const struct large_kind *kind, uint64_t size, uint64_t part_size);
-void large_free(struct large *large);
+void large_free(struct large *large); /* gives back what it has open */
 /* A copy that lives as long as it; by the thread of a part. */
 const char *large_text(struct transfer *t, struct large *large, const char *text);
 uint64_t large_offset(const struct large *large, unsigned number);
@@ -163,6 +165,19 @@ uint64_t large_crc(const struct large *large);
 /* In base64, in the arena. */
 const char *crc64_text(struct arena *arena, uint64_t crc);
 bool crc64_parse(const char *text, uint64_t *crc);
+
+/* --- transfer_resume.c ----------------------------------------------------------------------------------------------
+ */
+
+/* Is that part, which a server has and which has the right size, one of ours? Then its CRC64NVME is noted. */
+typedef bool large_part_fits(struct large *large, unsigned number, const struct s3_part *part);
+
+/*
+ * An upload that was begun at `since_ns` or later and has parts of ours alone, which are then in `uploaded`; or a new
+ * one. `fits` NULL: a new one. False: the connection's failure, which is still to be said.
+ */
+bool large_upload_begin(
+	struct worker *w, struct large *large, const struct s3_put *put, int64_t since_ns, large_part_fits *fits);
 
 /* --- transfer_report.c ----------------------------------------------------------------------------------------------
  */

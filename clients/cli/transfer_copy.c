@@ -1,21 +1,49 @@
-/* transfer_copy.c: an object to an object, within the server. What is very large goes in parts. */
+/*
+ * transfer_copy.c: an object to an object, within the server. What is very large goes in parts.
+ *
+ * Parts that an earlier copy has made are taken if they may be of this object, as it is now: what they are of is not
+ * told, so the CRC64NVME of the whole, made of those of the parts, says at the end whether they were.
+ */
 #include "transfer.h"
 #include "cli_progress.h"
 
 #define S3_COPY_MAX (INT64_C(5) << 30)    /* at once */
 #define COPY_WHOLE_MAX (INT64_C(1) << 30) /* a server may take minutes for more */
 #define COPY_PART_BYTES (INT64_C(128) << 20)
+#define SECOND_NS INT64_C(1000000000)
+
+struct copy_own {
+	const char *crc64nvme; /* of the source; NULL: it has none */
+	atomic_bool lacks_crc; /* of a part: nothing can be said of the whole */
+	atomic_bool is_vain;   /* the parts are of no use for another time */
+};
+
+static bool
+copy_refused(struct worker *w, struct large *large)
+{
+	struct copy_own *own = large->own;
+	long status = s3_conn_failure(w->conn)->status;
+
+	if (status >= 400 && status < 500 && status != 408 && status != 429)
+		own->is_vain = true; /* the source is another by now, or it may not be done */
+	return report_refused(w, large->job->from);
+}
 
 static bool
 copy_part(struct worker *w, struct large *large, unsigned number)
 {
 	struct transfer *t = w->transfer;
+	struct copy_own *own = large->own;
 	struct s3_part made;
 
+	if (large->uploaded[number].number)
+		return true;
 	if (!s3_upload_part_copy(w->conn, w->arena, &large->upload, number + 1, t->from_bucket, large->job->from,
 		    large->job->etag[0] ? large->job->etag : NULL, large_offset(large, number),
 		    large_length(large, number), &made))
-		return report_refused(w, large->job->from);
+		return copy_refused(w, large);
+	if (!crc64_parse(made.crc64nvme, &large->crcs[number]))
+		own->lacks_crc = true;
 	made.etag = large_text(t, large, made.etag);
 	made.crc64nvme = made.crc64nvme ? large_text(t, large, made.crc64nvme) : NULL;
 	large->uploaded[number] = made;
@@ -23,19 +51,43 @@ copy_part(struct worker *w, struct large *large, unsigned number)
 }
 
 static bool
+copy_complete(struct worker *w, struct large *large)
+{
+	struct copy_own *own = large->own;
+	const char *crc = own->crc64nvme && !own->lacks_crc ? crc64_text(w->arena, large_crc(large)) : NULL;
+
+	if (crc && strcmp(crc, own->crc64nvme) != 0) {
+		own->is_vain = true;
+		return report_failed(w->transfer, large->job->from,
+			"its parts on the server are not what its checksum says, and were removed: copy it again");
+	}
+	return s3_upload_complete(w->conn, w->arena, &large->upload, large->uploaded, large->parts, crc) ||
+	       report_refused(w, large->job->from);
+}
+
+/* What failed is left on the server, if the next time can go on with it. */
+static bool
 copy_finish(struct worker *w, struct large *large, bool whole)
 {
-	if (!whole) {
+	struct copy_own *own = large->own;
+
+	if (whole && copy_complete(w, large))
+		return true;
+	if (own->is_vain || !own->crc64nvme)
 		(void)s3_upload_abort(w->conn, &large->upload);
-		return false;
-	}
-	return s3_upload_complete(w->conn, w->arena, &large->upload, large->uploaded, large->parts, NULL) ||
-	       report_refused(w, large->job->from);
+	return false;
 }
 
 static const struct large_kind copy_kind = {copy_part, copy_finish};
 
-/* A multipart upload takes no metadata from its source: it is told. */
+static bool
+part_may_fit(struct large *large, unsigned number, const struct s3_part *part)
+{
+	return crc64_parse(part->crc64nvme, &large->crcs[number]);
+}
+
+/* A multipart upload takes no metadata from its source: it is told. An earlier one is of this source only if that is
+ * older, by whole seconds. */
 static bool
 copy_begin(struct worker *w, struct large *large)
 {
@@ -43,6 +95,7 @@ copy_begin(struct worker *w, struct large *large)
 	struct s3_header *headers;
 	struct s3_info info;
 	struct s3_put put = {.bucket = t->to_bucket, .key = large->job->to, .mtime_ns = INT64_MIN};
+	struct copy_own *own = large->own = ARENA_NEW(large->arena, struct copy_own);
 
 	if (!s3_head(w->conn, w->arena, t->from_bucket, large->job->from, &info))
 		return false;
@@ -57,7 +110,8 @@ copy_begin(struct worker *w, struct large *large)
 	if (info.content_type[0])
 		put.content_type = info.content_type;
 	large->job->etag = arena_str(large->arena, bytes_str(info.etag));
-	return s3_upload_create(w->conn, large->arena, &put, &large->upload);
+	own->crc64nvme = info.crc64nvme ? arena_str(large->arena, bytes_str(info.crc64nvme)) : NULL;
+	return large_upload_begin(w, large, &put, info.modified_ns + SECOND_NS, own->crc64nvme ? part_may_fit : NULL);
 }
 
 /* What the user says of parts; else they are larger than those of transfers, whose bytes have to go somewhere. */

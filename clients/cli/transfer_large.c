@@ -16,7 +16,7 @@ large_new(const struct job *job, const struct large_kind *kind, uint64_t size, u
 
 	large->arena = arena;
 	large->kind = kind;
-	large->fd = -1;
+	large->fd = large->lock = -1;
 	large->part_size = part_size > least ? part_size : (least + MIB - 1) / MIB * MIB;
 	large->parts = (unsigned)((size + large->part_size - 1) / large->part_size);
 	large->job = ARENA_NEW(arena, struct job);
@@ -35,6 +35,8 @@ large_free(struct large *large)
 {
 	if (large->fd >= 0)
 		close(large->fd);
+	if (large->lock >= 0)
+		close(large->lock);
 	arena_free(large->arena);
 }
 

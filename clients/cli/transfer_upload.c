@@ -2,21 +2,15 @@
  * transfer_upload.c: a file to an object.
  *
  * Large ones go in parts. If an upload of that key was begun and not ended, and all parts that it has are this file's,
- * it is gone on with: that is how one that was killed is resumed. One that is under way is nobody else's: an upload is
- * locked on this machine by a name that its socket is bound to, which goes when the process does, however it ends.
+ * it is gone on with (transfer_resume.c).
  */
 #include "transfer.h"
 #include "base/hash.h"
 #include "cli_progress.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define PIECE_BYTES (128 * 1024)
@@ -92,35 +86,6 @@ whole_upload(struct worker *w, const struct job *job, int fd, const struct stat 
 
 /* --- in parts ----------------------------------------------------------------------------------------------------- */
 
-struct upload_own {
-	struct stat st; /* the file, as it was at the beginning */
-	int lock;       /* of the upload; -1: it could not be had */
-};
-
-/* -1: somebody has it. The name is in no directory: nothing is left of it, and nobody has to be allowed to make it. */
-static int
-upload_lock(const struct s3_upload *upload)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	uint64_t hash = hash64(bytes_str(upload->id), hash64(bytes_str(upload->key), 0));
-	int len = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "restfs-upload-%016" PRIx64, hash);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&at,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void
-upload_unlock(struct upload_own *own)
-{
-	if (own->lock >= 0)
-		close(own->lock);
-	own->lock = -1;
-}
-
 static bool
 part_sums(int fd, uint64_t offset, uint64_t len, uint64_t *crc, uint8_t md5_out[16], bool wants_md5)
 {
@@ -160,56 +125,11 @@ part_is_there(struct large *large, unsigned number, const struct s3_part *part)
 	uint8_t digest[16], etag[16];
 	bool has_crc = crc64_parse(part->crc64nvme, &said);
 
-	if (part->size != large_length(large, number) ||
-		!part_sums(large->fd, large_offset(large, number), part->size, &crc, digest, !has_crc))
+	if (!part_sums(large->fd, large_offset(large, number), part->size, &crc, digest, !has_crc))
 		return false;
 	if (has_crc ? crc != said : !hex_decode(bytes_str(part->etag), etag, 16) || memcmp(etag, digest, 16) != 0)
 		return false;
 	large->crcs[number] = crc;
-	return true;
-}
-
-/* All parts of that upload, if they are this file's. */
-static bool
-upload_fits(struct worker *w, struct large *large, struct s3_upload *upload)
-{
-	struct s3_part *parts;
-	size_t count;
-
-	if (!s3_parts_list(w->conn, large->arena, upload, &parts, &count) || count == 0)
-		return false;
-	for (size_t i = 0; i < count; i++)
-		if (parts[i].number == 0 || parts[i].number > large->parts ||
-			!part_is_there(large, parts[i].number - 1, &parts[i]))
-			return false;
-	for (size_t i = 0; i < count; i++) {
-		large->uploaded[parts[i].number - 1] = parts[i];
-		upload->plain |= !parts[i].crc64nvme;
-	}
-	return true;
-}
-
-/* One that was begun earlier, or a new one; that has no part yet for which others would take it before it is locked. */
-static bool
-upload_begin(struct worker *w, struct large *large, const struct stat *st)
-{
-	struct s3_put put = put_of(w, large->job, st);
-	struct upload_own *own = large->own;
-	struct s3_upload *begun;
-	size_t count;
-
-	if (s3_uploads_list(w->conn, large->arena, put.bucket, put.key, &begun, &count))
-		while (count-- > 0) {
-			own->lock = upload_lock(&begun[count]);
-			if (own->lock >= 0 && upload_fits(w, large, &begun[count])) {
-				large->upload = begun[count];
-				return true;
-			}
-			upload_unlock(own);
-		}
-	if (!s3_upload_create(w->conn, large->arena, &put, &large->upload))
-		return report_refused(w, large->job->from);
-	own->lock = upload_lock(&large->upload);
 	return true;
 }
 
@@ -247,14 +167,11 @@ upload_complete(struct worker *w, struct large *large)
 static bool
 upload_finish(struct worker *w, struct large *large, bool whole)
 {
-	struct upload_own *own = large->own;
-	bool done = whole && is_unchanged(w, large->job->from, large->fd, &own->st);
+	bool done = whole && is_unchanged(w, large->job->from, large->fd, large->own);
 
 	if (whole && !done)
 		(void)s3_upload_abort(w->conn, &large->upload);
-	done = done && upload_complete(w, large);
-	upload_unlock(own);
-	return done;
+	return done && upload_complete(w, large);
 }
 
 static const struct large_kind upload_kind = {upload_part, upload_finish};
@@ -263,18 +180,17 @@ static bool
 large_upload(struct worker *w, struct job *job, int fd, const struct stat *st)
 {
 	struct large *large = large_new(job, &upload_kind, (uint64_t)st->st_size, w->transfer->options->part_size);
-	struct upload_own *own = ARENA_NEW(large->arena, struct upload_own);
+	struct s3_put put = put_of(w, large->job, st);
 
-	own->st = *st;
-	own->lock = -1;
-	large->own = own;
+	large->own = ARENA_NEW(large->arena, struct stat);
+	*(struct stat *)large->own = *st;
 	large->fd = fd;
-	if (upload_begin(w, large, st)) {
+	if (large_upload_begin(w, large, &put, INT64_MIN, part_is_there)) {
 		transfer_offer(w->transfer, large);
 		return true;
 	}
 	large_free(large);
-	return false;
+	return report_refused(w, job->from);
 }
 
 bool

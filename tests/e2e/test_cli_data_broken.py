@@ -122,7 +122,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.answer(self)
 
-    do_HEAD = do_PUT = do_POST = do_GET
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
 
     def reply(self, status, body=b"", length=None, **headers):
         self.send_response(status)
@@ -294,6 +294,28 @@ def test_copies_beyond_what_a_store_copies_at_once_go_in_parts(fake, gib, part_s
     spans = [ranges[number] for number in sorted(ranges)]
     assert spans[0][0] == 0 and spans[-1][1] == size and all(one[1] == two[0] for one, two in zip(spans, spans[1:]))
     assert max(end - start for start, end in spans) <= 5 * 2**30 and 1 < len(spans) <= 10000 and fake.requests == [0, len(spans)]
+
+
+@pytest.mark.parametrize("status, has_checksum, is_kept", [(412, True, False), (403, True, False), (0, True, True), (0, False, False)])
+def test_a_copy_in_parts_that_failed_is_kept_if_it_can_be_gone_on_with(fake, status, has_checksum, is_kept):
+    """412: the source is another by now; 0: no answer, and no more by any."""
+    checksum = {"x_amz_checksum_crc64nvme": base64.b64encode(b"12345678").decode()} if has_checksum else {}
+
+    def answer(request):
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fake.requests.append(request.command)
+        if request.command == "HEAD":
+            return request.reply(200, length=12 * MIB, ETag='"source"', **checksum)
+        if request.command == "GET":
+            return request.reply(200, b"<ListMultipartUploadsResult/>")
+        if request.command == "PUT" and not status:
+            request.close_connection = True
+            return request.connection.close()
+        request.reply(status if request.command == "PUT" else 200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", "s3://bucket/to", "--part-size=5M", "--parallel=1", status=1)
+    assert fake.requests.count("POST") == 1 and ("DELETE" not in fake.requests) == is_kept
 
 
 def test_what_was_written_over_while_it_was_moved_stays(fake, tmp_path):

@@ -1,4 +1,6 @@
 """restfs sync, mirror and diff between buckets and prefixes of one store, which copies by itself."""
+import time
+
 import pytest
 
 from cli import Restfs
@@ -119,6 +121,64 @@ def test_of_source_and_target_none_is_in_the_other(restfs, s3, bucket, command, 
     before = contents(s3, bucket)
     assert restfs.run(command, f"s3://{bucket}/{source}", f"s3://{bucket}/{target}", status=2) == b""
     assert restfs.stderr == "restfs: one of source and target is in the other\n" and contents(s3, bucket) == before
+
+
+# --- copies in parts that were cut off ---
+
+
+def begun(s3, source, target, parts, size):
+    """An upload with these parts of the source, as a copy that was killed leaves it, begun a second after its source was stored."""
+    time.sleep(1.1)
+    upload = s3.create_multipart_upload(Bucket=target, Key="k", ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT")["UploadId"]
+    for number in parts:
+        s3.upload_part_copy(Bucket=target, Key="k", UploadId=upload, PartNumber=number, CopySource={"Bucket": source, "Key": "k"},
+                            CopySourceRange=f"bytes={(number - 1) * size}-{number * size - 1}")
+    return upload
+
+
+def uploads(s3, bucket):
+    return [upload["UploadId"] for upload in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
+
+
+WORDS = ("--part-size=5M", "--parallel=3")
+
+
+def test_a_copy_that_was_killed_is_gone_on_with(restfs, s3, bucket, other, rng):
+    body = rng.randbytes(23 * MIB)
+    put(s3, bucket, {"k": body})
+    upload = begun(s3, bucket, other, [1, 3, 4], 5 * MIB)
+    assert uploads(s3, other) == [upload]
+    assert counts(restfs.summary("sync", f"s3://{bucket}", f"s3://{other}", *WORDS)) == (1, 0, 0, 0)
+    assert uploads(s3, other) == [], "another upload was begun"
+    assert contents(s3, other) == {"k": body} and s3.head_object(Bucket=other, Key="k")["ETag"].endswith('-5"')
+
+
+@pytest.mark.parametrize("which", ["empty", "size", "number", "older"])
+def test_an_upload_that_cannot_be_of_this_object_is_left_alone(restfs, s3, bucket, other, rng, which):
+    body = rng.randbytes(23 * MIB)
+    put(s3, bucket, {"k": body})
+    upload = begun(s3, bucket, other, {"empty": [], "number": [1, 4]}.get(which, [1]), 6 * MIB if which == "size" else 5 * MIB)
+    if which == "number":
+        s3.upload_part(Bucket=other, Key="k", UploadId=upload, PartNumber=6, Body=body[:5 * MIB], ChecksumAlgorithm="CRC64NVME")
+    if which == "older":
+        body = rng.randbytes(23 * MIB)
+        put(s3, bucket, {"k": body})
+    restfs.run("sync", f"s3://{bucket}", f"s3://{other}", *WORDS)
+    assert uploads(s3, other) == [upload] and contents(s3, other) == {"k": body}
+
+
+def test_parts_of_something_else_are_seen_at_the_end_and_removed(restfs, s3, bucket, other, rng):
+    body, third = rng.randbytes(23 * MIB), bucket + "-third"
+    s3.create_bucket(Bucket=third)
+    put(s3, bucket, {"k": body})
+    put(s3, third, {"k": rng.randbytes(23 * MIB)})
+    begun(s3, third, other, [2], 5 * MIB)
+    words = ("sync", f"s3://{bucket}", f"s3://{other}", *WORDS)
+    assert counts(restfs.summary(*words, status=1)) == (0, 0, 0, 1)
+    assert restfs.stderr == "restfs: k: its parts on the server are not what its checksum says, and were removed: copy it again\n"
+    assert uploads(s3, other) == [] and contents(s3, other) == {}
+    restfs.run(*words)
+    assert contents(s3, other) == {"k": body}
 
 
 def test_what_fails_is_said_and_nothing_is_removed(daemon, restfs, s3, bucket, other):
