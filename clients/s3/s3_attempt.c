@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #define HEADERS_MAX 64
+#define HEAD_MAX (256 * 1024) /* of an answer, with those before it, as 100 Continue */
 #define ANSWER_BODY_MAX (64 * 1024 * 1024)
+#define ERROR_BODY_MAX (1024 * 1024)
 #define SKEW_TOLERATED_NS (5 * 60 * S3_SECOND_NS)
 #define POSTED_MAX (1024 * 1024) /* longer bodies go through the callback, which heeds the rate */
 
@@ -29,6 +31,7 @@ struct exchange {
 	const struct s3_request *request;
 	struct s3_answer *answer;
 	struct buf body;  /* of the answer, where it goes nowhere else */
+	size_t head_len;  /* of the answer */
 	uint64_t sent;    /* of the request's body */
 	bool has_begun;   /* request->begin was called */
 	bool is_given_up; /* by a callback of the caller, or by ours */
@@ -255,6 +258,12 @@ on_header(char *text, size_t size, size_t count, void *data)
 	struct exchange *x = data;
 	struct bytes line = bytes_of(text, size * count);
 
+	x->head_len += line.len;
+	if (x->head_len > HEAD_MAX) {
+		s3_conn_fail(x->conn, "the server's answer is too long: its head has no end");
+		x->is_given_up = true;
+		return 0;
+	}
 	if (line.len > 12 && memcmp(text, "HTTP/", 5) == 0) {
 		x->answer->status = strtol(text + 9, NULL, 10);
 		x->answer->header_count = 0;
@@ -286,8 +295,8 @@ part_take(struct exchange *x, struct bytes part)
 		return false;
 	if (is_success(x->answer) && x->request->receive)
 		return x->request->receive(x->request->data, part);
-	if (x->body.len + part.len > ANSWER_BODY_MAX)
-		return s3_conn_fail(x->conn, "the server's answer is too long");
+	if (x->body.len + part.len > (is_success(x->answer) ? ANSWER_BODY_MAX : ERROR_BODY_MAX))
+		return s3_conn_fail(x->conn, "the server's answer is too long (%ld)", x->answer->status);
 	buf_put_bytes(&x->body, part);
 	return true;
 }

@@ -188,11 +188,12 @@ void s3_seen_fini(struct s3_seen *seen);
 struct s3_listing {
 	struct s3_list_query query; /* its texts must stay */
 	char *token;                /* of the page to come */
-	struct s3_seen tokens, first_keys;
-	bool has_ended; /* there is no further page; [out] */
+	struct s3_seen tokens, first_names;
+	unsigned idle_pages; /* in a row */
+	bool has_ended;      /* there is no further page; [out] */
 };
 
-/* The next page, unless has_ended. A server that leads in a circle is refused. */
+/* The next page, unless has_ended. A server that leads in a circle, or to nothing but empty pages, is refused. */
 bool s3_listing_next(struct s3_conn *conn, struct arena *arena, struct s3_listing *listing, struct s3_list_page *out);
 void s3_listing_fini(struct s3_listing *listing);
 

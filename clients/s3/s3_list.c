@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define IDLE_PAGES_MAX 1000 /* one after another: a store may scan much that it does not list, as what was deleted */
+
 static const char *
 decoded(struct arena *arena, struct bytes text, bool is_encoded)
 {
@@ -127,7 +129,18 @@ page_is_new(struct s3_listing *listing, const struct s3_list_page *page)
 {
 	if (page->next && !s3_seen_add(&listing->tokens, page->next))
 		return false;
-	return page->count == 0 || s3_seen_add(&listing->first_keys, page->objects[0].key);
+	return page->count == 0 || s3_seen_add(&listing->first_names, page->objects[0].key);
+}
+
+/* How many pages in a row had no name; of directories alone, none that was not first in another. */
+static bool
+page_leads_on(struct s3_listing *listing, const struct s3_list_page *page)
+{
+	bool has_new =
+		page->count > 0 || (page->prefix_count > 0 && s3_seen_add(&listing->first_names, page->prefixes[0]));
+
+	listing->idle_pages = has_new ? 0 : listing->idle_pages + 1;
+	return !page->next || listing->idle_pages < IDLE_PAGES_MAX;
 }
 
 bool
@@ -137,6 +150,8 @@ s3_listing_next(struct s3_conn *conn, struct arena *arena, struct s3_listing *li
 		return false;
 	if (!page_is_new(listing, out))
 		return s3_conn_fail(conn, "the server's list leads in a circle: it has no end");
+	if (!page_leads_on(listing, out))
+		return s3_conn_fail(conn, "the server's list has no end: %d pages, and no name", IDLE_PAGES_MAX);
 	free(listing->token);
 	listing->token = out->next ? xstrdup(out->next) : NULL;
 	listing->has_ended = !out->next;
@@ -148,5 +163,5 @@ s3_listing_fini(struct s3_listing *listing)
 {
 	free(listing->token);
 	s3_seen_fini(&listing->tokens);
-	s3_seen_fini(&listing->first_keys);
+	s3_seen_fini(&listing->first_names);
 }

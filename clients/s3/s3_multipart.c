@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define PAGES_MAX 100 /* of uploads of one key, or of parts: a server gives a thousand of them on each */
+
 bool
 s3_upload_create(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, struct s3_upload *out)
 {
@@ -181,6 +183,7 @@ s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, c
 	struct s3_upload like = {.bucket = bucket, .key = key};
 	const struct xml_element *root = NULL;
 	struct s3_seen queries = {0};
+	unsigned pages = 0;
 	struct buf found;
 	bool done = true;
 
@@ -188,8 +191,9 @@ s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, c
 	do {
 		const char *query = uploads_query(arena, key, root);
 
-		done = s3_seen_add(&queries, query) ? (root = uploads_page(conn, arena, bucket, query)) != NULL
-						    : s3_conn_fail(conn, "the server's list of uploads has no end");
+		done = pages++ < PAGES_MAX && s3_seen_add(&queries, query)
+			       ? (root = uploads_page(conn, arena, bucket, query)) != NULL
+			       : s3_conn_fail(conn, "the server's list of uploads has no end");
 	} while (done && uploads_take(arena, root, &like, &found) && is_truncated(arena, root));
 	s3_seen_fini(&queries);
 	*out = (struct s3_upload *)found.data;
@@ -221,6 +225,7 @@ s3_parts_list(
 {
 	const char *query = upload_query(arena, upload, 0);
 	unsigned long next = 0, before;
+	unsigned pages = 0;
 	struct xml_element *root;
 	struct s3_answer answer;
 	struct buf found;
@@ -237,7 +242,8 @@ s3_parts_list(
 		before = next;
 		next = s3_xml_number(root, "NextPartNumberMarker");
 		query = arena_printf(arena, "%s&part-number-marker=%lu", upload_query(arena, upload, 0), next);
-	} while (is_truncated(arena, root) && next > before); /* what is left out is sent again */
+	} while (
+		is_truncated(arena, root) && next > before && ++pages < PAGES_MAX); /* what is left out is sent again */
 	*out = (struct s3_part *)found.data;
 	*count = found.len / sizeof(**out);
 	return true;

@@ -115,6 +115,7 @@ def test_a_download_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a head and a body are two writes
 
     def log_message(self, *_):
         pass
@@ -142,7 +143,7 @@ def fake(tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.restfs = Restfs(f"http://127.0.0.1:{server.server_port}", "key", "secret", tmp_path)
     server.requests = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
@@ -401,6 +402,54 @@ def test_a_list_in_no_order_is_shown_whole(fake):
     assert [row["key"] for row in fake.restfs.lines("find", "s3://bucket/")] == ["m", "c", "x", "a"]
 
 
+@pytest.mark.parametrize("element, words", [(common("a/"), ["ls"]), ("", ["cp", "-r", "-n"])])
+def test_a_list_of_nothing_under_ever_new_tokens_is_left(fake, tmp_path, element, words):
+    """No page is empty that says where the next is; how many a store needs to find a name, nobody says."""
+    def answer(request):
+        fake.requests.append(request.command)
+        goes_on = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{len(fake.requests)}</NextContinuationToken>"
+        request.reply(200, listing(element, goes_on if len(fake.requests) < 3000 else ""))
+
+    fake.answer = answer
+    fake.restfs.run(*words, "s3://bucket/", *([tmp_path / "to"] if "cp" in words else []), status=1)
+    assert fake.restfs.stderr.startswith("restfs: ") and fake.restfs.stderr.endswith("the server's list has no end: 1000 pages, and no name\n")
+    assert fake.restfs.stderr.count("\n") == 1 and 1000 <= len(fake.requests) <= 1001
+
+
+def test_many_pages_without_a_name_are_no_error_if_one_comes_behind(fake):
+    def answer(request):
+        fake.requests.append(request.command)
+        number = len(fake.requests)
+        goes_on = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{number}</NextContinuationToken>" if number < 1600 else ""
+        request.reply(200, listing(content(f"k{number}") if number % 800 == 0 else "", goes_on))
+
+    fake.answer = answer
+    assert [row["key"] for row in fake.restfs.lines("find", "s3://bucket/")] == ["k800", "k1600"]
+
+
+@pytest.mark.parametrize("list_of", ["uploads", "parts"])
+def test_lists_of_uploads_and_parts_that_go_on_under_ever_new_names_are_left(fake, tmp_path, list_of):
+    def answer(request):
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fake.requests.append(request.command)
+        number = len(fake.requests)
+        endless = f"<IsTruncated>true</IsTruncated><NextUploadIdMarker>{number}</NextUploadIdMarker><NextPartNumberMarker>{number}</NextPartNumberMarker>" if number < 3000 else ""
+        if request.command == "GET" and "uploadId" in request.path:
+            return request.reply(200, f"<ListPartsResult>{endless}</ListPartsResult>".encode())
+        if request.command == "GET":
+            upload = "<Upload><Key>key</Key><UploadId>u</UploadId></Upload>" if list_of == "parts" else ""
+            return request.reply(200, f"<ListMultipartUploadsResult>{upload}{endless if list_of == 'uploads' else ''}</ListMultipartUploadsResult>".encode())
+        if request.command == "POST":
+            return request.reply(200, b"<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>" if "uploads" in request.path
+                                 else b"<CompleteMultipartUploadResult/>")
+        request.reply(200, ETag=etag(body))
+
+    fake.answer = answer
+    (tmp_path / "file").write_bytes(b"x" * 11 * MIB)
+    fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
+    assert fake.requests.count("GET") <= 101
+
+
 @pytest.mark.parametrize("list_of", ["uploads", "parts"])
 def test_lists_of_uploads_and_parts_that_have_no_end_are_left(fake, tmp_path, list_of):
     """Then an upload is begun as if there were none."""
@@ -528,6 +577,47 @@ def pour(request, status, body, total, **headers):
         pass
 
 
+@pytest.mark.parametrize("words, status", [(("ls", "s3://bucket/"), 200), (("ls", "s3://bucket/"), 403), (("ls",), 200), (("cat", "s3://bucket/key"), 403),
+                                           (("mb", "s3://bucket"), 200), (("rm", "-f", "s3://bucket/key"), 200), (("cp", "s3://bucket/key", "s3://bucket/to"), 200)])
+def test_a_small_answer_that_has_no_end_is_left(fake, words, status):
+    """65 MiB where it is refused with a body, and 200: no list is as long. The rest nobody takes."""
+    taken = []
+
+    def answer(request):
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if request.command == "HEAD":
+            return request.reply(200, length=7, ETag='"x"')
+        request.close_connection = True
+        request.send_response(status)
+        request.end_headers()
+        with pytest.raises(OSError):
+            while len(taken) < 200:
+                request.wfile.write(b" " * MIB)
+                taken.append(MIB)
+
+    fake.answer = answer
+    fake.restfs.run(*words, status=1)
+    assert f"the server's answer is too long ({status})\n" in fake.restfs.stderr and fake.restfs.stderr.count("\n") == 1
+    assert len(taken) < (100 if status == 200 else 20)
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 100 Continue\r\n\r\n", b"X-More: " + b"x" * 1000 + b"\r\n"])
+def test_a_head_that_has_no_end_is_left(fake, line):
+    def answer(request):
+        fake.requests.append(request.path)
+        request.close_connection = True
+        try:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\n" * line.startswith(b"X"))
+            for _ in range(200):
+                request.wfile.write(line * 1000)
+        except OSError:
+            pass
+
+    fake.answer = answer
+    fake.restfs.run("cat", "s3://bucket/key", status=1)
+    assert "no end" in fake.restfs.stderr and len(fake.requests) == 1
+
+
 @pytest.mark.parametrize("size, status", [(7 * MIB, 0), (0, 1), (7, 1), (2 * MIB, 1), (7 * MIB - 1, 1), (7 * MIB + 1, 1)])
 def test_an_answer_without_a_length_has_what_the_object_has(fake, tmp_path, size, status):
     body = b"x" * MIB
@@ -638,7 +728,7 @@ def test_a_signature_goes_to_nobody_else(fake):
             self.send_error(404)
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     for status in (301, 302, 307, 308):
         fake.answer = lambda request, status=status: request.reply(status, Location=f"http://127.0.0.1:{server.server_port}{request.path}")
         fake.restfs.run("cat", "s3://bucket/key", status=1)
