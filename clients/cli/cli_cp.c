@@ -24,20 +24,22 @@ struct copying {
 
 /* An object that stands for a directory: it is made, or copied as it is. */
 static bool
-folder_entry(struct copying *c, const char *path)
+folder_entry(struct copying *c, const struct job *job)
 {
-	struct worker w = {.transfer = c->t};
+	struct worker w = {.transfer = c->t, .folder_fd = -1};
+	bool done = c->t->options->dry_run || local_folder(&w, job->to, job->root_len) >= 0 ||
+		    report_failed(c->t, job->to, "cannot be made: %s", local_problem(errno));
 
-	return c->t->options->dry_run || local_folders_make(&w, path) ||
-	       report_failed(c->t, path, "cannot be made: %s", strerror(errno));
+	local_folder_close(&w);
+	return done;
 }
 
 static void
-entry_push(struct copying *c, const struct place *from, const struct place *to, const struct entry *e)
+entry_push(struct copying *c, const struct place *from, const struct place *to, size_t root_len, const struct entry *e)
 {
 	size_t len = strlen(e->name);
 	bool is_folder = e->name[len - 1] == '/';
-	struct job job = {.size = e->size, .mtime_ns = e->mtime_ns, .etag = e->etag};
+	struct job job = {.size = e->size, .mtime_ns = e->mtime_ns, .etag = e->etag, .root_len = root_len};
 
 	if (!filter_takes(&c->t->options->filter, e->name, e->size, e->mtime_ns))
 		return;
@@ -48,7 +50,7 @@ entry_push(struct copying *c, const struct place *from, const struct place *to, 
 		!local_name_is_safe(arena_str(c->arena, bytes_of(e->name, len - is_folder))))
 		(void)report_failed(c->t, job.from, "its key is no path below a directory");
 	else if (c->t->kind == TRANSFER_DOWNLOAD && is_folder)
-		(void)folder_entry(c, job.to);
+		(void)folder_entry(c, &job);
 	else
 		transfer_push(c->t, &job);
 }
@@ -59,19 +61,22 @@ tree_copy(struct copying *c, struct place from)
 	struct place to = c->to;
 	struct source *source;
 	bool is_empty = true;
+	size_t root_len;
 	struct entry e;
 
 	place_make_tree(c->cli, &from);
 	place_make_tree(c->cli, &to);
+	root_len = strlen(to.root);
 	if (c->many)
 		to.root = arena_printf(c->cli->arena, "%s%s/", to.root, place_base(c->cli, &from));
 	if (place_overlaps(&from, &to)) {
 		report_failed(c->t, from.root[0] ? from.root : from.bucket, "one of source and target is in the other");
 		return;
 	}
-	source = from.bucket ? source_s3(c->t, c->conn, from.bucket, from.root) : source_local(c->t, from.root);
+	source = from.bucket ? source_s3(c->t, c->conn, from.bucket, from.root)
+			     : source_local(c->t, from.root, source_links(c->t->options));
 	while (source_next(source, &e) == 1) {
-		entry_push(c, &from, &to, &e);
+		entry_push(c, &from, &to, root_len, &e);
 		is_empty = false;
 	}
 	if (is_empty && from.bucket && !source_has_holes(source) && !transfer_is_stopped(c->t))

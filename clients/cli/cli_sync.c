@@ -7,6 +7,7 @@
  */
 #include "transfer_merge.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -111,17 +112,18 @@ objects_remove(struct syncing *s, const char *const *keys, size_t count)
 static void
 file_remove(struct syncing *s, const char *path)
 {
+	size_t root_len = strlen(s->merge.to.root);
 	char *folder, *slash;
 
-	if (unlink(path) != 0) {
-		(void)report_failed(&s->transfer, path, "cannot be removed: %s", strerror(errno));
+	if (!local_remove(path, root_len, 0)) {
+		(void)report_failed(&s->transfer, path, "cannot be removed: %s", local_problem(errno));
 		return;
 	}
 	report_removed(&s->transfer, path);
 	folder = arena_str(s->names, bytes_str(path));
-	while ((slash = strrchr(folder, '/')) && (size_t)(slash - folder) >= strlen(s->merge.to.root)) {
+	while ((slash = strrchr(folder, '/')) && (size_t)(slash - folder) >= root_len) {
 		*slash = '\0';
-		if (rmdir(folder) != 0)
+		if (!local_remove(folder, root_len, AT_REMOVEDIR))
 			break;
 	}
 }

@@ -8,6 +8,7 @@
 #include "cli_progress.h"
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define QUEUE_MAX 4096
 
@@ -177,6 +178,7 @@ worker_run(void *data)
 {
 	struct transfer *t = data;
 	struct worker w = {.transfer = t,
+		.folder_fd = -1,
 		.conn = s3_conn_new(t->client),
 		.arena = arena_new(16384),
 		.space = xmalloc(TRANSFER_SMALL_BYTES)};
@@ -200,12 +202,26 @@ worker_run(void *data)
 	s3_conn_free(w.conn);
 	arena_free(w.arena);
 	free(w.space);
+	local_folder_close(&w);
 	return NULL;
+}
+
+/* Each thread has a connection, a file and a directory. */
+static void
+files_allow(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
 }
 
 void
 transfer_begin(struct transfer *t)
 {
+	files_allow();
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_mutex_init(&t->report_lock, NULL);
 	pthread_cond_init(&t->more, NULL);

@@ -46,6 +46,7 @@ bool transfer_options_read(struct cli *cli, struct transfer_options *out);
 struct job {
 	struct job *next;
 	const char *from, *to; /* a path, or a key */
+	size_t root_len;       /* of `to`, where that is a path: see local_folder */
 	uint64_t size;
 	int64_t mtime_ns; /* the source's; an object's own, where it has none of its own */
 	const char *etag; /* the source's, where it is an object and it is known; "" else */
@@ -94,7 +95,9 @@ struct worker {
 	struct arena *arena; /* of the job at hand */
 	struct large *large; /* of which it has a part at hand */
 	uint8_t *space;      /* TRANSFER_SMALL_BYTES */
-	char folder[4096];   /* that was made last */
+	int folder_fd;       /* of the directory that was written to last; -1: none */
+	size_t folder_root_len;
+	char folder[4096]; /* its path, with a slash at its end */
 };
 
 /* --- transfer.c ----------------------------------------------------------------------------------------------------
@@ -198,13 +201,26 @@ void report_summary(struct transfer *t);
 /* --- transfer_local.c: files ----------------------------------------------------------------------------------------
  */
 
-/* Makes the directories above a file. */
-bool local_folders_make(struct worker *w, const char *path);
+/*
+ * The directory that a file is in, open, and made where it is not there. -1: errno. The first `root_len` bytes of the
+ * path are what the user wrote (0: all but its last name), and may lead over symbolic links; below them none is
+ * followed, for whoever may write there could lead everything elsewhere: ELOOP. It holds until the next call.
+ */
+int local_folder(struct worker *w, const char *path, size_t root_len);
+void local_folder_close(struct worker *w);
+/* Of errno, in such a directory. */
+const char *local_problem(int error);
+/* A file, or with AT_REMOVEDIR an empty directory, by the same rule; nothing is made. */
+bool local_remove(const char *path, size_t root_len, int flags);
+/* The last name of a path. */
+const char *local_name(const char *path);
 /* The path of what is being downloaded, for this target. */
 const char *local_part_path(struct arena *arena, const char *path);
 bool local_write(int fd, const void *data, size_t len, uint64_t offset);
-/* Gives `part` its name, mtime and, if it is wanted, a place on the disk. Closes fd. False: errno. */
-bool local_finish(const struct transfer_options *o, int fd, const char *part, const char *path, int64_t mtime_ns);
+/* Gives `part`, in that directory, its name, mtime and, if it is wanted, a place on the disk. Closes fd. False: errno.
+ */
+bool local_finish(
+	const struct transfer_options *o, int folder, int fd, const char *part, const char *name, int64_t mtime_ns);
 int64_t timespec_ns(const struct timespec *t);
 /* "text/html" of "index.html"; NULL: not known. */
 const char *content_type_of(const char *path);

@@ -21,24 +21,40 @@
 /* `how`: O_TRUNC, or 0 to keep what is there. A link, which others may have put there to have another file written, is
  * not followed. */
 static bool
-part_file_open(struct worker *w, const char *path, const char *part, int how, int *fd)
+part_file_open(struct worker *w, const struct job *job, const char *part, int how, int *fd)
 {
-	*fd = open(part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | how, 0666);
-	if (*fd < 0 && errno == ENOENT) {
-		w->folder[0] = '\0'; /* it may have been removed since */
-		if (local_folders_make(w, path))
-			*fd = open(part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | how, 0666);
+	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | how;
+	int folder = local_folder(w, job->to, job->root_len);
+
+	*fd = folder < 0 ? -1 : openat(folder, local_name(part), flags, 0666);
+	if (*fd < 0 && folder >= 0 && errno == ENOENT) {
+		local_folder_close(w); /* it may have been removed since */
+		folder = local_folder(w, job->to, job->root_len);
+		*fd = folder < 0 ? -1 : openat(folder, local_name(part), flags, 0666);
 	}
-	return *fd >= 0 || report_failed(w->transfer, path, "cannot be written: %s", strerror(errno));
+	return *fd >= 0 || report_failed(w->transfer, job->to, "cannot be written: %s", local_problem(errno));
+}
+
+static void
+part_file_remove(struct worker *w, const struct job *job, const char *part)
+{
+	int folder = local_folder(w, job->to, job->root_len);
+
+	if (folder >= 0)
+		(void)unlinkat(folder, local_name(part), 0);
 }
 
 static bool
-file_finish(struct worker *w, int fd, const char *part, const char *path, const struct s3_info *info)
+file_finish(struct worker *w, int fd, const char *part, const struct job *job, const struct s3_info *info)
 {
 	int64_t mtime = info->mtime_ns != INT64_MIN ? info->mtime_ns : info->modified_ns;
+	int folder = local_folder(w, job->to, job->root_len);
 
-	return local_finish(w->transfer->options, fd, part, path, mtime) ||
-	       report_failed(w->transfer, path, "cannot be written: %s", strerror(errno));
+	if (folder < 0)
+		close(fd);
+	else if (local_finish(w->transfer->options, folder, fd, local_name(part), local_name(job->to), mtime))
+		return true;
+	return report_failed(w->transfer, job->to, "cannot be written: %s", local_problem(errno));
 }
 
 /* --- in one piece ------------------------------------------------------------------------------------------------- */
@@ -46,7 +62,8 @@ file_finish(struct worker *w, int fd, const char *part, const char *path, const 
 /* What comes, in memory as long as it fits there; then in the file. */
 struct coming {
 	struct worker *w;
-	const char *path, *part;
+	const struct job *job;
+	const char *part;
 	int fd;
 	uint64_t len;
 };
@@ -56,7 +73,7 @@ coming_spill(struct coming *c)
 {
 	if (c->fd >= 0)
 		return true;
-	if (!part_file_open(c->w, c->path, c->part, O_TRUNC, &c->fd))
+	if (!part_file_open(c->w, c->job, c->part, O_TRUNC, &c->fd))
 		return s3_conn_fail(c->w->conn, "it has no place"); /* said already */
 	if (!local_write(c->fd, c->w->space, c->len, 0))
 		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
@@ -82,13 +99,13 @@ static bool
 coming_finish(struct coming *c, const struct s3_info *info)
 {
 	if (c->fd < 0) {
-		if (!part_file_open(c->w, c->path, c->part, O_TRUNC, &c->fd))
+		if (!part_file_open(c->w, c->job, c->part, O_TRUNC, &c->fd))
 			return false;
 		if (!local_write(c->fd, c->w->space, c->len, 0))
-			return report_failed(c->w->transfer, c->path, "cannot be written: %s", strerror(errno));
+			return report_failed(c->w->transfer, c->job->to, "cannot be written: %s", strerror(errno));
 	}
 	progress_add(c->len);
-	if (!file_finish(c->w, c->fd, c->part, c->path, info)) {
+	if (!file_finish(c->w, c->fd, c->part, c->job, info)) {
 		c->fd = -1;
 		return false;
 	}
@@ -100,7 +117,7 @@ coming_finish(struct coming *c, const struct s3_info *info)
 static bool
 whole_download(struct worker *w, const struct job *job, bool *is_larger)
 {
-	struct coming c = {.w = w, .path = job->to, .part = local_part_path(w->arena, job->to), .fd = -1};
+	struct coming c = {.w = w, .job = job, .part = local_part_path(w->arena, job->to), .fd = -1};
 	struct s3_get get = {.bucket = w->transfer->from_bucket,
 		.key = job->from,
 		.etag = w->transfer->options->move && job->etag[0] ? job->etag : NULL, /* what is removed then */
@@ -117,7 +134,7 @@ whole_download(struct worker *w, const struct job *job, bool *is_larger)
 		(void)report_refused(w, job->from);
 	if (c.fd >= 0) {
 		close(c.fd);
-		(void)unlink(c.part);
+		part_file_remove(w, job, c.part);
 	}
 	return done;
 }
@@ -297,14 +314,14 @@ download_finish(struct worker *w, struct large *large, bool whole)
 	if (!whole)
 		return false;
 	if (!download_verify(large)) {
-		(void)unlink(own->part);
+		part_file_remove(w, large->job, own->part);
 		return report_failed(w->transfer, large->job->from,
 			"what came is not what the server's checksum says: it is damaged");
 	}
 	if (ftruncate(fd, (off_t)large->job->size) != 0)
 		return report_failed(w->transfer, large->job->to, "cannot be written: %s", strerror(errno));
 	large->fd = -1;
-	return file_finish(w, fd, own->part, large->job->to, &own->info);
+	return file_finish(w, fd, own->part, large->job, &own->info);
 }
 
 static const struct large_kind download_kind = {download_part, download_finish};
@@ -322,7 +339,7 @@ large_download(struct worker *w, const struct job *job, const struct s3_info *in
 	own->part = local_part_path(large->arena, job->to);
 	own->there = ARENA_ARRAY(large->arena, bool, large->parts);
 	large->own = own;
-	if (part_file_open(w, job->to, own->part, 0, &large->fd) &&
+	if (part_file_open(w, job, own->part, 0, &large->fd) &&
 		(parts_prepare(large, own) ||
 			report_failed(w->transfer, job->to, "cannot be written: %s", strerror(errno)))) {
 		transfer_offer(w->transfer, large);
@@ -353,8 +370,8 @@ transfer_download(struct worker *w, struct job *job, bool *taken)
 	bool is_larger = false;
 	struct s3_info info;
 
-	if (!local_folders_make(w, job->to))
-		return report_failed(w->transfer, job->to, "its directory cannot be made: %s", strerror(errno));
+	if (local_folder(w, job->to, job->root_len) < 0)
+		return report_failed(w->transfer, job->to, "its directory cannot be made: %s", local_problem(errno));
 	for (unsigned tries = 0; tries < S3_ATTEMPTS; tries++) {
 		if ((is_larger || job->size > whole_most) && !job_look(w, job, is_larger, &info))
 			return false;

@@ -10,47 +10,151 @@
 #include <unistd.h>
 
 #define SECOND_NS INT64_C(1000000000)
+#define PATH_BYTES 4096
 #define NAME_BYTES 240 /* of a file, to which the suffix may be put: names have 255 */
 
-static bool
-folders_make(const char *path)
-{
-	char text[4096];
-	size_t len = strlen(path);
+/* --- directories -------------------------------------------------------------------------------------------------- */
 
-	if (len >= sizeof(text)) {
-		errno = ENAMETOOLONG;
-		return false;
-	}
-	memcpy(text, path, len + 1);
-	for (char *at = text + 1; (at = strchr(at, '/')); at++) {
+/* All above the last slash, as `mkdir -p` makes them: over links, too. */
+static bool
+folders_make(char *path)
+{
+	for (char *at = path + 1; (at = strchr(at, '/')); at++) {
+		int result;
+
 		*at = '\0';
-		if (mkdir(text, 0777) != 0 && errno != EEXIST)
-			return false;
+		result = mkdir(path, 0777);
 		*at = '/';
+		if (result != 0 && errno != EEXIST)
+			return false;
 	}
 	return true;
 }
 
+static int
+root_open(const char *path, size_t len, bool make)
+{
+	char text[PATH_BYTES];
+
+	if (len == 0)
+		return open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	memcpy(text, path, len);
+	text[len] = '\0';
+	return make && !folders_make(text) ? -1 : open(text, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool
+is_link(int folder, const char *name)
+{
+	struct stat st;
+
+	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The directory of that name. Closes the one that it is in. */
+static int
+folder_enter(int folder, const char *name, bool make)
+{
+	int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, saved;
+	int fd = openat(folder, name, flags);
+
+	if (fd < 0 && errno == ENOENT && make && (mkdirat(folder, name, 0777) == 0 || errno == EEXIST))
+		fd = openat(folder, name, flags);
+	saved = fd < 0 && errno == ENOTDIR && is_link(folder, name) ? ELOOP : errno;
+	close(folder);
+	errno = saved;
+	return fd;
+}
+
+static size_t
+folder_len(const char *path)
+{
+	return (size_t)(local_name(path) - path);
+}
+
+static int
+folder_open(const char *path, size_t root_len, bool make)
+{
+	size_t len = folder_len(path), from = root_len ? root_len : len;
+	char name[PATH_BYTES];
+	int fd;
+
+	if (len >= PATH_BYTES) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = root_open(path, from, make);
+	while (fd >= 0 && from < len) {
+		size_t name_len = strcspn(path + from, "/");
+
+		memcpy(name, path + from, name_len);
+		name[name_len] = '\0';
+		fd = folder_enter(fd, name, make);
+		from += name_len + 1;
+	}
+	return fd;
+}
+
+void
+local_folder_close(struct worker *w)
+{
+	if (w->folder_fd >= 0)
+		close(w->folder_fd);
+	w->folder_fd = -1;
+}
+
+int
+local_folder(struct worker *w, const char *path, size_t root_len)
+{
+	size_t len = folder_len(path);
+
+	if (w->folder_fd >= 0 && w->folder_root_len == root_len && strncmp(w->folder, path, len) == 0 &&
+		w->folder[len] == '\0')
+		return w->folder_fd;
+	local_folder_close(w);
+	w->folder_fd = folder_open(path, root_len, true);
+	if (w->folder_fd >= 0) {
+		memcpy(w->folder, path, len);
+		w->folder[len] = '\0';
+		w->folder_root_len = root_len;
+	}
+	return w->folder_fd;
+}
+
 bool
-local_folders_make(struct worker *w, const char *path)
+local_remove(const char *path, size_t root_len, int flags)
+{
+	int folder = folder_open(path, root_len, false), saved;
+	bool done = folder >= 0 && unlinkat(folder, local_name(path), flags) == 0;
+
+	saved = errno;
+	if (folder >= 0)
+		close(folder);
+	errno = saved;
+	return done;
+}
+
+const char *
+local_problem(int error)
+{
+	return error == ELOOP ? "a symbolic link is in the way, and below the target none is followed"
+			      : strerror(error);
+}
+
+/* --- files -------------------------------------------------------------------------------------------------------- */
+
+const char *
+local_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	size_t len = slash ? (size_t)(slash - path) + 1 : 0;
 
-	if (len == 0 || (strncmp(w->folder, path, len) == 0 && w->folder[len] == '\0'))
-		return true;
-	if (!folders_make(path))
-		return false;
-	memcpy(w->folder, path, len);
-	w->folder[len] = '\0';
-	return true;
+	return slash ? slash + 1 : path;
 }
 
 const char *
 local_part_path(struct arena *arena, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *name = local_name(path);
 
 	if (strlen(name) <= NAME_BYTES)
 		return arena_printf(arena, "%s%s", path, TRANSFER_PART_SUFFIX);
@@ -78,7 +182,7 @@ local_write(int fd, const void *data, size_t len, uint64_t offset)
 }
 
 bool
-local_finish(const struct transfer_options *o, int fd, const char *part, const char *path, int64_t mtime_ns)
+local_finish(const struct transfer_options *o, int folder, int fd, const char *part, const char *name, int64_t mtime_ns)
 {
 	int64_t seconds = mtime_ns / SECOND_NS - (mtime_ns % SECOND_NS < 0);
 	struct timespec times[2] = {
@@ -90,7 +194,7 @@ local_finish(const struct transfer_options *o, int fd, const char *part, const c
 		done = false;
 		saved = errno;
 	}
-	if (done && rename(part, path) == 0)
+	if (done && renameat(folder, part, folder, name) == 0)
 		return true;
 	errno = done ? errno : saved;
 	return false;

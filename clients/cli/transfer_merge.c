@@ -24,13 +24,13 @@ local_source_check(struct cli *cli, const struct place *from)
 
 /* NULL: a directory that is not there yet. */
 static struct source *
-source_of(struct transfer *t, const struct place *place, struct s3_conn *conn)
+source_of(struct transfer *t, const struct place *place, struct s3_conn *conn, enum source_links links)
 {
 	struct stat st;
 
 	if (place->bucket)
 		return source_s3(t, conn, place->bucket, place->root);
-	return stat(place->root, &st) != 0 && errno == ENOENT ? NULL : source_local(t, place->root);
+	return stat(place->root, &st) != 0 && errno == ENOENT ? NULL : source_local(t, place->root, links);
 }
 
 bool
@@ -49,8 +49,9 @@ merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct tr
 	m->from_conn = s3_conn_new(t->client);
 	m->to_conn = s3_conn_new(t->client);
 	transfer_begin(t);
-	m->from_source = source_of(t, &m->from, m->from_conn);
-	m->to_source = source_of(t, &m->to, m->to_conn);
+	m->from_source = source_of(t, &m->from, m->from_conn, source_links(options));
+	/* What a link in a target leads to is not in it: neither is it written there, nor removed. */
+	m->to_source = source_of(t, &m->to, m->to_conn, options->diff ? source_links(options) : LINKS_OF_TARGET);
 	return true;
 }
 
@@ -152,6 +153,7 @@ merge_job(const struct merge *m, struct arena *arena, bool in_doubt)
 {
 	return (struct job){.from = place_join(arena, &m->from, m->source.name),
 		.to = place_join(arena, &m->to, m->source.name),
+		.root_len = m->to.bucket ? 0 : strlen(m->to.root),
 		.size = m->source.size,
 		.mtime_ns = m->source.mtime_ns,
 		.etag = m->source.etag,

@@ -26,6 +26,7 @@ struct source {
 	bool has_holes;
 	/* a directory */
 	const char *root;
+	enum source_links links;
 	struct level levels[DEPTH_MAX];
 	unsigned depth;
 	char path[PATH_BYTES];
@@ -80,7 +81,7 @@ entry_kind(struct source *s, struct level *l, const struct dirent *d)
 	unsigned char type = d->d_type;
 	struct stat st;
 
-	if (type == DT_UNKNOWN || (type == DT_LNK && s->transfer->options->follow)) {
+	if (type == DT_UNKNOWN || (type == DT_LNK && s->links == LINKS_FOLLOWED)) {
 		if (fstatat(dirfd(l->dir), d->d_name, &st, type == DT_LNK ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
 			hole(s, d->d_name, "cannot be looked at");
 			return NULL;
@@ -95,8 +96,9 @@ entry_kind(struct source *s, struct level *l, const struct dirent *d)
 	if (type == DT_DIR)
 		return "/";
 	report_warning(s->transfer, path_text(s, d->d_name),
-		type == DT_LNK ? "left out: it is a symbolic link (--follow takes what it leads to)"
-			       : "left out: it is no file");
+		type != DT_LNK                ? "left out: it is no file"
+		: s->links == LINKS_OF_TARGET ? "left out: it is a symbolic link"
+					      : "left out: it is a symbolic link (--follow takes what it leads to)");
 	return NULL;
 }
 
@@ -152,7 +154,7 @@ level_push(struct source *s, const char *name)
 	}
 	fd = s->depth == 0 ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 			   : openat(dirfd(s->levels[s->depth - 1].dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && s->transfer->options->follow && is_loop(s, fd)) {
+	if (fd >= 0 && s->links == LINKS_FOLLOWED && is_loop(s, fd)) {
 		close(fd);
 		fd = -1;
 		errno = ELOOP;
@@ -181,7 +183,7 @@ file_entry(struct source *s, const struct level *l, const char *name, struct ent
 {
 	struct stat st;
 
-	if (fstatat(dirfd(l->dir), name, &st, s->transfer->options->follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0)
+	if (fstatat(dirfd(l->dir), name, &st, s->links == LINKS_FOLLOWED ? 0 : AT_SYMLINK_NOFOLLOW) != 0)
 		return errno == ENOENT ? false : hole(s, s->path, "cannot be looked at");
 	*out = (struct entry){.name = s->path,
 		.size = (uint64_t)st.st_size,
@@ -232,13 +234,20 @@ local_next(struct source *s, struct entry *out)
 	return 0;
 }
 
+enum source_links
+source_links(const struct transfer_options *o)
+{
+	return o->follow ? LINKS_FOLLOWED : LINKS_LEFT;
+}
+
 struct source *
-source_local(struct transfer *t, const char *root)
+source_local(struct transfer *t, const char *root, enum source_links links)
 {
 	struct source *s = xcalloc(1, sizeof(*s));
 
 	s->transfer = t;
 	s->root = root;
+	s->links = links;
 	(void)level_push(s, root);
 	return s;
 }

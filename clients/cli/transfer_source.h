@@ -18,8 +18,12 @@ struct entry {
 
 struct source;
 
-/* Directories that the filter prunes are not read. `warned` counts what was left out, and was said. */
-struct source *source_local(struct transfer *t, const char *root);
+/* Symbolic links: left out, or what they lead to is taken, as --follow says; of a target they are never followed. */
+enum source_links { LINKS_LEFT, LINKS_FOLLOWED, LINKS_OF_TARGET };
+enum source_links source_links(const struct transfer_options *o);
+
+/* Directories that the filter prunes are not read. */
+struct source *source_local(struct transfer *t, const char *root, enum source_links links);
 /* `prefix` ends in '/', or is "". */
 struct source *source_s3(struct transfer *t, struct s3_conn *conn, const char *bucket, const char *prefix);
 void source_free(struct source *s);

@@ -3,6 +3,7 @@ import base64
 import hashlib
 import http.server
 import re
+import resource
 import signal
 import threading
 
@@ -404,7 +405,7 @@ def test_a_list_in_no_order_is_shown_whole(fake):
 
 @pytest.mark.parametrize("element, words", [(common("a/"), ["ls"]), ("", ["cp", "-r", "-n"])])
 def test_a_list_of_nothing_under_ever_new_tokens_is_left(fake, tmp_path, element, words):
-    """No page is empty that says where the next is; how many a store needs to find a name, nobody says."""
+    """A new token costs a server nothing."""
     def answer(request):
         fake.requests.append(request.command)
         goes_on = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{len(fake.requests)}</NextContinuationToken>"
@@ -536,6 +537,70 @@ def test_keys_that_lead_out_of_the_directory_are_not_written(fake, tmp_path):
     assert list((tmp_path / "target").rglob("*")) == [] and [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
+@pytest.fixture
+def linked(tmp_path):
+    """A target, and beside it a directory that a link in it leads to."""
+    for name in ("target/deep", "outside"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "outside" / "precious").write_bytes(b"precious")
+    for name in ("target/folder", "target/deep/folder"):
+        (tmp_path / name).symlink_to(tmp_path / "outside")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words, target", [(["cp", "-r"], "target"), (["sync"], "target/"), (["sync", "--follow"], "target"), (["mirror", "--follow"], "target")])
+@pytest.mark.parametrize("size", [4, 12 * MIB])
+def test_a_link_to_a_directory_below_the_target_is_not_followed(restfs, s3, bucket, linked, words, target, size):
+    """Somebody else may have put it there. Nothing is written where it leads to, made, nor removed; the rest comes."""
+    keys = ["deep/folder/precious", "deep/here", "folder/made/x", "folder/precious", "fine"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x" * size)
+    restfs.run(*words, "--part-size=5M", f"s3://{bucket}", linked / target if target[-1] != "/" else f"{linked}/{target}", status=1)
+    refused = [line for line in restfs.stderr.splitlines() if line.endswith("a symbolic link is in the way, and below the target none is followed")]
+    assert {name for name in keys if any(f"/{name}: " in line for line in refused)} == {key for key in keys if "folder" in key} and len(refused) == 3
+    assert [path.name for path in (linked / "outside").rglob("*")] == ["precious"] and (linked / "outside" / "precious").read_bytes() == b"precious"
+    assert (linked / "target" / "folder").is_symlink() and (linked / "target" / "deep" / "here").read_bytes() == (linked / "target" / "fine").read_bytes() == b"x" * size
+
+
+@pytest.mark.parametrize("command", ["cp", "sync"])
+def test_objects_that_stand_for_directories_make_none_over_a_link(restfs, s3, bucket, linked, command):
+    s3.put_object(Bucket=bucket, Key="folder/made/", Body=b"")
+    s3.put_object(Bucket=bucket, Key="x", Body=b"")
+    restfs.run(command, *["-r"] * (command == "cp"), f"s3://{bucket}", linked / "target", status=int(command == "cp"))
+    assert [path.name for path in (linked / "outside").rglob("*")] == ["precious"]
+
+
+def test_what_a_link_in_the_target_leads_to_is_not_removed(restfs, s3, bucket, linked):
+    s3.put_object(Bucket=bucket, Key="x", Body=b"")
+    (linked / "target" / "deep" / "extra").write_bytes(b"")
+    for _ in range(2):
+        restfs.run("mirror", "--follow", f"s3://{bucket}", linked / "target")
+        assert restfs.stderr.count("left out: it is a symbolic link\n") == 2
+    assert sorted(path.name for path in linked.rglob("*")) == ["deep", "folder", "folder", "outside", "precious", "target", "x"]
+
+
+def test_the_target_itself_and_what_is_above_it_may_be_links(restfs, s3, bucket, tmp_path):
+    for key in ("a/b/c", "d"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for words, target in ((["cp", "-r"], "link"), (["sync"], "link/one"), (["mirror"], "link/one/../two/")):
+        restfs.run(*words, f"s3://{bucket}", f"{tmp_path}/{target}")
+    restfs.run("cp", f"s3://{bucket}/d", f"{tmp_path}/link/a/alone")
+    restfs.run("cp", f"s3://{bucket}/d", f"{tmp_path}/link/more/than/this/")
+    restfs.run("cp", "-r", f"s3://{bucket}/a", f"s3://{bucket}/a/b", tmp_path / "link" / "many")
+    names = {"a/b/c", "d", "one/a/b/c", "one/d", "two/a/b/c", "two/d", "a/alone", "more/than/this/d", "many/a/b/c", "many/b/c"}
+    assert {str(path.relative_to(tmp_path / "real")) for path in (tmp_path / "real").rglob("*") if path.is_file()} == names
+
+
+def test_many_threads_have_the_files_that_they_need(restfs, s3, bucket, tmp_path):
+    """A shell allows few, and more to who asks."""
+    for number in range(120):
+        s3.put_object(Bucket=bucket, Key=f"{number}/x", Body=b"x")
+    process = restfs.start("sync", "--parallel=60", f"s3://{bucket}", tmp_path / "to", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 4096)))
+    assert (process.communicate()[1], process.returncode) == (b"", 0) and len(list((tmp_path / "to").rglob("x"))) == 120
+
+
 @pytest.mark.parametrize("size", [64 << 20, 0])
 def test_a_link_in_place_of_the_part_file_is_not_followed(fake, tmp_path, size):
     """Somebody else may have put it there, who may write to the directory, but not to the file that it leads to."""
@@ -580,7 +645,7 @@ def pour(request, status, body, total, **headers):
 @pytest.mark.parametrize("words, status", [(("ls", "s3://bucket/"), 200), (("ls", "s3://bucket/"), 403), (("ls",), 200), (("cat", "s3://bucket/key"), 403),
                                            (("mb", "s3://bucket"), 200), (("rm", "-f", "s3://bucket/key"), 200), (("cp", "s3://bucket/key", "s3://bucket/to"), 200)])
 def test_a_small_answer_that_has_no_end_is_left(fake, words, status):
-    """65 MiB where it is refused with a body, and 200: no list is as long. The rest nobody takes."""
+    """No list has 64 MiB, no error 1 MiB."""
     taken = []
 
     def answer(request):
