@@ -2,6 +2,7 @@
 #include "core/core_int.h"
 #include "managers/storage/scrub.h"
 
+#define ONE_READ_BYTES 65536 /* a content of one block, and of so many bytes, is read at once */
 #define OPEN_ATTEMPTS 100 /* the head may be replaced, and its content reaped, between reading it and pinning it */
 
 struct object_read {
@@ -67,7 +68,7 @@ part_resolve(struct core *core, struct request *rq, uint32_t number, struct obje
 	return RFS_OK;
 }
 
-/* Once the reader pins it, what the name still holds is not reaped. NOT_FOUND: it holds something else by now. One block needs no more than the first read. */
+/* Once the reader pins it, what the name still holds is not reaped. NOT_FOUND: it holds something else by now. What is little needs no more than the first read. */
 static enum rfs_err
 still_there(struct core *core, struct request *rq, const struct object_at *at)
 {
@@ -75,7 +76,7 @@ still_there(struct core *core, struct request *rq, const struct object_at *at)
 	struct row now;
 	enum rfs_err err;
 
-	if (at->name.head.content.kind == CONTENT_BLOCK)
+	if (at->name.head.content.kind == CONTENT_BLOCK && at->name.head.content.size <= ONE_READ_BYTES)
 		return RFS_OK;
 	err = metadata_get(core->metadata, rq, object_entry(rq->arena, at, &row), &now);
 	return err ? err : now.serial == row->serial ? RFS_OK : RFS_ERR_NOT_FOUND;

@@ -82,7 +82,7 @@ struct http_door {
 /* The value of the first header of this (lower-case) name; data is NULL when there is none. [any] */
 struct bytes http_header_get(const struct http_exchange *x, const char *name);
 struct loop *http_loop(struct http_exchange *x); /* [any] */
-/* Few others are under way on its loop: what takes a moment longer keeps few waiting. [any] */
+/* Few others are under way on its loop, so that what takes a moment longer keeps few waiting; and there is memory. [any] */
 bool http_is_quiet(struct http_exchange *x);
 
 /* What a header that comes in several lines is (RFC 9110, 5.3). */

@@ -161,7 +161,9 @@ http_loop(struct http_exchange *x)
 bool
 http_is_quiet(struct http_exchange *x)
 {
-	return atomic_load_explicit(&turn_of(x)->hl->turns, memory_order_relaxed) <= TURNS_QUIET;
+	const struct http_loop *hl = turn_of(x)->hl;
+
+	return atomic_load_explicit(&hl->turns, memory_order_relaxed) <= TURNS_QUIET && !budget_exhausted(hl->server->budget);
 }
 
 static void

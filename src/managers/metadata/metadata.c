@@ -111,17 +111,24 @@ commit_done(struct batch *b)
 void
 metadata_purge_note(struct metadata *m, uint64_t bucket)
 {
-	bool known = false;
+	size_t low = 0, high;
 
 	pthread_mutex_lock(&m->purged_lock);
-	for (size_t i = 0; i < m->purged_count && !known; i++)
-		known = m->purged[i] == bucket;
-	if (!known) {
+	for (high = m->purged_count; low < high;) {
+		size_t middle = (low + high) / 2;
+
+		if (m->purged[middle] < bucket)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == m->purged_count || m->purged[low] != bucket) {
 		if (m->purged_count == m->purged_capacity) {
 			m->purged_capacity = m->purged_capacity ? m->purged_capacity * 2 : 16;
 			m->purged = xrealloc(m->purged, m->purged_capacity * sizeof(*m->purged));
 		}
-		m->purged[m->purged_count++] = bucket;
+		memmove(m->purged + low + 1, m->purged + low, (m->purged_count++ - low) * sizeof(*m->purged));
+		m->purged[low] = bucket;
 	}
 	pthread_mutex_unlock(&m->purged_lock);
 }

@@ -32,7 +32,7 @@ struct metadata {
 	uint64_t numbers_next;
 	uint64_t numbers_end;
 
-	pthread_mutex_t purged_lock; /* purged: buckets for the reaper, each once */
+	pthread_mutex_t purged_lock; /* purged: buckets for the reaper, each once, in ascending order */
 	uint64_t *purged;
 	size_t purged_count;
 	size_t purged_capacity;

@@ -117,9 +117,9 @@ part_lives(struct reader r, uint32_t number)
 	return false;
 }
 
-/* The rows of an upload that is over, a page a batch; a part that was not used leaves its content to be purged. */
+/* The rows of an upload that is over, a page a batch; a part that was not used leaves its content to be purged: `more`. */
 static enum rfs_err
-upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_t id[UPLOAD_ID_BYTES], struct reader used)
+upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_t id[UPLOAD_ID_BYTES], struct reader used, bool *more)
 {
 	const struct bucket_row owner = { .id = bucket };
 	struct row_page page = { .more = true };
@@ -134,8 +134,10 @@ upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_
 			struct part_row part;
 
 			err = part_decode(page.rows[i].value, &part);
-			if (!err && !part_lives(used, part.number))
+			if (!err && !part_lives(used, part.number)) {
 				purge_add(b, &owner, &part.content);
+				*more = true;
+			}
 			batch_checked(batch_delete(b, page.rows[i].key), page.rows[i].serial);
 		}
 		if (!err && page.count)
@@ -145,9 +147,9 @@ upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_
 	return err;
 }
 
-/* A page of the uploads that were open when their bucket was removed: each is over. `more`: there are others; the commit asks for another round. */
+/* A page of the uploads that were open when their bucket was removed: each is over, and purged in another round. `others`: there are some behind it. */
 static enum rfs_err
-uploads_end(struct storage *s, struct request *rq, uint64_t bucket, bool *more)
+uploads_end(struct storage *s, struct request *rq, uint64_t bucket, bool *others)
 {
 	struct bytes from = key_uploads(rq->arena, bucket, bytes_of(NULL, 0));
 	struct row_page page;
@@ -155,7 +157,7 @@ uploads_end(struct storage *s, struct request *rq, uint64_t bucket, bool *more)
 	uint64_t number;
 	enum rfs_err err;
 
-	*more = false;
+	*others = false;
 	if ((err = metadata_scan(s->metadata, rq, from, key_after_prefix(rq->arena, from), REAP_PAGE, false, &page)) || !page.count)
 		return err;
 	if ((err = metadata_number(s->metadata, rq, (unsigned)page.count, &number)))
@@ -173,7 +175,7 @@ uploads_end(struct storage *s, struct request *rq, uint64_t bucket, bool *more)
 	if (!err)
 		err = metadata_commit(s->metadata, rq, b);
 	batch_free(b);
-	*more = page.more;
+	*others = page.more;
 	return err;
 }
 
@@ -295,17 +297,18 @@ content_is_free(struct reap *r, enum purge_state state, const struct content *co
 static enum rfs_err
 others_reap(struct reap *r, enum purge_state state, struct reader *value, bool *over)
 {
-	bool more = false;
+	bool others = false;
 	struct bytes id;
 	enum rfs_err err;
 
 	if (state == PURGE_UPLOAD) {
 		id = reader_bytes(value, UPLOAD_ID_BYTES);
-		err = value->failed ? RFS_ERR_DAMAGED : upload_reap(r->s, r->rq, r->bucket, id.data, *value);
+		err = value->failed ? RFS_ERR_DAMAGED : upload_reap(r->s, r->rq, r->bucket, id.data, *value, &r->round->more);
 	} else {
-		err = uploads_end(r->s, r->rq, r->bucket, &more);
+		err = uploads_end(r->s, r->rq, r->bucket, &others);
+		r->round->more = true;
 	}
-	*over = !more;
+	*over = !others;
 	return err;
 }
 
@@ -354,6 +357,7 @@ purged_reap(struct storage *s, struct request *rq, uint64_t bucket, struct reap_
 	enum rfs_err err = RFS_OK;
 
 	while (!err && page.more && !reaper_stopping(s)) {
+		enum rfs_err gathered;
 		struct bytes end;
 
 		arena_reset(rq->arena);
@@ -363,8 +367,8 @@ purged_reap(struct storage *s, struct request *rq, uint64_t bucket, struct reap_
 			next = load_be64(page.rows[i].key.data + 9) + 1;
 			err = row_ended(&r, row_reap(&r, &page.rows[i]));
 		}
-		if (!err)
-			err = blocks_reap(&r);
+		gathered = blocks_reap(&r); /* they are none the worse for what stands behind them */
+		err = err ? err : gathered;
 	}
 	if (err)
 		round_failed(&r, err);

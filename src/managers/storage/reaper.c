@@ -115,10 +115,13 @@ noted_reap(struct storage *s, struct request *rq)
 	size_t count = metadata_purged(s->metadata, &buckets);
 
 	for (size_t i = 0; i < count && !reaper_stopping(s); i++) {
-		struct reap_round round = { 0 };
+		struct reap_round round;
 
-		bucket_reap(s, rq, buckets[i], &round);
-		if (round.left)
+		do {
+			round = (struct reap_round){ 0 };
+			bucket_reap(s, rq, buckets[i], &round);
+		} while (round.more && !round.left && !round.failed && !reaper_stopping(s));
+		if (round.left || round.more)
 			metadata_purge_note(s->metadata, buckets[i]);
 		all.failed |= round.failed;
 	}

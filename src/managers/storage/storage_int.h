@@ -58,6 +58,7 @@ bool reaper_stopping(struct storage *s);
 struct reap_round {
 	bool left;   /* for a reader, a lost race or a failure */
 	bool failed; /* it is tried again, but not so soon */
+	bool more;   /* for it was made by what was reaped: an upload leaves its parts */
 };
 /* purge_reap.c: a round over all purge rows of a bucket. */
 void purged_reap(struct storage *s, struct request *rq, uint64_t bucket, struct reap_round *round);

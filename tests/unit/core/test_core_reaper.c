@@ -119,6 +119,60 @@ what_is_dropped_is_counted_when_it_has_gone(void **state)
 	store_close(&t);
 }
 
+static enum rfs_err
+scan_no_segments(struct metadata_driver *d, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse, struct row_page *page)
+{
+	if (strcmp(rq->door, "reaper") == 0 && from.data[8] == TABLE_SEGMENT)
+		return RFS_ERR_IO;
+	return hooks.inner.metadata->ops->scan(hooks.inner.metadata, rq, from, to, limit, reverse, page);
+}
+
+static void
+wrap_no_segments(struct store_drivers *drivers)
+{
+	static struct metadata_ops ops;
+
+	hooks_wrap(drivers);
+	ops = *hooks.metadata.ops;
+	ops.scan = scan_no_segments;
+	hooks.metadata.ops = &ops;
+}
+
+/* Until the reaper has left as many rows. */
+static void
+purge_rows_come_to(struct test_store *t, uint64_t bucket, size_t count)
+{
+	for (int i = 0; store_request(t) && table_rows(t, bucket, TABLE_PURGE).count > count; i++) {
+		assert_true(i < SETTLE_ATTEMPTS);
+		pthread_cond_signal(&t->core.storage->reaper_wake);
+		sleep_ns(1000000);
+	}
+}
+
+/* The small ones before it in its page, which wait to go together. */
+static void
+one_that_cannot_be_read_keeps_none_of_those_before_it(void **state)
+{
+	static const char *const keys[] = { "s1", "s2", "large" };
+	struct bucket_create_args create = { .name = BYTES_LITERAL("before") };
+	uint8_t *body = calloc(1, 3 * MB);
+	struct test_store t;
+	uint64_t bucket;
+
+	store_open_on(&t, "mem", wrap_no_segments);
+	t.damaged = true;
+	assert_int_equal(bucket_create(&t.core, store_request(&t), &create), RFS_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(store_put(&t, "before", bytes_str(keys[i]), bytes_of(body, i < 2 ? 4 : 3 * MB), NULL), RFS_OK);
+	bucket = bucket_number(&t, "before");
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(store_delete(&t, "before", bytes_str(keys[i])), RFS_OK);
+	purge_rows_come_to(&t, bucket, 1);
+	assert_int_equal(table_rows(&t, bucket, TABLE_PURGE).count, 1);
+	store_close(&t);
+	free(body);
+}
+
 /* A block's row that cannot be read. */
 static void
 block_damage(struct test_store *t, uint64_t bucket, size_t at)
@@ -142,12 +196,7 @@ a_damaged_one_keeps_none_of_the_others(void **state)
 	bucket = bucket_number(&t, "damaged");
 	block_damage(&t, bucket, 7);
 	bucket_empty(&t, "damaged", 20);
-	for (int i = 0; table_rows(&t, bucket, TABLE_PURGE).count > 1; i++) {
-		assert_true(i < SETTLE_ATTEMPTS);
-		pthread_cond_signal(&t.core.storage->reaper_wake);
-		sleep_ns(1000000);
-		store_request(&t);
-	}
+	purge_rows_come_to(&t, bucket, 1);
 	assert_int_equal(table_rows(&t, bucket, TABLE_BLOCK).count, 1);
 	store_close(&t);
 }
@@ -159,6 +208,7 @@ main(void)
 		cmocka_unit_test(what_is_being_written_outlives_the_first_round),
 		cmocka_unit_test(small_ones_go_many_in_a_batch),
 		cmocka_unit_test(what_is_dropped_is_counted_when_it_has_gone),
+		cmocka_unit_test(one_that_cannot_be_read_keeps_none_of_those_before_it),
 		cmocka_unit_test(a_damaged_one_keeps_none_of_the_others),
 	};
 

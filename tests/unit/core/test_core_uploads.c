@@ -1,4 +1,5 @@
 /* Multipart uploads at core: what a removed bucket's open ones leave behind; two who complete the same one at once. */
+#include "managers/storage/storage_int.h"
 #include "store.h"
 
 #include <setjmp.h>
@@ -250,10 +251,30 @@ the_loser_of_two_completes_is_answered_at_once(void **state)
 			race_run(&races[i], in_commit);
 }
 
+/* And what their contents had: one round of the reaper finds the upload, another one its parts. */
+static void
+who_waits_for_the_reaper_finds_an_uploads_parts_gone(void **state)
+{
+	struct test_upload upload;
+	struct test_store t;
+	uint64_t bucket;
+
+	store_open(&t);
+	bucket = bucket_make(&t);
+	upload_begin(&t, BYTES_LITERAL("k"), &upload);
+	part_put(&t, &upload, 1, 3 * 1048576 + 1);
+	part_put(&t, &upload, 2, 1000);
+	assert_int_equal(upload_abort(&t.core, store_request(&t), bucket_name, BYTES_LITERAL("k"), bytes_str(upload.id)), RFS_OK);
+	reaper_finish(t.core.storage);
+	assert_int_equal(rows_left(&t, bucket), 0);
+	store_close(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_waits_for_the_reaper_finds_an_uploads_parts_gone),
 		cmocka_unit_test(a_removed_bucket_takes_its_open_uploads_along),
 		cmocka_unit_test(a_removed_buckets_uploads_go_whatever_ends_the_reaper),
 		cmocka_unit_test(the_loser_of_two_completes_is_answered_at_once),
