@@ -1,4 +1,5 @@
 """What the benchmarks share: figures of the machine, a store that is started for them, and the load generator on it."""
+import contextlib
 import datetime
 import hashlib
 import hmac
@@ -227,8 +228,11 @@ class Nginx:
         return [self.process.pid] + children_of(self.process.pid)
 
 
-def load(build, server, operation, *arguments, seconds, signed=True):
-    """Runs the load generator on a server; its report with the server's and the machine's CPU time."""
+def load(build, server, operation, *arguments, seconds, signed=True, first=False):
+    """
+    Runs the load generator on a server; its report with the server's and the machine's CPU time. `first`: before all others on its core, so that it waits for
+    the server and not for them, if we may.
+    """
     argv = [os.path.join(build, "bench", "load"), operation, "--port", str(server.port), "--seconds", str(seconds), "--seed",
             str(secrets.randbits(60) | 1)] + [str(a) for a in arguments]
     if signed and isinstance(server, Store):
@@ -236,6 +240,9 @@ def load(build, server, operation, *arguments, seconds, signed=True):
     client = start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         read_line(client)
+        if first:
+            with contextlib.suppress(PermissionError):
+                os.sched_setscheduler(client.pid, os.SCHED_FIFO, os.sched_param(1))
         pids = server.pids()
         before, machine = cpu_of(pids), cpu_of_machine()
         client.stdin.write(b"go\n")
