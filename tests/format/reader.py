@@ -90,7 +90,7 @@ class Volume:
         must(crc32c(head[:-4]) == struct.unpack("<I", head[-4:])[0], f"the superblock of {path.name}")
         magic, version, self.kind, self.store, self.number, self.generation, self.before, self.before_end, self.group, self.sequence, _ = SUPER.unpack(
             head[:SUPER.size])
-        must(magic == b"RFSVOL\r\n" and version == 1, f"{path.name} is of another kind")
+        must(magic == b"RFSVOL\r\n" and version == 2, f"{path.name} is of another kind")
         must(self.number == int(path.name.split(".")[0], 16), f"{path.name} is volume {self.number:x}")
         self.bound = struct.pack("<Q", self.generation)
 
@@ -159,22 +159,23 @@ class Rows:
     def apply(self, volume, offset, header, payload):
         _, _, _, _, _, sequence, _, bucket, serial, previous_feed, _ = header
         f = Fields(payload)
-        must(f.u(1) == 1, "the format of a COMMIT")
+        must(f.u(1) == 2, "the format of a COMMIT")
         f.bytes(16)
         feed = previous_feed
         counters = []
         must(serial == self.states.get(bucket, (0, 0))[0] + 1, f"batch {sequence} has serial {serial}")
         for _ in range(f.varint()):
-            kind, slot, key = f.u(1), f.u(1), f.field()
-            must(struct.unpack(">Q", key[:8])[0] == bucket, "a key of another bucket")
+            first, key = f.u(1), struct.pack(">Q", bucket) + f.field()
+            kind, slot = first & 15, first >> 4
+            must(slot <= 2, f"slot {slot}")
             if slot:
-                key = key[:-8] + struct.pack(">Q", serial if slot == 1 else serial ^ (2**64 - 1))
+                key += struct.pack(">Q", serial if slot == 1 else serial ^ (2**64 - 1))
             if kind == 2:
                 self.rows[key] = (f.field(), serial)
             elif kind == 3:
                 self.rows.pop(key, None)
             elif kind == 4:
-                end = f.field()
+                end = key[:8] + f.field()
                 for gone in [k for k in self.rows if key <= k < end]:
                     del self.rows[gone]
             elif kind == 5:

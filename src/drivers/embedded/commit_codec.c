@@ -1,11 +1,15 @@
 /*
  * commit_codec.c: a batch as the payload of its COMMIT record, and back (docs/format/volume.md). The decoder reads what
- * a disk gave: every length is checked, and that no key is another bucket's or the driver's own. [any]
+ * a disk gave: every length is checked, and that no key is the driver's own. Keys are stored without their bucket, which
+ * the record's header has, and without the place of a serial. [any]
  */
 #include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 
-#define COMMIT_FORMAT 1
+#define COMMIT_FORMAT 2
+#define KEY_BUCKET_BYTES 8
+#define KEY_SLOT_BYTES 8
+#define OP_SLOT_SHIFT 4 /* the lower half of an operation's first byte is its kind */
 
 static uint64_t
 zigzag(int64_t v)
@@ -44,6 +48,14 @@ blocks_encode(const struct batch_op *op, const struct commit_record **record, ui
 	}
 }
 
+static void
+key_encode(struct bytes key, enum batch_slot slot, struct buf *out)
+{
+	size_t slot_bytes = slot == SLOT_NONE ? 0 : KEY_SLOT_BYTES;
+
+	buf_field(out, bytes_sub(key, KEY_BUCKET_BYTES, key.len - KEY_BUCKET_BYTES - slot_bytes));
+}
+
 void
 commit_encode(const struct batch *b, const struct commit_record *blocks, uint64_t commit_offset, struct buf *out)
 {
@@ -59,18 +71,37 @@ commit_encode(const struct batch *b, const struct commit_record *blocks, uint64_
 
 		if (!is_journalled(op))
 			continue;
-		buf_u8(out, (uint8_t)op->kind);
-		buf_u8(out, (uint8_t)op->slot);
-		buf_field(out, op->key);
+		buf_u8(out, (uint8_t)((unsigned)op->kind | (unsigned)op->slot << OP_SLOT_SHIFT));
+		key_encode(op->key, op->slot, out);
 		if (op->kind == BATCH_ADD)
 			buf_varint(out, zigzag(op->delta));
 		else if (op->kind == BATCH_MAX)
 			buf_varint(out, op->number);
+		else if (op->kind == BATCH_DELETE_RANGE)
+			key_encode(op->value, SLOT_NONE, out);
 		else if (op->kind != BATCH_DELETE)
 			buf_field(out, op->value);
 		if (op->kind == BATCH_BLOCKS)
 			blocks_encode(op, &blocks, commit_offset, out);
 	}
+}
+
+/* In the batch's arena. */
+static struct bytes
+key_decode(struct reader *r, unsigned slot, struct batch *b)
+{
+	struct bytes rest = reader_field(r);
+	size_t slot_bytes = slot == SLOT_NONE ? 0 : KEY_SLOT_BYTES, len = KEY_BUCKET_BYTES + rest.len + slot_bytes;
+	uint8_t *key;
+
+	if (r->failed)
+		return rest;
+	key = ARENA_ARRAY(b->arena, uint8_t, len);
+	store_be64(key, b->bucket);
+	if (rest.len)
+		memcpy(key + KEY_BUCKET_BYTES, rest.data, rest.len);
+	memset(key + len - slot_bytes, 0, slot_bytes);
+	return bytes_of(key, len);
 }
 
 static struct batch_op *
@@ -109,14 +140,16 @@ static bool
 op_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batch *b)
 {
 	static const struct bytes none;
-	uint8_t kind = reader_u8(r), slot = reader_u8(r);
-	struct bytes key = reader_field(r), value = none;
+	uint8_t first = reader_u8(r);
+	unsigned kind = first & ((1U << OP_SLOT_SHIFT) - 1), slot = first >> OP_SLOT_SHIFT;
+	struct bytes key = key_decode(r, slot, b), value = none;
 	struct batch_op *op;
 
-	if (kind != BATCH_ADD && kind != BATCH_MAX && kind != BATCH_DELETE)
-		value = kind == BATCH_CHECK || kind == BATCH_EXPECT ? none : reader_field(r);
-	/* APPEND puts its slot there itself. */
-	if (r->failed || slot > SLOT_INVERTED || (kind == BATCH_APPEND && (slot != SLOT_SERIAL || key.len < 17)))
+	if (kind == BATCH_DELETE_RANGE)
+		value = key_decode(r, SLOT_NONE, b);
+	else if (kind == BATCH_PUT || kind == BATCH_APPEND || kind == BATCH_BLOCKS)
+		value = reader_field(r);
+	if (r->failed || slot > SLOT_INVERTED || (kind == BATCH_APPEND && slot != SLOT_SERIAL))
 		return false;
 	switch (kind) {
 	case BATCH_PUT:
@@ -135,7 +168,8 @@ op_decode(struct reader *r, uint32_t volume, uint64_t commit_offset, struct batc
 		batch_max(b, key, reader_varint(r));
 		return !r->failed;
 	case BATCH_APPEND:
-		batch_append(b, bytes_sub(key, 0, key.len - 8), value);
+		/* It puts its slot there itself. */
+		batch_append(b, bytes_sub(key, 0, key.len - KEY_SLOT_BYTES), value);
 		return true;
 	case BATCH_BLOCKS:
 		op = blocks_decode(r, volume, commit_offset, b, key, value);

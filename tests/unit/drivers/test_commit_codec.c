@@ -15,7 +15,7 @@ sample(struct commit_record *record)
 
 	memset(blocks[0].location.bytes, 0xab, BLOCK_LOCATION_BYTES);
 	batch_check(b, test_key(b->arena, 9, 2, "checked"), 4);
-	batch_put(b, test_key(b->arena, 9, 2, "slot........"), bytes_str("value"))->slot = SLOT_INVERTED;
+	batch_put_slotted(b, test_key(b->arena, 9, 2, "slot"), SLOT_INVERTED, bytes_str("value"));
 	batch_delete(b, test_key(b->arena, 9, 2, "deleted"));
 	batch_delete_range(b, test_key(b->arena, 9, 2, "from"), test_key(b->arena, 9, 2, "to"));
 	batch_add(b, test_key(b->arena, 9, 8, "counter"), INT64_MIN);
@@ -135,21 +135,20 @@ comes_back(struct batch *b)
 	return good;
 }
 
-/* Nobody wrote such a batch: the driver refuses it (tests/contract). */
+/* Nobody wrote such a batch: the driver refuses it (tests/contract). Another bucket's key has no form in it. */
 static void
 keys_that_are_not_the_batchs_own_are_refused(void **state)
 {
 	static const struct {
-		uint64_t bucket;
 		uint8_t table;
 		bool good;
-	} cases[] = {{9, 2, true}, {8, 2, false}, {10, 2, false}, {0, 2, false}, {9, 0, false}};
+	} cases[] = {{2, true}, {0, false}};
 	struct arena *keys = arena_new(1024);
 	struct bytes good = test_key(keys, 9, 2, "a");
 	struct batch *b = batch_new(9);
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct bytes key = test_key(keys, cases[i].bucket, cases[i].table, "b");
+		struct bytes key = test_key(keys, 9, cases[i].table, "b");
 
 		batch_put(b, key, bytes_str("value"));
 		assert_int_equal(comes_back(b), cases[i].good);
