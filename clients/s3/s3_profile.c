@@ -208,26 +208,16 @@ own_file_use(struct search *s, bool is_named)
 
 /* --- AWS's files -------------------------------------------------------------------------------------------------- */
 
-static struct bytes
-trimmed(struct bytes v)
-{
-	while (v.len > 0 && strchr(" \t\r", v.data[0]))
-		v = bytes_sub(v, 1, v.len);
-	while (v.len > 0 && strchr(" \t\r", v.data[v.len - 1]))
-		v.len--;
-	return v;
-}
-
 static bool
 aws_section_is(struct bytes line, const char *profile)
 {
-	struct bytes name = trimmed(bytes_sub(line, 1, line.len));
+	struct bytes name = bytes_trimmed(bytes_sub(line, 1, line.len));
 
 	if (name.len == 0 || name.data[name.len - 1] != ']')
 		return false;
-	name = trimmed(bytes_sub(name, 0, name.len - 1));
+	name = bytes_trimmed(bytes_sub(name, 0, name.len - 1));
 	if (bytes_starts_with(name, BYTES_LITERAL("profile ")))
-		name = trimmed(bytes_sub(name, 8, name.len));
+		name = bytes_trimmed(bytes_sub(name, 8, name.len));
 	return bytes_equal_str(name, profile);
 }
 
@@ -259,8 +249,8 @@ aws_line(struct search *s, struct source *from, struct bytes line)
 
 	if (equals == SIZE_MAX || line.data[0] == ' ' || line.data[0] == '\t' || line.data[0] == '#')
 		return;
-	field = aws_field(from, trimmed(bytes_sub(line, 0, equals)));
-	value = trimmed(bytes_sub(line, equals + 1, line.len));
+	field = aws_field(from, bytes_trimmed(bytes_sub(line, 0, equals)));
+	value = bytes_trimmed(bytes_sub(line, equals + 1, line.len));
 	if (field && value.len > 0)
 		*field = arena_str(s->arena, value);
 }

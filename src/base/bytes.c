@@ -109,6 +109,22 @@ bytes_sub(struct bytes a, size_t from, size_t len)
 	return bytes_of(a.data ? a.data + from : NULL, len);
 }
 
+static bool
+is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+struct bytes
+bytes_trimmed(struct bytes a)
+{
+	while (a.len > 0 && is_blank(a.data[0]))
+		a = bytes_sub(a, 1, a.len);
+	while (a.len > 0 && is_blank(a.data[a.len - 1]))
+		a.len--;
+	return a;
+}
+
 bool
 bytes_to_u64(struct bytes a, uint64_t *out)
 {

@@ -47,6 +47,8 @@ size_t bytes_find(struct bytes a, uint8_t c, size_t from);
 size_t bytes_find_control(struct bytes a, size_t from);
 /* `len` is clipped to what is there. */
 struct bytes bytes_sub(struct bytes a, size_t from, size_t len);
+/* Without the blanks, tabs and carriage returns around it. */
+struct bytes bytes_trimmed(struct bytes a);
 /* Decimal digits only, no sign, no space, no overflow; false otherwise. */
 bool bytes_to_u64(struct bytes a, uint64_t *out);
 

@@ -11,18 +11,6 @@
  * ---------------------------------------------------------------------------------------------------------------------
  */
 
-/* Numbers of parts, as a purge row lists them. */
-static bool
-part_listed(struct reader r, uint32_t number)
-{
-	uint64_t count = reader_varint(&r);
-
-	while (count-- && !r.failed)
-		if (reader_varint(&r) == number && !r.failed)
-			return true;
-	return false;
-}
-
 /* The parts of an upload; `over`: of one whose purge row lists, from there on, those that live on. */
 static enum rfs_err
 parts_check(struct check *c, struct bytes key, const uint8_t id[UPLOAD_ID_BYTES], const struct reader *over)
@@ -39,7 +27,7 @@ parts_check(struct check *c, struct bytes key, const uint8_t id[UPLOAD_ID_BYTES]
 		check_arena(c);
 		if (row->key.len != 9 + UPLOAD_ID_BYTES + 4 || part_decode(row->value, &part))
 			check_found(c, CHECK_ROW_DAMAGED, key, "a part of an upload");
-		else if (!over || !part_listed(*over, part.number))
+		else if (!over || !purge_keeps_part(*over, part.number))
 			err = check_content(c, key, &part.content, false);
 	}
 	return rows_close(&rows) ? rows.err : err;

@@ -428,24 +428,32 @@ def test_many_pages_without_a_name_are_no_error_if_one_comes_behind(fake):
     assert [row["key"] for row in fake.restfs.lines("find", "s3://bucket/")] == ["k800", "k1600"]
 
 
-@pytest.mark.parametrize("list_of", ["uploads", "parts"])
-def test_lists_of_uploads_and_parts_that_go_on_under_ever_new_names_are_left(fake, tmp_path, list_of):
+def serve_uploads(fake, list_of, marks, parts=""):
+    """A store whose list of `list_of` goes on as often as `marks(requests)` gives the marks of a next page."""
     def answer(request):
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         fake.requests.append(request.command)
-        number = len(fake.requests)
-        endless = f"<IsTruncated>true</IsTruncated><NextUploadIdMarker>{number}</NextUploadIdMarker><NextPartNumberMarker>{number}</NextPartNumberMarker>" if number < 3000 else ""
+        more = marks(len(fake.requests))
         if request.command == "GET" and "uploadId" in request.path:
-            return request.reply(200, f"<ListPartsResult>{endless}</ListPartsResult>".encode())
+            return request.reply(200, f"<ListPartsResult>{more}{parts}</ListPartsResult>".encode())
         if request.command == "GET":
             upload = "<Upload><Key>key</Key><UploadId>u</UploadId></Upload>" if list_of == "parts" else ""
-            return request.reply(200, f"<ListMultipartUploadsResult>{upload}{endless if list_of == 'uploads' else ''}</ListMultipartUploadsResult>".encode())
+            return request.reply(200, f"<ListMultipartUploadsResult>{upload}{more if list_of == 'uploads' else ''}</ListMultipartUploadsResult>".encode())
         if request.command == "POST":
             return request.reply(200, b"<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>" if "uploads" in request.path
                                  else b"<CompleteMultipartUploadResult/>")
         request.reply(200, ETag=etag(body))
 
     fake.answer = answer
+
+
+def next_page(upload, part):
+    return f"<IsTruncated>true</IsTruncated><NextUploadIdMarker>{upload}</NextUploadIdMarker><NextPartNumberMarker>{part}</NextPartNumberMarker>"
+
+
+@pytest.mark.parametrize("list_of", ["uploads", "parts"])
+def test_lists_of_uploads_and_parts_that_go_on_under_ever_new_names_are_left(fake, tmp_path, list_of):
+    serve_uploads(fake, list_of, lambda requests: next_page(requests, requests) if requests < 3000 else "")
     (tmp_path / "file").write_bytes(b"x" * 11 * MIB)
     fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
     assert fake.requests.count("GET") <= 101
@@ -454,21 +462,7 @@ def test_lists_of_uploads_and_parts_that_go_on_under_ever_new_names_are_left(fak
 @pytest.mark.parametrize("list_of", ["uploads", "parts"])
 def test_lists_of_uploads_and_parts_that_have_no_end_are_left(fake, tmp_path, list_of):
     """Then an upload is begun as if there were none."""
-    def answer(request):
-        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        fake.requests.append(request.command)
-        endless = "<IsTruncated>true</IsTruncated><NextUploadIdMarker>u</NextUploadIdMarker><NextPartNumberMarker>1</NextPartNumberMarker>" if len(fake.requests) < 50 else ""
-        if request.command == "GET" and "uploadId" in request.path:
-            return request.reply(200, f"<ListPartsResult>{endless}<Part><PartNumber>1</PartNumber><Size>7</Size></Part></ListPartsResult>".encode())
-        if request.command == "GET":
-            upload = "<Upload><Key>key</Key><UploadId>u</UploadId></Upload>" if list_of == "parts" else ""
-            return request.reply(200, f"<ListMultipartUploadsResult>{upload}{endless if list_of == 'uploads' else ''}</ListMultipartUploadsResult>".encode())
-        if request.command == "POST":
-            return request.reply(200, b"<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>" if "uploads" in request.path
-                                 else b"<CompleteMultipartUploadResult/>")
-        request.reply(200, ETag=etag(body))
-
-    fake.answer = answer
+    serve_uploads(fake, list_of, lambda requests: next_page("u", 1) if requests < 50 else "", "<Part><PartNumber>1</PartNumber><Size>7</Size></Part>")
     (tmp_path / "file").write_bytes(b"x" * 11 * MIB)
     fake.restfs.run("cp", tmp_path / "file", "s3://bucket/key", "--part-size=5M")
     assert fake.requests.count("GET") == {"uploads": 2, "parts": 3}[list_of]

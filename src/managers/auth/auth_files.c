@@ -114,16 +114,6 @@ master_key_load(const char *data, bool may_create, uint8_t out[MASTER_KEY_BYTES]
 	return err;
 }
 
-static struct bytes
-trimmed(struct bytes v)
-{
-	while (v.len > 0 && strchr(" \t\r", v.data[0]))
-		v = bytes_sub(v, 1, v.len);
-	while (v.len > 0 && strchr(" \t\r", v.data[v.len - 1]))
-		v.len--;
-	return v;
-}
-
 /* One "name=value" line into its field; false: neither name, or a value that cannot be. */
 static bool
 credentials_line(struct bytes line, struct root_credentials *out)
@@ -135,8 +125,8 @@ credentials_line(struct bytes line, struct root_credentials *out)
 		return true;
 	if (equals == SIZE_MAX)
 		return false;
-	name = trimmed(bytes_sub(line, 0, equals));
-	value = trimmed(bytes_sub(line, equals + 1, line.len));
+	name = bytes_trimmed(bytes_sub(line, 0, equals));
+	value = bytes_trimmed(bytes_sub(line, equals + 1, line.len));
 	if (bytes_equal_str(name, "access_key") && access_key_is_valid(value)) {
 		memcpy(out->access_key, value.data, value.len);
 		out->access_key[value.len] = '\0';
@@ -158,7 +148,7 @@ credentials_parse(struct bytes text, const char *data, struct root_credentials *
 
 		if (end == SIZE_MAX)
 			end = text.len;
-		if (!credentials_line(trimmed(bytes_sub(text, at, end - at)), out)) {
+		if (!credentials_line(bytes_trimmed(bytes_sub(text, at, end - at)), out)) {
 			snprintf(error, ERROR_SIZE,
 				"%s/root-credentials:%zu: not a valid access_key= or secret_key= line", data, number);
 			return RFS_ERR_INVALID_ARGUMENT;

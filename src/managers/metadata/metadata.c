@@ -367,6 +367,17 @@ purge_upload(struct batch *b, uint64_t bucket, uint64_t number, const uint8_t id
 	batch_put(b, key_purge(b->arena, bucket, number), buf_bytes(&value));
 }
 
+bool
+purge_keeps_part(struct reader live, uint32_t number)
+{
+	uint64_t count = reader_varint(&live);
+
+	while (count-- && !live.failed)
+		if (reader_varint(&live) == number && !live.failed)
+			return true;
+	return false;
+}
+
 void
 purge_bucket(struct batch *b, uint64_t bucket, uint64_t number)
 {

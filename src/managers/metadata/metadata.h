@@ -198,6 +198,8 @@ void purge_put(struct batch *b, const struct bucket_row *bucket, enum purge_stat
 void purge_add(struct batch *b, const struct bucket_row *bucket, const struct content *content);
 /* UPLOAD, under a number of its own (metadata_number). `live`: the parts whose contents live on. */
 void purge_upload(struct batch *b, uint64_t bucket, uint64_t number, const uint8_t id[UPLOAD_ID_BYTES], const uint32_t *live, size_t live_count);
+/* Is `number` among the parts whose contents live on? `live`: of the value of an UPLOAD's row what is behind its id. */
+bool purge_keeps_part(struct reader live, uint32_t number);
 /* BUCKET, under a number of its own, in the batch that removes the bucket. */
 void purge_bucket(struct batch *b, uint64_t bucket, uint64_t number);
 /*

@@ -105,18 +105,6 @@ content_drop(struct storage *s, struct request *rq, uint64_t bucket, struct drop
 	return RFS_ERR_DAMAGED;
 }
 
-/* Is `number` among the parts whose contents live on? `r` stands before their count. */
-static bool
-part_lives(struct reader r, uint32_t number)
-{
-	uint64_t count = reader_varint(&r);
-
-	while (count-- && !r.failed)
-		if (reader_varint(&r) == number && !r.failed)
-			return true;
-	return false;
-}
-
 /* The rows of an upload that is over, a page a batch; a part that was not used leaves its content to be purged: `more`. */
 static enum rfs_err
 upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_t id[UPLOAD_ID_BYTES], struct reader used, bool *more)
@@ -134,7 +122,7 @@ upload_reap(struct storage *s, struct request *rq, uint64_t bucket, const uint8_
 			struct part_row part;
 
 			err = part_decode(page.rows[i].value, &part);
-			if (!err && !part_lives(used, part.number)) {
+			if (!err && !purge_keeps_part(used, part.number)) {
 				purge_add(b, &owner, &part.content);
 				*more = true;
 			}
