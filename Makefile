@@ -39,7 +39,7 @@ test: deps-test
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests $(BUILD)
 
-# The tests that look for rare failures, long: most of a day. PARTS: some of its parts; tools/soak --help lists them. SCALE=0.1: a tenth.
+# The tests that look for rare failures, long: an hour and a half on two cores. PARTS: some of its parts; tools/soak --help lists them. SCALE=8: a night, SCALE=0.1: a tenth.
 soak: deps-test
 	@$(MAKE) --no-print-directory build
 	@tools/soak --build $(BUILD) --scale $(or $(SCALE),1) $(PARTS)
