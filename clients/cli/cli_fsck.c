@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "check/check.h"
+#include "managers/auth/auth.h"
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define ERROR_BYTES 512
@@ -41,24 +41,37 @@ totals_show(const struct cli *cli, const struct check_totals *t)
 			objects, bytes, blocks, stored, findings);
 }
 
-/* Nothing is made where no store is. */
 static bool
-store_open(struct cli *cli, struct config *config, struct store_drivers *out)
+store_open(struct cli *cli, struct config *config, const char *data, struct store_drivers *out)
 {
-	const char *data = json_string_value(json_object_get(cli->params, "data"));
 	const char *volumes = arena_printf(cli->arena, "%s/volumes", data);
 	char error[ERROR_BYTES];
 
-	if (access(volumes, F_OK) != 0)
+	if (!cli_become_owner(cli, data))
+		return false;
+	if (access(volumes, F_OK) != 0) /* nothing is made where no store is */
 		return cli_fail(cli, "there is no store in %s", data);
 	if (!config_set(config, "data", data, error) || embedded_open(config, out, error))
 		return cli_fail(cli, "%s", error);
 	return true;
 }
 
+/* A file beside the store, without which it does not start. */
+static void
+master_key_check(struct cli *cli, const char *data, struct store_drivers *drivers, struct check_totals *totals)
+{
+	char error[ERROR_BYTES];
+
+	if (!auth_master_key_check(drivers->metadata, data, error))
+		return;
+	totals->findings++;
+	cli_show_finding(cli, &(struct cli_finding){.kind = "master-key-wrong", .place = "domain", .text = error});
+}
+
 int
 cli_fsck(struct cli *cli)
 {
+	const char *data = json_string_value(json_object_get(cli->params, "data"));
 	struct check_options options = {
 		.fast = json_is_true(json_object_get(cli->params, "fast")), .found = finding_show, .data = cli};
 	struct check_totals totals;
@@ -70,10 +83,11 @@ cli_fsck(struct cli *cli)
 	thread_role_set(THREAD_WORKER, "fsck");
 	log_init(LOG_ERROR, LOG_TEXT, STDERR_FILENO);
 	config_init(&config);
-	if (store_open(cli, &config, &drivers)) {
+	if (store_open(cli, &config, data, &drivers)) {
 		if (cli->json)
 			printf("{\n  \"findings\": [");
 		err = check_store(&drivers, &options, &totals);
+		master_key_check(cli, data, &drivers, &totals);
 		totals_show(cli, &totals);
 		drivers.metadata->ops->close(drivers.metadata);
 		if (err)

@@ -97,8 +97,8 @@ cli_salvage(struct cli *cli)
 	config_init(&config);
 	if (cli->json)
 		printf("{\n  \"findings\": [");
-	done = config_set(&config, "data", data, error) ? salvage(&run, &config, &totals, kept)
-							: cli_fail(cli, "%s", error);
+	done = cli_become_owner(cli, data) && (config_set(&config, "data", data, error) || cli_fail(cli, "%s", error)) &&
+	       salvage(&run, &config, &totals, kept);
 	if (done || cli->json)
 		totals_show(cli, &totals, kept);
 	if (!done)

@@ -27,7 +27,7 @@ struct check_finding {
 };
 
 struct check_options {
-	bool fast;      /* rows only: no block is read */
+	bool fast;      /* no block is read: only that its volume is there, and long enough */
 	size_t numbers; /* kept at once for comparing; 0: a million */
 	void (*found)(
 		void *data, const struct check_finding *finding); /* what it is given lives only during the call */

@@ -269,7 +269,9 @@ serve(struct daemon *d, const struct arguments *args, const sigset_t *signals)
 			why = input_ended(&fds[1]);
 	}
 	log_info(0, "stopping: %s", why);
+	/* Who asks twice (timeout(1) does) would end it in the middle of stopping; Ctrl-C at a terminal still may. */
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
 	if (fds[0].fd >= 0)
 		close(fds[0].fd);
 	pthread_sigmask(SIG_UNBLOCK, signals, NULL);

@@ -152,6 +152,8 @@ struct storage_block {
 struct volume_ops {
 	/* The volume of a block, and what the block takes there. [any] */
 	void (*locate)(const struct block_location *location, uint64_t *volume, uint64_t *bytes);
+	/* Is the block's place within a file that is there? None of it is read. NOT_FOUND */
+	enum rfs_err (*holds)(struct storage_driver *d, struct request *rq, const struct block_location *location);
 	/* [any] */
 	void (*limits)(struct storage_driver *d, struct volume_limits *out);
 	/* All that hold blocks, by number. */

@@ -50,6 +50,15 @@ def test_nothing_is_left_after_a_stop(tmp_path, number):
     assert stores(tmp_path) == []
 
 
+def test_who_asks_it_twice_to_stop_does_not_end_it_in_the_middle(tmp_path):
+    for _ in range(5):
+        store = Ephemeral(tmp_path)
+        while store.process.poll() is None:  # timeout(1) sends two, one behind the other
+            store.process.send_signal(signal.SIGTERM)
+        assert store.end() == 0
+    assert stores(tmp_path) == []
+
+
 def test_it_stops_with_who_started_it(tmp_path):
     store = Ephemeral(tmp_path, "--stop-at-eof", stdin=subprocess.PIPE)
     store.process.stdin.write(b"what is written there is not looked at")

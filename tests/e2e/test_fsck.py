@@ -1,6 +1,10 @@
 """`restfs fsck`: what it says of stores that are whole and of such as are not."""
 import json
+import os
+import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -62,6 +66,72 @@ def test_damaged_bytes_are_told_by_bucket_and_key(store):
     assert any(line.startswith(f"block-damaged {BUCKET}/copy: ") for line in lines)
     assert any(line.startswith(f"block-damaged {BUCKET}/dir/dam%0Aaged: ") for line in lines)
     assert lines[3].endswith("3 findings")
+
+
+def bulk_volume(daemon):
+    volume, = (path for path in (daemon.data / "volumes").glob("*.vol") if path.read_bytes()[12] == 2)
+    return volume
+
+
+@pytest.mark.parametrize("loss", ["missing", "cut"])
+def test_a_volume_that_is_missing_or_too_short_is_found_without_reading_it(store, loss):
+    store.damaged = True
+    store.client().put_object(Bucket=BUCKET, Key="large", Body=bytes(2_000_000))
+    store.stop()
+    volume = bulk_volume(store)
+    if loss == "missing":
+        volume.unlink()
+    else:
+        os.truncate(volume, volume.stat().st_size // 2)
+    found = json.loads(store.fsck("--json", "--fast", status=1))["findings"]
+    assert {(f["kind"], f["key"]) for f in found} == {("block-damaged", "large")}
+    assert all(volume.stem in f["text"] for f in found)
+
+
+@pytest.mark.parametrize("loss", ["missing", "another"])
+def test_a_copy_that_would_not_start_without_its_key_is_told(store, loss):
+    store.damaged = True
+    store.stop()
+    key = store.data / "master.key"
+    key.unlink()
+    if loss == "another":
+        key.write_bytes(os.urandom(32))
+    finding, = json.loads(store.fsck("--json", "--fast", status=1))["findings"]
+    assert finding["kind"] == "master-key-wrong" and str(key) in finding["text"]
+    assert key.exists() == (loss == "another")  # none is made
+
+
+def owners(directory):
+    return {path.lstat().st_uid for path in [directory, *directory.rglob("*")]}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to others")
+@pytest.mark.parametrize("command, status", [("fsck", 0), ("salvage", 0)])
+def test_root_leaves_a_store_to_its_owner(command, status):
+    """What root made in it the daemon, which is another user, could not open."""
+    nobody = 65534
+    d = Daemon().start()
+    place = pathlib.Path(tempfile.mkdtemp())  # where others may come, too
+    try:
+        d.client().create_bucket(Bucket=BUCKET)
+        d.client().put_object(Bucket=BUCKET, Key="key", Body=BODY)
+        d.kill()
+        d.damaged = True
+        shutil.rmtree(d.data / "index")
+        place.chmod(0o755)
+        data = place / "data"
+        shutil.copytree(d.data, data, ignore=shutil.ignore_patterns("*.sock"))
+        for path in [data, *data.rglob("*")]:
+            os.chown(path, nobody, nobody)
+        done = subprocess.run([BINARY.replace("restfsd", "restfs"), command, data], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert owners(data) == {nobody}
+        place.chmod(0o700)
+        done = subprocess.run([BINARY.replace("restfsd", "restfs"), command, data], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert done.returncode == 2 and f"Permission denied (for user {nobody})" in done.stderr
+    finally:
+        shutil.rmtree(place)
+        d.remove()
 
 
 def test_a_damaged_checkpoint_is_found_before_it_is_needed():

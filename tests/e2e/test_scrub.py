@@ -146,6 +146,19 @@ def test_the_scrub_finds_damage_and_forgets_what_was_replaced(store):
     assert restfs(store, "verify", BUCKET)["damaged"] == []
 
 
+def test_a_volume_that_is_not_there_is_told_before_it_is_read(store):
+    store.damaged = True
+    store.kill()
+    store.start().stop()  # with another volume behind it
+    volume, = (path for path in (store.data / "volumes").glob("*.vol") if path.read_bytes()[12] == 2)
+    volume.unlink()
+    store.start()
+    restfs(store, "compact")
+    assert metric(store, "restfs_store_missing_volumes") == 1
+    assert any("not there" in problem for problem in restfs(store, "status", status=1)["problems"])
+    assert f"volume {volume.stem} is not there" in store.log()
+
+
 def test_the_scrub_begins_by_itself_and_again(own_daemon):
     own_daemon.stop()
     own_daemon.start("--set", "scrub.interval=100")

@@ -101,6 +101,10 @@ problems_json(struct request *rq, const struct metadata_info *info, size_t damag
 						    "%s failed: nothing is written until a restart; reads go on (restfs log says why)", info->failed)));
 	if (metric_get(METRIC_STORE_FULL))
 		json_array_append_new(list, json_string("the disk is full: writes are refused; reads and deletes go on"));
+	if (metric_get(METRIC_STORE_MISSING_VOLUMES))
+		json_array_append_new(list, json_string(arena_printf(rq->arena,
+						    "volumes that are needed are not there, or cannot be read: %lld (restfs log names them, restfs verify what was in them)",
+						    (long long)metric_get(METRIC_STORE_MISSING_VOLUMES))));
 	if (damaged)
 		json_array_append_new(list, json_string(arena_printf(rq->arena, "%zu object%s damaged: restfs scrub status names them", damaged,
 						    damaged == 1 ? " is" : "s are")));

@@ -43,6 +43,27 @@ locate(const struct block_location *location, uint64_t *volume, uint64_t *bytes)
 	*bytes = record_bytes(length);
 }
 
+static enum rfs_err
+holds(struct storage_driver *d, struct request *rq, const struct block_location *location)
+{
+	struct embedded *e = embedded_of_storage(d);
+	uint32_t number, length;
+	struct volume *v;
+	struct stat st;
+	uint64_t offset;
+	enum rfs_err err;
+
+	location_decode(location, &number, &length, &offset);
+	if ((err = volume_pin(e, number, true, &v)))
+		return request_fail(rq, err, "volume %016llx: %s", (unsigned long long)number, error_face(err)->text);
+	if (fstat(v->fd, &st) != 0)
+		err = request_fail(rq, error_from_errno(errno), "volume %016llx: %s", (unsigned long long)number, strerror(errno));
+	else if (offset > (uint64_t)st.st_size || length > (uint64_t)st.st_size - offset)
+		err = request_fail(rq, RFS_ERR_NOT_FOUND, "volume %016llx ends before it", (unsigned long long)number);
+	volume_unpin(e, v);
+	return err;
+}
+
 /* False: it holds no blocks, has gone meanwhile, or cannot be read. */
 static bool
 describe(struct embedded *e, uint64_t number, const struct bounds *bounds, struct storage_volume *out)
@@ -237,6 +258,7 @@ limits(struct storage_driver *d, struct volume_limits *out)
 const struct volume_ops embedded_volume_ops = {
 	.locate = locate,
 	.limits = limits,
+	.holds = holds,
 	.list = list,
 	.blocks = blocks,
 	.seal = seal,

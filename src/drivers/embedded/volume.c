@@ -217,8 +217,12 @@ static enum rfs_err
 volume_inspect(struct embedded *e, uint64_t number, struct volume_info *info, char *error)
 {
 	enum rfs_err err = volume_read_superblock(e, number, VOLUME_SUFFIX, info);
+	int failed = errno;
 
-	if (err) {
+	if (err == RFS_ERR_IO) {
+		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number,
+			strerror(failed));
+	} else if (err) {
 		snprintf(error, ERROR_BYTES, "superblock of volume %016llx: %s", (unsigned long long)number,
 			error_face(err)->text);
 	} else if (info->super.number != number || info->super.kind == VOLUME_CHECKPOINT ||

@@ -226,6 +226,14 @@ static const struct storage_ops storage_ops = {
 /* --- volumes: their removal may fail, the rest is passed on ------------------------------------------------------- */
 
 static enum rfs_err
+fault_holds(struct storage_driver *d, struct request *rq, const struct block_location *location)
+{
+	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
+
+	return inner->volumes->holds(inner, rq, location);
+}
+
+static enum rfs_err
 fault_list(struct storage_driver *d, struct request *rq, struct storage_volume **out, size_t *count)
 {
 	struct storage_driver *inner = fault_of_storage(d)->inner.storage;
@@ -293,6 +301,7 @@ fault_open(struct store_drivers inner, struct fault_rules *rules, struct store_d
 	f->storage.ops = &f->storage_ops;
 	if (inner.storage->volumes) {
 		f->volumes = (struct volume_ops){.locate = inner.storage->volumes->locate,
+			.holds = fault_holds,
 			.limits = fault_limits,
 			.list = fault_list,
 			.blocks = fault_blocks,

@@ -22,6 +22,28 @@ check_row_key(struct arena *arena)
 	return key_table(arena, DOMAIN_BUCKET, TABLE_SYSTEM, BYTES_LITERAL("master-key-check"));
 }
 
+static void
+check_row_digest(const uint8_t key[MASTER_KEY_BYTES], uint8_t digest[32])
+{
+	hmac_sha256(bytes_of(key, MASTER_KEY_BYTES), BYTES_LITERAL("restfs master key check"), digest);
+}
+
+/* Into `key`: the file's, made where neither file nor row is there. */
+static enum rfs_err
+master_key_read(const struct row *row, const char *data, uint8_t key[MASTER_KEY_BYTES], char *error)
+{
+	uint8_t digest[32];
+	enum rfs_err err = master_key_load(data, !row->found, key, error);
+
+	if (err || !row->found)
+		return err;
+	check_row_digest(key, digest);
+	if (bytes_equal_secret(row->value, bytes_of(digest, sizeof(digest))))
+		return RFS_OK;
+	snprintf(error, ERROR_SIZE, "%s/master.key is not the one that this store's secrets are sealed under", data);
+	return RFS_ERR_DAMAGED;
+}
+
 /*
  * A row holds a digest of the master key, so that a store with another's or a lost master.key refuses to start, instead
  * of calling every secret damaged. The file is written first: without the row it may be replaced.
@@ -31,29 +53,35 @@ master_key_open(struct auth *a, struct request *rq, const char *data, char *erro
 {
 	struct bytes key = check_row_key(rq->arena);
 	uint8_t digest[32];
+	struct batch *batch;
 	struct row row;
-	struct batch *batch = NULL;
 	enum rfs_err err;
 
-	if ((err = metadata_get(a->metadata, rq, key, &row)))
-		goto out;
-	if ((err = master_key_load(data, !row.found, a->master_key, error)))
-		goto out;
-	hmac_sha256(bytes_of(a->master_key, MASTER_KEY_BYTES), BYTES_LITERAL("restfs master key check"), digest);
-	if (row.found) {
-		if (!bytes_equal_secret(row.value, bytes_of(digest, sizeof(digest)))) {
-			snprintf(error, ERROR_SIZE,
-				"%s/master.key is not the one that this store's secrets are sealed under", data);
-			err = RFS_ERR_DAMAGED;
-		}
-		goto out;
-	}
+	if ((err = metadata_get(a->metadata, rq, key, &row)) || (err = master_key_read(&row, data, a->master_key, error)) || row.found)
+		return err;
+	check_row_digest(a->master_key, digest);
 	batch = batch_new(DOMAIN_BUCKET);
 	batch_check(batch, key, 0);
 	batch_put(batch, key, bytes_of(digest, sizeof(digest)));
 	err = metadata_commit(a->metadata, rq, batch);
-out:
 	batch_free(batch);
+	return err;
+}
+
+enum rfs_err
+auth_master_key_check(struct metadata_driver *metadata, const char *data, char *error)
+{
+	struct request rq = {.arena = arena_new(1024), .may_block = true};
+	uint8_t key[MASTER_KEY_BYTES];
+	struct row row;
+	enum rfs_err err = metadata->ops->get(metadata, &rq, check_row_key(rq.arena), &row);
+
+	if (err)
+		snprintf(error, ERROR_SIZE, "what tells whether %s/master.key is the right one: %s", data, error_face(err)->text);
+	else if (row.found)
+		err = master_key_read(&row, data, key, error);
+	explicit_bzero(key, sizeof(key));
+	arena_free(rq.arena);
 	return err;
 }
 

@@ -55,6 +55,8 @@ struct access_target {
 enum rfs_err auth_open(struct metadata *metadata, const char *data, const char *root_access_key,
 	const char *root_secret_key, struct auth **out, char *error);
 void auth_close(struct auth *a);
+/* Of a store that nobody serves: could auth_open use its DATA/master.key? `error` (size 512) says why not. [worker] */
+enum rfs_err auth_master_key_check(struct metadata_driver *metadata, const char *data, char *error);
 /* Members of an object that is open in `out`: its own state, for developers; no secrets. [worker] */
 void auth_describe(struct auth *a, struct dump *out);
 

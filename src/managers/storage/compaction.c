@@ -242,6 +242,7 @@ compaction_free(struct compaction *c)
 	free(c->seen);
 	free(c->kept);
 	free(c->tried);
+	free(c->missing);
 	free(c);
 }
 

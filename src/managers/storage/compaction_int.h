@@ -49,8 +49,8 @@ struct compaction {
 	struct compaction_report report;
 	struct volume_state *volumes;
 	size_t count;
-	uint64_t *kept, *tried;
-	size_t kept_count, tried_count;
+	uint64_t *kept, *tried, *missing;
+	size_t kept_count, tried_count, missing_count;
 	uint64_t checkpoint_done;   /* bytes of the one being made that were paced */
 	int64_t last_ns, looked_ns; /* the last round's end, and how long its surveys took */
 	uint64_t stored_bytes;      /* what the store took at its beginning */

@@ -2,6 +2,7 @@
  * compaction_survey.c: which volumes there are, and what of each is live: counted from all rows of blocks. [background]
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "managers/storage/compaction_int.h"
 #include <stdlib.h>
@@ -83,6 +84,8 @@ row_count(struct compaction *c, const struct row *row)
 		if ((state = volume_find(c, number))) {
 			state->live_bytes += bytes;
 			state->live_blocks++;
+		} else if (c->count && number < c->volumes[c->count - 1].v.number) { /* others were made meanwhile */
+			compaction_list_add(&c->missing, &c->missing_count, number);
 		}
 	}
 	return RFS_OK;
@@ -134,6 +137,16 @@ compaction_tell(struct compaction *c)
 	c->report.garbage_bytes = garbage[0] + garbage[1];
 }
 
+/* What was in them is named when it is read, by verify or the scrub. */
+static void
+missing_tell(struct compaction *c)
+{
+	metric_set(METRIC_STORE_MISSING_VOLUMES, (int64_t)c->missing_count);
+	for (size_t i = 0; i < c->missing_count; i++)
+		log_error(0, "volume %016llx is not there, or cannot be read, and blocks in it are needed: restfs verify names what is lost",
+			(unsigned long long)c->missing[i]);
+}
+
 /* For compaction_describe. */
 static void
 survey_keep(struct compaction *c)
@@ -158,6 +171,7 @@ compaction_survey(struct compaction *c)
 	enum rfs_err err;
 
 	compaction_step(c, "look", 0);
+	c->missing_count = 0;
 	arena_reset(c->rq.arena);
 	request_clear_error(&c->rq);
 	if ((err = volumes_list(c)))
@@ -165,8 +179,10 @@ compaction_survey(struct compaction *c)
 	while (!err && !(err = storage_bucket_from(c->storage, &c->rq, &bucket, &found)) && found)
 		err = bucket_survey(c, bucket++);
 	c->looked_ns += clock_monotonic_ns() - start;
-	if (!err)
+	if (!err) {
 		survey_keep(c);
+		missing_tell(c);
+	}
 	return err;
 }
 
