@@ -62,7 +62,7 @@ data_fail(struct data *d, const char *bucket, const char *key)
 {
 	const struct s3_failure *failure = s3_conn_failure(d->conn);
 	/* The answer to HEAD has no text. */
-	bool no_object = failure->status == 404 && !failure->code[0];
+	bool no_object = s3_conn_is_missing(d->conn) && !failure->code[0];
 	const char *text = no_object ? "there is no such object" : failure->text;
 
 	if (!bucket)

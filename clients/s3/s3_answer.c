@@ -9,6 +9,16 @@
 
 static const struct xml_limits limits = {64 * 1024 * 1024, 16, 1000000};
 
+/* Amazon S3 API reference, "Common response headers": each answer has its request's id. */
+void
+s3_foreign_say(struct s3_conn *conn, const struct s3_answer *answer)
+{
+	if (s3_answer_header(answer, "x-amz-request-id"))
+		return;
+	conn->failure.is_foreign = true;
+	s3_failure_add(conn, "; what answered does not seem to be an S3 store");
+}
+
 /* --- XML ---------------------------------------------------------------------------------------------------------- */
 
 struct xml_element *
@@ -19,13 +29,16 @@ s3_answer_xml(struct s3_conn *conn, struct arena *arena, const struct s3_answer 
 
 	if (!xml_parse(arena, answer->body, &limits, &root, &problem)) {
 		s3_conn_fail(conn, "the server's answer is no XML document: %s", problem);
+		s3_foreign_say(conn, answer);
 		return NULL;
 	}
 	if (bytes_equal_str(root->name, name))
 		return root;
 	/* An error may come behind a 200: the status had to be sent before the outcome was known. */
-	if (!s3_failure_read(conn, answer->body))
+	if (!s3_failure_read(conn, answer->body)) {
 		s3_conn_fail(conn, "the server's answer is another document than %s", name);
+		s3_foreign_say(conn, answer);
+	}
 	return NULL;
 }
 

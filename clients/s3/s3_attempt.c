@@ -359,6 +359,9 @@ status_say(struct exchange *x)
 		: status == 403 ? ": access denied"
 		: status == 412 ? ": it is not what it was expected to be"
 				: "");
+	/* Errors that pass are those of proxies, too; and without a body, as that of HEAD, it may be anybody's. */
+	if (status >= 400 && !is_transient(x->conn, status) && x->answer->body.len > 0)
+		s3_foreign_say(x->conn, x->answer);
 }
 
 static bool

@@ -2,6 +2,7 @@
 #include "s3/s3_client_int.h"
 #include "base/clock.h"
 #include "net/url.h"
+#include <stdio.h>
 
 #define REST_FIRST_NS (S3_SECOND_NS / 10)
 #define REST_MAX_NS (10 * S3_SECOND_NS)
@@ -12,7 +13,15 @@ s3_failure_clear(struct s3_conn *conn)
 {
 	conn->failure.status = 0;
 	conn->failure.code[0] = conn->failure.text[0] = '\0';
-	conn->failure.stopped = conn->failure.is_larger = conn->has_said = false;
+	conn->failure.stopped = conn->failure.is_larger = conn->failure.is_foreign = conn->has_said = false;
+}
+
+void
+s3_failure_add(struct s3_conn *conn, const char *text)
+{
+	size_t len = strlen(conn->failure.text);
+
+	snprintf(conn->failure.text + len, sizeof(conn->failure.text) - len, "%s", text);
 }
 
 /* Twice as long each time, and by chance up to half of it less, so that many clients do not come back together. */

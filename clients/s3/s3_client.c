@@ -164,7 +164,7 @@ s3_conn_failure(const struct s3_conn *conn)
 bool
 s3_conn_is_missing(const struct s3_conn *conn)
 {
-	return conn->failure.status == 404;
+	return conn->failure.status == 404 && !conn->failure.is_foreign;
 }
 
 int64_t

@@ -43,6 +43,8 @@ bool s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_reque
 
 /* s3_call.c */
 void s3_failure_clear(struct s3_conn *conn);
+/* Behind what the failure says. */
+void s3_failure_add(struct s3_conn *conn, const char *text);
 /* Rests before the attempt behind `attempt` (from 0). False: there have been enough, or it was stopped. */
 bool s3_rest(struct s3_conn *conn, unsigned attempt, const struct s3_outcome *outcome);
 
@@ -62,6 +64,8 @@ uint64_t s3_xml_number(const struct xml_element *parent, const char *name);
 int64_t s3_xml_date(const struct xml_element *parent, const char *name);
 /* Without its quotes. */
 const char *s3_unquoted(struct arena *arena, const char *etag);
+/* Of an answer that is no document of S3's: the failure says, behind what it says, that no S3 store seems to answer. */
+void s3_foreign_say(struct s3_conn *conn, const struct s3_answer *answer);
 /* <Error>: its code and message into the failure. False: it is none. */
 bool s3_failure_read(struct s3_conn *conn, struct bytes body);
 void s3_info_read(struct arena *arena, const struct s3_answer *answer, struct s3_info *out);

@@ -750,6 +750,26 @@ def test_parts_have_the_length_that_was_asked_for(fake, tmp_path, is_sized):
     assert ("became shorter" if is_sized else "sends more than") in fake.restfs.stderr
 
 
+PAGE = b"<!DOCTYPE HTML>\n<html><body>Here it is</body></html>\n"
+
+
+@pytest.mark.parametrize("words, status", [("ls", 200), ("ls s3://photos", 200), ("ls s3://photos", 404), ("du s3://photos", 404), ("cat s3://photos/a", 404),
+                                           ("rm -r s3://photos/", 403), ("mb s3://photos", 501)])
+def test_what_is_no_store_is_called_so(fake, words, status):
+    fake.answer = lambda request: request.reply(status, PAGE, Content_Type="text/html")
+    fake.restfs.run(*words.split(), status=1)
+    assert "does not seem to be an S3 store" in fake.restfs.stderr and "no such object" not in fake.restfs.stderr
+
+
+@pytest.mark.parametrize("words, reply", [("ls", dict(status=200, body=b"<", x_amz_request_id="1")), ("cat s3://photos/a", dict(status=404)),
+                                          ("cat s3://photos/a", dict(status=301, body=PAGE)), ("cat s3://photos/a", dict(status=505, body=PAGE, x_amz_request_id="1")),
+                                          ("stat s3://photos/a", dict(status=404, body=PAGE)), ("cat s3://photos/a", dict(status=404, body=b"<Error><Code>NoSuchKey</Code></Error>"))])
+def test_a_store_and_what_stands_before_one_are_not_called_another(fake, words, reply):
+    fake.answer = lambda request: request.reply(**reply)
+    fake.restfs.run(*words.split(), status=1)
+    assert "seem" not in fake.restfs.stderr
+
+
 def test_what_a_server_says_does_not_reach_the_terminal_as_it_is(fake):
     text = "\x9b2J"
     fake.answer = lambda request: request.reply(403, f"<Error><Code>A</Code><Message>{text}</Message></Error>".encode())
