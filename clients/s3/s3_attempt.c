@@ -374,6 +374,8 @@ refused(struct exchange *x, struct s3_outcome *outcome)
 	conn->failure.status = x->answer->status;
 	if (!s3_failure_read(conn, x->answer->body))
 		status_say(x);
+	if (x->answer->status == 403 && !conn->client->profile.access_key)
+		s3_failure_add(conn, " (no key was given: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile)");
 	outcome->may_repeat = is_transient(conn, x->answer->status);
 	if (seconds > 0 && __builtin_mul_overflow(seconds, S3_SECOND_NS, &outcome->wait_ns))
 		outcome->wait_ns = INT64_MAX; /* whoever rests has a bound of his own */

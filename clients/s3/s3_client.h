@@ -38,7 +38,8 @@ struct s3_profile {
  * command line says, NULL: nothing), the environment (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION,
  * AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, AWS_CA_BUNDLE or
  * SSL_CERT_FILE), $XDG_CONFIG_HOME/restfs/config (~/.config), AWS's files (AWS_CONFIG_FILE,
- * AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE). A profile that was named goes before the environment. False: `error`.
+ * AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE). A profile that was named goes before the environment. False: `error`,
+ * also of a place that has half of a pair of keys.
  */
 bool s3_profile_load(struct arena *arena, const char *profile, const char *endpoint, struct s3_profile *out,
 	char error[S3_ERROR_BYTES]);

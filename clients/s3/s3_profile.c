@@ -2,7 +2,7 @@
  * s3_profile.c: where the endpoint and the keys come from.
  *
  * Each source fills in what no source before it had. Keys go together: an access key is never used with the secret or
- * the token of another source.
+ * the token of another source, and half of a pair is an error.
  */
 #include "s3/s3_client.h"
 #include "base/config_file.h"
@@ -25,20 +25,29 @@ struct source {
 	const char *endpoint, *region, *access_key, *secret_key, *session_token, *ca_bundle;
 };
 
-static void
-source_use(struct s3_profile *found, const struct source *from)
+/* False: half of a pair of keys, in `where`. */
+static bool
+source_use(struct search *s, const struct source *from, const char *where)
 {
+	struct s3_profile *found = &s->found;
+
 	if (!found->endpoint)
 		found->endpoint = from->endpoint;
 	if (!found->region)
 		found->region = from->region;
 	if (!found->ca_bundle)
 		found->ca_bundle = from->ca_bundle;
-	if (found->access_key || !from->access_key || !from->secret_key)
-		return;
+	if (found->access_key || (!from->access_key && !from->secret_key))
+		return true;
+	if (!from->access_key || !from->secret_key) {
+		snprintf(s->error, S3_ERROR_BYTES, "%s: there is %s", where,
+			from->access_key ? "an access key, but no secret key" : "a secret key, but no access key");
+		return false;
+	}
 	found->access_key = from->access_key;
 	found->secret_key = from->secret_key;
 	found->session_token = from->session_token;
+	return true;
 }
 
 /* NULL also where it is empty. */
@@ -56,8 +65,8 @@ first_of(const char *a, const char *b)
 	return a ? a : b;
 }
 
-static void
-environment_use(struct s3_profile *found)
+static bool
+environment_use(struct search *s)
 {
 	struct source from = {
 		.endpoint = first_of(environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL")),
@@ -68,7 +77,7 @@ environment_use(struct s3_profile *found)
 		.ca_bundle = first_of(environment("AWS_CA_BUNDLE"), environment("SSL_CERT_FILE")),
 	};
 
-	source_use(found, &from);
+	return source_use(s, &from, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 }
 
 /* `variable`, or `rest` in the home directory; NULL: there is neither. */
@@ -190,7 +199,7 @@ own_file_use(struct search *s, bool is_named)
 {
 	struct own_file f = {.search = s};
 	struct config_visitor initial = {initial_value, any_group, s}, visitor = {own_value, own_group, &f};
-	const char *path = own_path(s->arena), *profile = s->profile;
+	const char *path = own_path(s->arena), *profile = s->profile, *where;
 
 	if (!path)
 		return true;
@@ -201,9 +210,9 @@ own_file_use(struct search *s, bool is_named)
 	}
 	if (!config_file_walk(path, &visitor, s->error))
 		return false;
+	where = arena_printf(s->arena, "profile %s in %s", s->profile, path);
 	s->profile = profile;
-	source_use(&s->found, &f.source);
-	return true;
+	return source_use(s, &f.source, where);
 }
 
 /* --- AWS's files -------------------------------------------------------------------------------------------------- */
@@ -280,14 +289,14 @@ out:
 	buf_fini(&text);
 }
 
-static void
+static bool
 aws_files_use(struct search *s)
 {
 	struct source from = {0};
 
 	aws_file_read(s, file_path(s->arena, "AWS_CONFIG_FILE", ".aws/config"), &from);
 	aws_file_read(s, file_path(s->arena, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), &from);
-	source_use(&s->found, &from);
+	return source_use(s, &from, arena_printf(s->arena, "profile %s in AWS's files", s->profile));
 }
 
 /* --- all together ------------------------------------------------------------------------------------------------- */
@@ -312,20 +321,15 @@ endpoint_check(struct search *s)
 static bool
 sources_use(struct search *s, bool is_named)
 {
-	if (!is_named)
-		environment_use(&s->found);
-	if (!own_file_use(s, is_named))
+	if ((!is_named && !environment_use(s)) || !own_file_use(s, is_named) || !aws_files_use(s))
 		return false;
-	aws_files_use(s);
 	if (is_named && !s->has_profile) {
 		snprintf(s->error, S3_ERROR_BYTES,
 			"there is no profile %s in ~/.config/restfs/config, ~/.aws/config or ~/.aws/credentials",
 			s->profile);
 		return false;
 	}
-	if (is_named)
-		environment_use(&s->found);
-	return true;
+	return !is_named || environment_use(s);
 }
 
 bool

@@ -158,6 +158,20 @@ def test_a_store_that_is_not_there(data, tmp_path):
     assert "does restfsd run on this directory? --data names another" in complaint(RESTFS, "--data", data, "user", "ls", status=REFUSED)
 
 
+def test_keys_that_are_missing(own_daemon, tmp_path):
+    own_daemon.client().create_bucket(Bucket="open")
+
+    def refused(*words, status=REFUSED, **keys):
+        files = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "", "AWS_ENDPOINT_URL": own_daemon.s3, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+        return complaint(RESTFS, *words, status=status, environment=files | keys)
+
+    for words in (("ls",), ("ls", "s3://open"), ("stat", "s3://open/a")):
+        assert "no key was given: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile" in refused(*words)
+    assert "no key was given" not in refused("ls", AWS_ACCESS_KEY_ID="NOBODYS", AWS_SECRET_ACCESS_KEY="wrong")
+    assert "there is an access key, but no secret key" in refused("ls", status=WRONG_USAGE, AWS_ACCESS_KEY_ID=own_daemon.access_key)
+    assert "there is a secret key, but no access key" in refused("ls", status=WRONG_USAGE, AWS_SECRET_ACCESS_KEY=own_daemon.secret_key)
+
+
 def test_a_wrong_endpoint_or_key_over_the_network(own_daemon):
     key = {"AWS_ACCESS_KEY_ID": own_daemon.access_key, "AWS_SECRET_ACCESS_KEY": own_daemon.secret_key}
 

@@ -103,14 +103,24 @@ test_the_environment_goes_before_files(void **state)
 }
 
 static void
-test_half_a_key_is_none(void **state)
+test_half_a_key_is_an_error(void **state)
 {
 	struct home *h = *state;
 
 	put(h, ".aws", "credentials", "[default]\naws_access_key_id = whole\naws_secret_access_key = secret\n");
+	put(h, ".config/restfs", "config", "profiles: { work: { secret_key = \"half\"; }; };\n");
 	setenv("AWS_ACCESS_KEY_ID", "half", 1);
+	assert_false(load(h, NULL, NULL));
+	assert_non_null(strstr(h->error, "AWS_SECRET_ACCESS_KEY: there is an access key, but no secret key"));
+	assert_false(load(h, "work", NULL));
+	assert_non_null(strstr(h->error, "profile work in "));
+	assert_non_null(strstr(h->error, "/restfs/config: there is a secret key, but no access key"));
+	unsetenv("AWS_ACCESS_KEY_ID");
 	assert_true(load(h, NULL, NULL));
 	assert_string_equal(h->profile.access_key, "whole");
+	put(h, ".aws", "credentials", "[default]\naws_access_key_id = half\n");
+	assert_false(load(h, NULL, NULL));
+	assert_non_null(strstr(h->error, "profile default in AWS's files: there is an access key, but no secret key"));
 }
 
 static void
@@ -216,7 +226,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nothing_is_aws_without_a_key, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_the_environment_goes_before_files, home_make, home_remove),
-		cmocka_unit_test_setup_teardown(test_half_a_key_is_none, home_make, home_remove),
+		cmocka_unit_test_setup_teardown(test_half_a_key_is_an_error, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(
 			test_a_named_profile_goes_before_the_environment, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_aws_files, home_make, home_remove),
