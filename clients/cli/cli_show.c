@@ -114,8 +114,12 @@ fields_show(struct cli *cli, const json_t *object, const char *show)
 	const char *columns[COLUMNS_MAX];
 	size_t count = columns_split(cli->arena, show, columns), i;
 
-	for (i = 0; i < count; i++)
-		field_print(cli, columns[i], json_object_get(object, columns[i]));
+	for (i = 0; i < count; i++) {
+		size_t len = strcspn(columns[i], "=");
+		const char *field = columns[i][len] ? columns[i] + len + 1 : columns[i];
+
+		field_print(cli, arena_str(cli->arena, bytes_of(columns[i], len)), json_object_get(object, field));
+	}
 }
 
 /* A table, or fields. Beside others, an empty table is left out. */

@@ -16,7 +16,7 @@ struct cli_command {
 	const char *words;     /* "user add"; a group's name; an option's name; an example's command */
 	const char *method;    /* NULL: done here */
 	const char *arguments; /* a command's, or those of a global option */
-	const char *show;
+	const char *show; /* fields of the answer; "list: columns" is a table; "name=field" is shown under that name */
 	const char *help; /* of a command: in one line; else what is said */
 };
 

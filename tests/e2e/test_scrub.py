@@ -137,6 +137,8 @@ def test_the_scrub_finds_damage_and_forgets_what_was_replaced(store):
     status = restfs(store, "scrub", "status")
     assert (status["objects"], status["damaged_objects"]) == (3, 1)
     assert status["finished"] is not None
+    text = subprocess.run([os.path.join(BUILD, "restfs"), "--data", store.data, "scrub", "status"], capture_output=True, text=True).stdout
+    assert re.search(r"^damaged_in_round +1$", text, re.M) and KEY in text
     assert known(store) == [(BUCKET, KEY, "scrub")]
     assert metric(store, "restfs_scrub_rounds_total") == 1
     assert metric(store, "restfs_scrub_objects_total") == 3
