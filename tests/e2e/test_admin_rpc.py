@@ -153,6 +153,7 @@ def test_an_unsigned_payload_is_refused(store):
 def test_users_and_limited_keys_of_administrators_may_not_administer(store):
     store.rpc("user.create", name="anna")
     store.rpc("user.create", name="boss", admin=True)
+    store.rpc("bucket.create", name="photos")
 
     def make(**params):
         result = store.rpc("key.create", **params)[1]["result"]
@@ -311,11 +312,11 @@ def test_quotas_are_set_shown_and_kept(store):
 
 def test_limited_keys_are_limited_at_the_s3_door(store):
     store.restfs("user", "add", "anna")
+    store.restfs("bucket", "add", "photos", "--owner=anna")
     full = json.loads(store.restfs("key", "add", "anna", "--json"))
     limited = json.loads(store.restfs("key", "add", "anna", "--bucket=photos", "--prefix=in/", "--json"))
     reader = json.loads(store.restfs("key", "add", "anna", "--read-only", "--json"))
     full, limited, reader = (store.client(k["access_key"], k["secret_key"]) for k in (full, limited, reader))
-    full.create_bucket(Bucket="photos")
     full.create_bucket(Bucket="videos")
     full.put_object(Bucket="photos", Key="out/a", Body=b"1")
     limited.put_object(Bucket="photos", Key="in/a", Body=b"2")

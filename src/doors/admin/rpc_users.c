@@ -56,8 +56,11 @@ rpc_key_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **res
 		.read_only = json_is_true(json_object_get(params, "read_only")),
 	};
 	struct bytes user = rpc_param_bytes(params, "user"), access_key, secret;
+	struct bucket_row bucket;
 	enum rfs_err err;
 
+	if (scope.bucket.len > 0 && (err = bucket_open(rpc->core, rq, scope.bucket, OP_BUCKET_READ, &bucket)))
+		return err;
 	if ((err = auth_key_create(rpc->core->auth, rq, user, &scope, rpc_param_bytes(params, "access_key"),
 		     rpc_param_bytes(params, "secret_key"), &access_key, &secret)))
 		return err;

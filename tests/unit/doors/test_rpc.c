@@ -198,6 +198,8 @@ test_users_and_keys(void **state)
 
 	expect_done(f, "user.create", "{\"name\":\"anna\"}");
 	expect_error(f, "user.create", "{\"name\":\"anna\"}", -32009, "USER_EXISTS");
+	expect_error(f, "key.create", "{\"user\":\"anna\",\"bucket\":\"photos\"}", -32004, "NO_SUCH_BUCKET");
+	expect_done(f, "bucket.create", "{\"name\":\"photos\"}");
 	result = expect_result(
 		f, "key.create", "{\"user\":\"anna\",\"bucket\":\"photos\",\"prefix\":\"a/\",\"read_only\":true}");
 	assert_int_equal(json_string_length(json_object_get(result, "access_key")), 20);
