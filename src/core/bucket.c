@@ -39,7 +39,7 @@ name_is_legal(struct bytes name)
 }
 
 static enum rfs_err
-bucket_exists(struct core *core, struct request *rq, struct bytes name)
+bucket_exists(struct core *core, struct request *rq, struct bytes name, uint64_t owner)
 {
 	struct bucket_row row;
 	enum rfs_err err = bucket_find(core->metadata, rq, name, &row);
@@ -48,7 +48,7 @@ bucket_exists(struct core *core, struct request *rq, struct bytes name)
 		return RFS_OK;
 	if (err)
 		return err;
-	return row.owner == rq->who->id ? RFS_ERR_BUCKET_OWNED : RFS_ERR_BUCKET_EXISTS;
+	return row.owner == owner ? RFS_ERR_BUCKET_OWNED : RFS_ERR_BUCKET_EXISTS;
 }
 
 static enum rfs_err
@@ -97,12 +97,12 @@ bucket_create(struct core *core, struct request *rq, const struct bucket_create_
 		return err;
 	if (!name_is_legal(args->name))
 		return RFS_ERR_INVALID_BUCKET_NAME;
-	bucket.owner = rq->who->id;
+	bucket.owner = args->owner ? args->owner : rq->who->id;
 	do {
 		struct row old;
 
 		if ((err = metadata_get(core->metadata, rq, key_table(rq->arena, DOMAIN_BUCKET, TABLE_NAME, args->name), &old)) ||
-			(err = bucket_exists(core, rq, args->name)))
+			(err = bucket_exists(core, rq, args->name, bucket.owner)))
 			break;
 		if ((err = metadata_number(core->metadata, rq, 1, &bucket.id)) || (err = row_make(core, rq, &bucket)))
 			break;

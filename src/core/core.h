@@ -28,8 +28,9 @@ struct core {
 struct bucket_create_args {
 	struct bytes name;
 	enum acl acl;
+	uint64_t owner; /* a user or a group; 0: the caller. Doors name another only for administrators */
 };
-/* INVALID_BUCKET_NAME, BUCKET_EXISTS, BUCKET_OWNED (it is the caller's already), TOO_MANY_BUCKETS. [worker] */
+/* INVALID_BUCKET_NAME, BUCKET_EXISTS, BUCKET_OWNED (it is that owner's already), TOO_MANY_BUCKETS. [worker] */
 enum rfs_err bucket_create(struct core *core, struct request *rq, const struct bucket_create_args *args) RFS_MUST_CHECK;
 /* BUCKET_NOT_EMPTY. [worker] */
 enum rfs_err bucket_remove(struct core *core, struct request *rq, struct bytes name) RFS_MUST_CHECK;

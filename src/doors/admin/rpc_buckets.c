@@ -25,25 +25,24 @@ bucket_json_whole(struct rpc *rpc, struct request *rq, const struct bucket_row *
 	return json;
 }
 
-/* A bucket belongs to who creates it: for another owner, the call is made in his name, also in a group's. */
+/* Only administrators come here, who may give it to anybody, also to a group. */
 enum rfs_err
 rpc_bucket_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
 {
 	struct bucket_create_args args = {.name = rpc_param_bytes(params, "name"), .acl = ACL_PRIVATE};
 	struct bytes owner_name = rpc_param_bytes(params, "owner");
-	const struct identity *caller = rq->who, *owner = rq->who;
+	const struct identity *owner = rq->who;
 	enum rfs_err err;
 
 	if (json_is_string(json_object_get(params, "acl")) && (err = rpc_param_acl(rq, params, &args.acl)))
 		return err;
 	if (owner_name.len > 0 && (err = auth_owner_find(rpc->core->auth, rq, owner_name, &owner)))
 		return err;
-	rq->who = owner;
-	err = bucket_create(rpc->core, rq, &args);
-	rq->who = caller;
-	if (err == RFS_OK)
-		*result = json_pack("{s:o, s:s}", "name", rpc_json_text(rq->arena, args.name), "owner", owner->name);
-	return err;
+	args.owner = owner->id;
+	if ((err = bucket_create(rpc->core, rq, &args)))
+		return err;
+	*result = json_pack("{s:o, s:s}", "name", rpc_json_text(rq->arena, args.name), "owner", owner->name);
+	return RFS_OK;
 }
 
 enum rfs_err

@@ -223,6 +223,13 @@ test_buckets(void **state)
 
 	expect_done(f, "user.create", "{\"name\":\"anna\"}");
 	expect_done(f, "bucket.create", "{\"name\":\"photos\",\"owner\":\"anna\"}");
+	expect_error(f, "bucket.create", "{\"name\":\"photos\",\"owner\":\"anna\"}", -32009, "BUCKET_OWNED");
+	expect_error(f, "bucket.create", "{\"name\":\"photos\"}", -32009, "BUCKET_EXISTS");
+	result = expect_result(f, "feed.read", "{\"bucket\":\"photos\"}");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(json_object_get(result, "changes"), 0), "who")),
+		"root");
+	json_decref(result);
 	expect_done(f, "bucket.create", "{\"name\":\"videos\",\"acl\":\"public-read\"}");
 	expect_error(f, "bucket.create", "{\"name\":\"other\",\"acl\":\"nonsense\"}", -32602, "INVALID_PARAMS");
 	expect_error(f, "bucket.create", "{\"name\":\"X\"}", -32602, "INVALID_BUCKET_NAME");
