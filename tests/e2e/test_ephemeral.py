@@ -142,8 +142,13 @@ def test_a_python_program_gets_a_store_and_its_keys():
 
 
 def test_a_python_program_is_told_why_there_is_no_store(tmp_path):
-    with pytest.raises(RestfsError, match="there is no option --no-such"):
+    with pytest.raises(RestfsError, match="ended with status 2:\n.*there is no option --no-such"):
         Restfs("--no-such", binary=BINARY).start()
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\ncat >&2\n")
+    sleeper.chmod(0o755)
+    with pytest.raises(RestfsError, match="did not get ready in 0.1 s"):
+        Restfs(binary=str(sleeper), timeout=0.1).start()
     with pytest.raises(RestfsError, match="cannot be run"):
         Restfs(binary=str(tmp_path / "nothing")).start()
 

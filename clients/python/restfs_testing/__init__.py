@@ -55,9 +55,9 @@ class Restfs:
         line = self._first_line()
         words = dict(word.partition("=")[::2] for word in line.split()[1:]) if line.startswith("ready ") else {}
         if "s3" not in words or "admin" not in words:
-            log = self.log()
+            why, log = self._why_not_ready(), self.log()
             self.stop()
-            raise RestfsError(f"{self.binary} did not get ready in {self.timeout} s:\n{line}{log}")
+            raise RestfsError(f"{self.binary} {why}:\n{line}{log}")
         self.endpoint, self.admin = words["s3"], words["admin"]
         return self
 
@@ -71,6 +71,12 @@ class Restfs:
                 break
             line += piece
         return line.decode(errors="replace")
+
+    def _why_not_ready(self):
+        try:
+            return f"ended with status {self._process.wait(1)}"  # what has closed its output is about to end
+        except subprocess.TimeoutExpired:
+            return f"did not get ready in {self.timeout} s"
 
     def stop(self):
         """The store and all that is in it are gone when this returns."""
