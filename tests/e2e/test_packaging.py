@@ -84,6 +84,16 @@ def test_the_package_is_built_of_what_a_build_by_hand_needs():
     assert of_package - OF_THE_PACKAGE == by_hand - NOT_OF_THE_PACKAGE
 
 
+def test_packages_that_nobody_can_install_are_named_at_once(tmp_path):
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")
+    for tool in tmp_path.iterdir():
+        tool.chmod(0o755)
+    done = subprocess.run(["/bin/sh", ROOT / "tools" / "install-deps"], capture_output=True, text=True, env={"PATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (1, "") and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("install-deps: only root, or sudo, can install what is missing: gcc ")
+
+
 def test_the_tables_in_the_documents_are_those_of_the_code():
     done = subprocess.run([ROOT / "tools" / "make-docs", "--check", BUILD], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
