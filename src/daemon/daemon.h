@@ -36,6 +36,7 @@ struct daemon {
 	struct admin_door *admin;
 	struct http_server *server;
 	unsigned s3_port, admin_port;
+	bool hints;     /* --hints, as of make run */
 	size_t files;   /* that this process may have open */
 	size_t started; /* steps of the table */
 	int ephemeral;  /* of a store that goes with the process: its directory, locked */

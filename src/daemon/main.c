@@ -326,6 +326,7 @@ run(struct daemon *d, const struct arguments *args)
 		fprintf(stderr, "restfsd: %s\n", d->error);
 		return EXIT_NOT_STARTED;
 	}
+	d->hints = args->hints;
 	if (daemon_start(d)) {
 		ready(d, args);
 		serve(d, args, &signals);

@@ -197,7 +197,8 @@ listen_at(struct daemon *d, const char *address, const char *option, const struc
 	enum rfs_err err = http_server_listen(d->server, address, door, d->tls, port, reason);
 
 	if (err)
-		snprintf(d->error, sizeof(d->error), "cannot %.400s; %s gives another address", reason, option);
+		snprintf(d->error, sizeof(d->error), "cannot %.400s; %s gives another address%s", reason, option,
+			d->hints ? " (make run has options in ARGS=\"...\")" : "");
 	return err == RFS_OK;
 }
 

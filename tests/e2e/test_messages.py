@@ -117,6 +117,7 @@ def test_a_root_key_that_cannot_be_one(tmp_path, environment, says):
 def test_an_address_that_cannot_be_had(own_daemon, tmp_path, option):
     taken = own_daemon.s3.removeprefix("http://")
     assert f"cannot listen on {taken}: Address already in use; {option} gives another address" in start_fails(tmp_path / "d", option, taken)
+    assert 'gives another address (make run has options in ARGS="...")' in start_fails(tmp_path / "d", option, taken, "--hints")
     for wrong in ("nonsense", "127.0.0.1:99999", "127.0.0.1:"):
         assert f'{option.removeprefix("--")}.listen: "{wrong}" is not HOST:PORT' in start_fails(tmp_path / "d", option, wrong, status=WRONG_USAGE)
 
