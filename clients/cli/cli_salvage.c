@@ -1,6 +1,6 @@
 /*
- * cli_salvage.c: `restfs salvage`: a damaged store is replaced by what can be read of it. Exit codes: 0 nothing is
- * lost, 1 what is lost or damaged was named, 2 it could not be done, and nothing was changed.
+ * cli_salvage.c: `restfs salvage`: a damaged store is replaced by what can be read of it. Exit codes: 0 there was
+ * nothing to name, 1 something was found and named, 2 it could not be done, and nothing was changed.
  */
 #include "cli.h"
 #include "base/config.h"

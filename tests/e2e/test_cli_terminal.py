@@ -31,9 +31,15 @@ class Terminal:
         self.slave = slave  # open, so that what was drawn may be read when the command has ended
         self.bytes = b""
         self.process = subprocess.Popen([RESTFS, *words], stdin=subprocess.PIPE, stdout=stdout or slave, stderr=slave, env=environment,
-                                        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0))
+                                        start_new_session=True, preexec_fn=lambda: self._take(slave))
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+
+    @staticmethod
+    def _take(slave):
+        """As a shell starts who is to be ended by Ctrl-C: whoever runs the tests in the background may ignore it."""
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def resize(self, columns, rows=24):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -308,6 +309,12 @@ def test_who_comes_too_late_is_told_what_to_do():
         restfs(daemon, "watch", BUCKET, "--cursor=late", "--once")
         put(daemon, *map(str, range(20)))
         wait_until(lambda: json.loads(restfs(daemon, "cursor", "ls", BUCKET, "--json"))["cursors"][0]["gone"])
+
+        def is_pruned():  # also of what came last
+            position = re.search(r"--position=(\d+)", restfs(daemon, "watch", BUCKET, "--cursor=late", code=1))[1]
+            return len(json.loads(restfs(daemon, "feed", BUCKET, f"--after={position}", "--json"))["changes"]) == 5
+
+        wait_until(is_pruned)
         error = restfs(daemon, "watch", BUCKET, "--cursor=late", code=1)
         assert "have left the feed" in error and error.count("\n") == 1
         words = error[error.index("restfs cursor set"):error.index(", and watch again")].split()
