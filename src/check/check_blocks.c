@@ -130,7 +130,7 @@ block_check(struct check *c, const struct run_row *run, uint32_t index)
 	struct block_location location;
 
 	if (!c->options->fast)
-		return block_verify(c->storage, &c->rq, run, index);
+		return block_verify(c->storage, &c->rq, c->bucket.id, run, index);
 	if (!volumes)
 		return RFS_OK;
 	memcpy(location.bytes, run->locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);

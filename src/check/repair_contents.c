@@ -19,7 +19,7 @@ run_readable(struct repair *r, uint64_t first, uint32_t skip, uint32_t count, ui
 	run.first = first;
 	for (uint32_t i = skip; i < run.count && i - skip < count; i++) {
 		request_clear_error(&c->rq);
-		err = block_verify(c->storage, &c->rq, &run, i);
+		err = block_verify(c->storage, &c->rq, c->bucket.id, &run, i);
 		if (!err)
 			*readable += i + 1 < run.count ? run.block_size : run.last_size;
 	}

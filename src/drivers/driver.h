@@ -108,9 +108,13 @@ struct storage_ops {
 	 * whether its bytes are needed. Tickets that were given back before, or never filled (all zero), are passed over. [any]
 	 */
 	void (*settle)(struct storage_driver *d, struct block_ticket *tickets, size_t count);
-	/* Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED; beyond its end INTERNAL. The slice is the caller's. Whole-payload reads are checked against the record's checksum; parts are not */
-	enum rfs_err (*get)(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset,
-		size_t len, struct slice *out);
+	/*
+	 * Bytes [offset, offset + len) of a block's payload, as they were put; NOT_FOUND, DAMAGED; beyond its end INTERNAL. The slice is the caller's.
+	 * What begins at 0 is held against the record: it is this bucket's block of this number, DAMAGED if not. A whole payload also against its checksum;
+	 * of parts the caller has to find out whether they are what the beginning belongs to.
+	 */
+	enum rfs_err (*get)(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct block_location *location,
+		uint64_t offset, size_t len, struct slice *out);
 	/*
 	 * As get, for bytes that go to a socket: the slice is a slice_file. `right` sees them once, in the kernel's own memory of the file, and says
 	 * whether they are what they should be; else DAMAGED. NOT_FOUND: not in this way, get them. NULL: not offered.

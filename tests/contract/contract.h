@@ -88,11 +88,11 @@ assert_block(struct store *s, uint64_t number, const uint8_t *location, size_t l
 	struct block_location at;
 
 	memcpy(at.bytes, location, sizeof(at.bytes));
-	assert_int_equal(d->ops->get(d, &s->rq, number, &at, 0, len, &whole), RFS_OK);
+	assert_int_equal(d->ops->get(d, &s->rq, BUCKET, number, &at, 0, len, &whole), RFS_OK);
 	assert_int_equal(whole.len, len);
 	assert_memory_equal(whole.data, expected.data, len);
 	if (len > 10) {
-		assert_int_equal(d->ops->get(d, &s->rq, number, &at, 5, len - 9, &part), RFS_OK);
+		assert_int_equal(d->ops->get(d, &s->rq, BUCKET, number, &at, 5, len - 9, &part), RFS_OK);
 		assert_memory_equal(part.data, expected.data + 5, len - 9);
 		slice_unref(&part);
 	}

@@ -102,6 +102,30 @@ stored_blocks_are_read_back_and_named_by_a_row(void **state)
 	assert_int_equal(d->ops->remove(d, &s->rq, 502, &tickets[2].location), RFS_OK);
 }
 
+/* Whole or from its beginning, as it is read first: it is held against its record. */
+static void
+a_block_of_another_number_or_bucket_is_damage(void **state)
+{
+	static const size_t lengths[] = {40000, 100};
+	struct store *s = *state;
+	struct storage_driver *d = s->drivers.storage;
+	struct slice payload = pattern(40000, 1), out;
+	struct block_ticket ticket;
+
+	assert_int_equal(d->ops->put(d, &s->rq, BUCKET, 500, &payload, 1, &ticket), RFS_OK);
+	assert_int_equal(d->ops->wait(d, &s->rq, &ticket, 1), RFS_OK);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(d->ops->get(d, &s->rq, BUCKET, 501, &ticket.location, 0, lengths[i], &out), RFS_ERR_DAMAGED);
+		assert_int_equal(
+			d->ops->get(d, &s->rq, BUCKET + 1, 500, &ticket.location, 0, lengths[i], &out), RFS_ERR_DAMAGED);
+		assert_int_equal(d->ops->get(d, &s->rq, BUCKET, 500, &ticket.location, 0, lengths[i], &out), RFS_OK);
+		assert_memory_equal(out.data, payload.data, lengths[i]);
+		slice_unref(&out);
+	}
+	d->ops->settle(d, &ticket, 1);
+	slice_unref(&payload);
+}
+
 struct seen {
 	size_t len;
 	unsigned seed;
@@ -158,6 +182,7 @@ main(int argc, char **argv)
 		TEST(payload_beyond_the_limits_does_nothing),
 		TEST(payload_that_went_with_a_commit_is_read_back),
 		TEST(stored_blocks_are_read_back_and_named_by_a_row),
+		TEST(a_block_of_another_number_or_bucket_is_damage),
 		TEST(bytes_for_a_socket_stay_in_their_file),
 	};
 

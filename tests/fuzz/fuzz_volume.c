@@ -293,14 +293,15 @@ read_block(struct store *s, const struct row *row)
 	struct block_location location;
 	struct slice out;
 	uint32_t volume, length;
-	uint64_t number, offset;
+	uint64_t bucket, number, offset;
 
 	if (row->value.len < BLOCK_LOCATION_BYTES)
 		return;
 	memcpy(location.bytes, row->value.data + row->value.len - BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
 	location_decode(&location, &volume, &length, &offset);
+	bucket = row->key.len >= 8 ? load_be64(row->key.data) : 0;
 	number = row->key.len >= 8 ? load_be64(row->key.data + row->key.len - 8) : 0;
-	if (s->drivers.storage->ops->get(s->drivers.storage, &s->rq, number, &location, 0, length, &out) == RFS_OK) {
+	if (s->drivers.storage->ops->get(s->drivers.storage, &s->rq, bucket, number, &location, 0, length, &out) == RFS_OK) {
 		must(out.len == length);
 		slice_unref(&out);
 	}

@@ -88,6 +88,8 @@ block_locations(const struct commit *c, const struct batch_op *op, size_t *recor
 	for (size_t i = 0; i < op->block_count; i++) {
 		if (op->blocks[i].stored) {
 			location = op->blocks[i].location;
+			if (!MUTANT("lost-volumes-forgotten"))
+				volume_numbers_from(c->driver, (uint64_t)load_u32(location.bytes) + 1); /* when recovered */
 		} else {
 			location_encode(c->volume, c->records[*record].fields.length,
 				c->offset + c->records[*record].offset + RECORD_HEADER_BYTES, &location);
@@ -205,6 +207,16 @@ apply_commit(struct embedded *e, const struct commit *c)
 	apply_own_rows(e, c);
 }
 
+/* Behind the rows that it goes with, which may name volumes. */
+static void
+put_position(struct embedded *e, const struct position *p)
+{
+	struct position position = *p;
+
+	position.next_volume = atomic_load(&e->next_volume);
+	index_put_applied(e->applier.wb, &position);
+}
+
 /* The rows, which may be far less than the group: blocks are in the journal alone. Returns their bytes. */
 static size_t
 gather_rows(struct embedded *e, struct group *g)
@@ -216,7 +228,7 @@ gather_rows(struct embedded *e, struct group *g)
 		if (!c->error)
 			apply_commit(e, c);
 	row_sorter_write(&e->applier.sorter, e->applier.wb);
-	index_put_applied(e->applier.wb, &g->position);
+	put_position(e, &g->position);
 	(void)rocksdb_writebatch_data(e->applier.wb, &bytes);
 	return bytes;
 }
@@ -236,7 +248,7 @@ enum rfs_err
 apply_position(struct embedded *e, const struct position *p)
 {
 	rocksdb_writebatch_clear(e->applier.wb);
-	index_put_applied(e->applier.wb, p);
+	put_position(e, p);
 	return index_write(&e->index, e->applier.wb);
 }
 

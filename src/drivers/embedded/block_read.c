@@ -1,7 +1,7 @@
 /*
- * block_read.c: reading a block's payload from its volume, journal or bulk. A whole payload is read with its header and
- * footer and verified: the header binds it to its place and number, the footer holds its checksum. [any: with may_block
- * false only what the page cache has]
+ * block_read.c: reading a block's payload from its volume, journal or bulk. Its beginning is read with the header, which
+ * binds it to its place, bucket and number, and a whole payload with the footer too, which holds its checksum. [any: with
+ * may_block false only what the page cache has]
  */
 #include "base/hash.h"
 #include "base/log.h"
@@ -44,33 +44,58 @@ read_all(int fd, struct iovec *iov, int count, size_t len, uint64_t offset, bool
 	return RFS_OK;
 }
 
-/* A record as it was read: is it that of the block? */
-static enum rfs_err
-record_verify(const struct volume *v, uint64_t number, uint64_t offset, const uint8_t *header, struct bytes payload,
-	const uint8_t *tail)
+/* A block, and where it is said to be. */
+struct wanted {
+	const struct volume *volume;
+	uint64_t bucket, number;
+	uint64_t offset; /* of its record */
+	uint32_t length; /* of its payload */
+};
+
+static bool
+header_matches(const struct wanted *w, const uint8_t *header)
 {
 	struct record_header h;
 
-	if (!record_header_decode(header, offset, v->generation, &h) || h.type != RECORD_BLOCK || h.number != number ||
-		h.length != payload.len ||
-		(!record_tail_matches(crc32c(0, payload.data, payload.len), payload.len, tail) &&
-			!MUTANT("checksums-ignored-on-read")))
+	return record_header_decode(header, w->offset, w->volume->generation, &h) && h.type == RECORD_BLOCK &&
+	       ((h.bucket == w->bucket && h.number == w->number) || MUTANT("any-block-is-the-one")) &&
+	       h.length == w->length;
+}
+
+/* A record as it was read: is it that of the block? */
+static enum rfs_err
+record_verify(const struct wanted *w, const uint8_t *header, const uint8_t *payload, const uint8_t *tail)
+{
+	if (!header_matches(w, header) || (!record_tail_matches(crc32c(0, payload, w->length), w->length, tail) &&
+						 !MUTANT("checksums-ignored-on-read")))
 		return RFS_ERR_DAMAGED;
 	return RFS_OK;
 }
 
 static enum rfs_err
-read_whole(
-	const struct volume *v, uint64_t number, uint32_t length, uint64_t payload_offset, bool may_block, uint8_t *out)
+read_whole(const struct wanted *w, bool may_block, uint8_t *out)
 {
 	uint8_t header[RECORD_HEADER_BYTES], tail[TAIL_MOST];
-	size_t tail_len = record_padding(length) + RECORD_FOOTER_BYTES;
-	struct iovec iov[3] = {{header, sizeof(header)}, {out, length}, {tail, tail_len}};
-	uint64_t offset = payload_offset - RECORD_HEADER_BYTES;
+	size_t tail_len = record_padding(w->length) + RECORD_FOOTER_BYTES;
+	struct iovec iov[3] = {{header, sizeof(header)}, {out, w->length}, {tail, tail_len}};
+	enum rfs_err err =
+		read_all(w->volume->fd, iov, 3, sizeof(header) + w->length + tail_len, w->offset, may_block);
+
+	return err ? err : record_verify(w, header, out, tail);
+}
+
+/* The beginning comes with the header, which says whose it is. */
+static enum rfs_err
+read_part(const struct wanted *w, uint64_t offset, size_t len, bool may_block, uint8_t *out)
+{
+	uint8_t header[RECORD_HEADER_BYTES];
+	struct iovec iov[2] = {{header, sizeof(header)}, {out, len}};
 	enum rfs_err err;
 
-	err = read_all(v->fd, iov, 3, sizeof(header) + length + tail_len, offset, may_block);
-	return err ? err : record_verify(v, number, offset, header, bytes_of(out, length), tail);
+	if (offset)
+		return read_all(w->volume->fd, iov + 1, 1, len, w->offset + RECORD_HEADER_BYTES + offset, may_block);
+	err = read_all(w->volume->fd, iov, 2, sizeof(header) + len, w->offset, may_block);
+	return !err && !header_matches(w, header) ? RFS_ERR_DAMAGED : err;
 }
 
 /*
@@ -103,58 +128,55 @@ read_direct(struct embedded *e, uint32_t volume, uint64_t from, size_t len, uint
 }
 
 static enum rfs_err
-read_whole_uncached(struct embedded *e, const struct volume *v, uint64_t number, uint32_t length,
-	uint64_t payload_offset, uint8_t *out)
+read_whole_uncached(struct embedded *e, const struct wanted *w, uint8_t *out)
 {
-	uint64_t offset = payload_offset - RECORD_HEADER_BYTES, from = offset / PAGE_BYTES * PAGE_BYTES;
-	uint64_t end = offset + record_bytes(length);
+	uint64_t from = w->offset / PAGE_BYTES * PAGE_BYTES, end = w->offset + record_bytes(w->length);
 	size_t len = (size_t)((end + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES - from);
 	uint8_t *buffer = aligned_alloc(PAGE_BYTES, len);
-	enum rfs_err err = buffer ? read_direct(e, v->number, from, len, buffer) : RFS_ERR_NOT_IMPLEMENTED;
+	enum rfs_err err = buffer ? read_direct(e, w->volume->number, from, len, buffer) : RFS_ERR_NOT_IMPLEMENTED;
 
 	if (!err) {
-		const uint8_t *header = buffer + (offset - from), *payload = header + RECORD_HEADER_BYTES;
+		const uint8_t *header = buffer + (w->offset - from), *payload = header + RECORD_HEADER_BYTES;
 
-		err = record_verify(v, number, offset, header, bytes_of(payload, length), payload + length);
-		memcpy(out, payload, length);
+		err = record_verify(w, header, payload, payload + w->length);
+		memcpy(out, payload, w->length);
 	}
 	free(buffer);
-	return err == RFS_ERR_NOT_IMPLEMENTED ? read_whole(v, number, length, payload_offset, true, out) : err;
+	return err == RFS_ERR_NOT_IMPLEMENTED ? read_whole(w, true, out) : err;
 }
 
 enum rfs_err
-block_get(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location,
-	uint64_t offset, size_t len, struct slice *out)
+block_get(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
+	const struct block_location *location, uint64_t offset, size_t len, struct slice *out)
 {
 	struct embedded *e = embedded_of_storage(d);
-	uint32_t volume_number, length;
+	struct wanted w = {.bucket = bucket, .number = number};
+	uint32_t volume_number;
 	uint64_t payload_offset;
 	struct volume *v = NULL;
 	struct slice slice = {0};
-	struct iovec iov;
 	enum rfs_err err;
 
 	*out = (struct slice){0};
-	location_decode(location, &volume_number, &length, &payload_offset);
-	if (length > BATCH_MAX_BLOCK_BYTES || payload_offset < SUPERBLOCK_BYTES + RECORD_HEADER_BYTES)
+	location_decode(location, &volume_number, &w.length, &payload_offset);
+	if (w.length > BATCH_MAX_BLOCK_BYTES || payload_offset < SUPERBLOCK_BYTES + RECORD_HEADER_BYTES)
 		return request_fail(
 			rq, RFS_ERR_DAMAGED, "read block %llx: its location is not one", (unsigned long long)number);
-	if (offset > length || len > length - offset)
+	if (offset > w.length || len > w.length - offset)
 		return request_fail(rq, RFS_ERR_INTERNAL, "read block %llx beyond its end", (unsigned long long)number);
 	if ((err = volume_pin(e, volume_number, rq->may_block, &v)))
 		goto out;
+	w.volume = v;
+	w.offset = payload_offset - RECORD_HEADER_BYTES;
 	slice = slice_new(len);
-	if (slice.owner == NULL) {
+	if (slice.owner == NULL)
 		err = RFS_ERR_INTERNAL;
-		goto out;
-	}
-	iov = (struct iovec){slice_writable(&slice), len};
-	if (offset == 0 && len == length && rq->uncached && rq->may_block)
-		err = read_whole_uncached(e, v, number, length, payload_offset, slice_writable(&slice));
-	else if (offset == 0 && len == length)
-		err = read_whole(v, number, length, payload_offset, rq->may_block, slice_writable(&slice));
+	else if (offset || len < w.length)
+		err = read_part(&w, offset, len, rq->may_block, slice_writable(&slice));
+	else if (rq->uncached && rq->may_block)
+		err = read_whole_uncached(e, &w, slice_writable(&slice));
 	else
-		err = read_all(v->fd, &iov, 1, len, payload_offset + offset, rq->may_block);
+		err = read_whole(&w, rq->may_block, slice_writable(&slice));
 out:
 	if (v)
 		volume_unpin(e, v);

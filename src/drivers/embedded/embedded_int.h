@@ -153,6 +153,8 @@ enum rfs_err volume_read_superblock(
 /* All volumes, checkpoints among them, by number; leftovers of interrupted creations are removed. */
 enum rfs_err volume_list(struct embedded *e, struct volume_info **out, size_t *count, char *error) RFS_MUST_CHECK;
 uint64_t volume_next_number(struct embedded *e);
+/* Numbers given from now on are at least this. */
+void volume_numbers_from(struct embedded *e, uint64_t least);
 void volume_cache_init(struct volume_cache *c);
 void volume_cache_fini(struct volume_cache *c);
 /* WOULD_BLOCK when it is not in the cache and may_block is false. NOT_FOUND. */
@@ -310,7 +312,8 @@ bool commit_decode(struct bytes payload, uint32_t volume, uint64_t commit_offset
 /* Where the index stands: everything before it is applied. */
 struct position {
 	uint64_t volume, offset, group, sequence;
-	bool clean; /* nothing was written since */
+	uint64_t next_volume; /* the number behind all that were given to volumes */
+	bool clean;	      /* nothing was written since */
 	uint8_t store[16];
 };
 
@@ -611,7 +614,7 @@ struct bulk {
 	struct bulk_volume *volumes; /* newest first */
 };
 
-enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t number,
+enum rfs_err block_get(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
 	const struct block_location *location, uint64_t offset, size_t len, struct slice *out);
 enum rfs_err block_get_file(struct storage_driver *d, struct request *rq, const struct block_location *location,
 	uint64_t offset, size_t len, bool (*right)(void *data, struct bytes bytes), void *data, struct slice *out);

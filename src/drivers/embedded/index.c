@@ -362,8 +362,8 @@ index_clear(struct index *ix)
 	return err;
 }
 
-/* applied := tag, clean (1), volume, offset, group, sequence, store (16) */
-#define APPLIED_BYTES (2 + 4 * 8 + 16)
+/* applied := tag, clean (1), volume, offset, group, sequence, store (16), next volume */
+#define APPLIED_BYTES (2 + 4 * 8 + 16 + 8)
 static const uint8_t applied_key[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};
 
 static bool
@@ -377,6 +377,7 @@ applied_parse(const char *data, size_t len, struct position *out)
 	out->group = load_u64(data + 18);
 	out->sequence = load_u64(data + 26);
 	memcpy(out->store, data + 34, 16);
+	out->next_volume = load_u64(data + 50);
 	return true;
 }
 
@@ -413,6 +414,7 @@ index_put_applied(rocksdb_writebatch_t *wb, const struct position *p)
 	store_u64(value + 18, p->group);
 	store_u64(value + 26, p->sequence);
 	memcpy(value + 34, p->store, 16);
+	store_u64(value + 50, p->next_volume);
 	rocksdb_writebatch_put(wb, (const char *)applied_key, sizeof(applied_key), (const char *)value, sizeof(value));
 }
 

@@ -220,10 +220,7 @@ remove_file(struct embedded *e, uint64_t number)
 	return sync_directory(path);
 }
 
-/*
- * Nothing may need it after a loss of power either: the index that does not name it is synced first. And no number is given twice: a new volume of the
- * journal keeps the highest one.
- */
+/* Nothing may need it after a loss of power either: the index that does not name it is synced first. */
 static enum rfs_err
 remove_volume(struct storage_driver *d, struct request *rq, uint64_t number, uint64_t *freed)
 {
@@ -234,8 +231,6 @@ remove_volume(struct storage_driver *d, struct request *rq, uint64_t number, uin
 	ASSERT_MAY_BLOCK();
 	*freed = 0;
 	err = removable(e, rq, number, &v);
-	if (!err && number + 1 == atomic_load(&e->next_volume) && !MUTANT("volume-number-used-twice"))
-		err = journal_rotate(e);
 	if (!err)
 		err = index_flush_wal(&e->index);
 	if (!err)

@@ -245,6 +245,8 @@ find_start(struct scan *s, struct volume_info *list, size_t count, struct positi
 		err = index_clear(&s->e->index); /* of a checkpoint whose loading was interrupted */
 	if (err)
 		return err;
+	if (found && !MUTANT("lost-volumes-forgotten"))
+		volume_numbers_from(s->e, applied->next_volume);
 	info = find_volume(list, count, found ? applied->volume : 0, !found);
 	if (info == NULL)
 		return cannot_start(s, list, count, found, applied);
@@ -368,7 +370,7 @@ recover(struct embedded *e, char *error)
 	scan_init(&s, e, error);
 	if ((err = volume_list(e, &list, &count, error)))
 		goto out;
-	atomic_store(&e->next_volume, count ? list[count - 1].super.number + 1 : 1);
+	volume_numbers_from(e, count ? list[count - 1].super.number + 1 : 1);
 	for (size_t i = 0; i < count; i++)
 		atomic_fetch_add(&e->disk_bytes, list[i].size);
 	err = count ? recover_list(&s, list, count) : create_store(e, error);

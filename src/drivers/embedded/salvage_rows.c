@@ -315,18 +315,18 @@ static enum rfs_err
 begin_journal(struct rows *r)
 {
 	struct superblock super = {.kind = VOLUME_JOURNAL,
-		.number = ++r->salvage->number,
 		.first_group = r->salvage->group + 1,
 		.first_sequence = r->salvage->sequence + 1,
 		.created_ns = clock_wall_ns()};
-	struct position position = {.volume = super.number,
-		.offset = SUPERBLOCK_BYTES,
+	struct position position = {.offset = SUPERBLOCK_BYTES,
 		.group = r->salvage->group,
 		.sequence = r->salvage->sequence,
 		.clean = true};
 	enum rfs_err err;
 	int fd;
 
+	volume_numbers_from(r->e, r->salvage->number + 1);
+	position.volume = super.number = volume_next_number(r->e);
 	memcpy(super.store, r->salvage->store, 16);
 	memcpy(position.store, r->salvage->store, 16);
 	random_bytes(&super.generation, sizeof(super.generation));

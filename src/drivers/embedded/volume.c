@@ -172,6 +172,15 @@ volume_next_number(struct embedded *e)
 	return atomic_fetch_add(&e->next_volume, 1);
 }
 
+void
+volume_numbers_from(struct embedded *e, uint64_t least)
+{
+	uint64_t next = atomic_load(&e->next_volume);
+
+	while (next < least && !atomic_compare_exchange_weak(&e->next_volume, &next, least))
+		;
+}
+
 enum rfs_err
 volume_open(struct embedded *e, uint64_t number, const char *suffix, int *fd, struct superblock *s)
 {

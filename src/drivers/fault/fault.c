@@ -161,14 +161,14 @@ fault_settle(struct storage_driver *d, struct block_ticket *tickets, size_t coun
 }
 
 static enum rfs_err
-fault_read(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location,
-	uint64_t offset, size_t len, struct slice *out)
+fault_read(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
+	const struct block_location *location, uint64_t offset, size_t len, struct slice *out)
 {
 	struct fault *f = fault_of_storage(d);
 	enum rfs_err err = fault_strike(f, FAULT_READ);
 
 	return err ? request_fail(rq, err, "read: a fault was injected")
-		   : f->inner.storage->ops->get(f->inner.storage, rq, number, location, offset, len, out);
+		   : f->inner.storage->ops->get(f->inner.storage, rq, bucket, number, location, offset, len, out);
 }
 
 static enum rfs_err

@@ -27,7 +27,7 @@ struct mem_repeat {
 };
 
 struct mem_block {
-	uint64_t number;
+	uint64_t bucket, number;
 	struct slice payload;
 };
 
@@ -235,7 +235,8 @@ bucket_state(struct mem *m, uint64_t bucket)
 }
 
 static void
-block_add(struct mem *m, uint64_t number, const struct slice *parts, size_t count, struct block_location *out)
+block_add(struct mem *m, uint64_t bucket, uint64_t number, const struct slice *parts, size_t count,
+	struct block_location *out)
 {
 	struct slice payload;
 	size_t len = 0, at = 0;
@@ -251,7 +252,7 @@ block_add(struct mem *m, uint64_t number, const struct slice *parts, size_t coun
 	}
 	memset(out, 0, sizeof(*out));
 	store_u64(out->bytes, m->block_count);
-	m->blocks[m->block_count++] = (struct mem_block){number, payload};
+	m->blocks[m->block_count++] = (struct mem_block){bucket, number, payload};
 }
 
 /* PUT, APPEND, BLOCKS: a value, and what the driver stores behind it. */
@@ -271,7 +272,8 @@ apply_row(struct mem *m, const struct batch_op *op, const struct mem_bucket *sta
 	for (size_t i = 0; i < op->block_count; i++) {
 		location = op->blocks[i].location;
 		if (!op->blocks[i].stored)
-			block_add(m, op->blocks[i].number, op->blocks[i].parts, op->blocks[i].part_count, &location);
+			block_add(m, state->bucket, op->blocks[i].number, op->blocks[i].parts, op->blocks[i].part_count,
+				&location);
 		buf_put(value, location.bytes, sizeof(location.bytes));
 	}
 	row_put(m, buf_bytes(key), buf_bytes(value), serial);
@@ -444,7 +446,7 @@ mem_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t 
 
 	pthread_mutex_lock(&m->lock);
 	*out = (struct block_ticket){.number = number, .sequence = 1};
-	block_add(m, number, parts, count, &out->location);
+	block_add(m, bucket, number, parts, count, &out->location);
 	m->tickets++;
 	pthread_mutex_unlock(&m->lock);
 	return RFS_OK;
@@ -470,8 +472,8 @@ mem_settle(struct storage_driver *d, struct block_ticket *tickets, size_t count)
 }
 
 static enum rfs_err
-mem_read(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location,
-	uint64_t offset, size_t len, struct slice *out)
+mem_read(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number,
+	const struct block_location *location, uint64_t offset, size_t len, struct slice *out)
 {
 	struct mem *m = mem_of_storage(d);
 	uint64_t index = load_u64(location->bytes);
@@ -479,8 +481,10 @@ mem_read(struct storage_driver *d, struct request *rq, uint64_t number, const st
 
 	*out = (struct slice){0};
 	pthread_mutex_lock(&m->lock);
-	if (index >= m->block_count || m->blocks[index].number != number)
+	if (index >= m->block_count)
 		err = RFS_ERR_NOT_FOUND;
+	else if (m->blocks[index].number != number || m->blocks[index].bucket != bucket)
+		err = RFS_ERR_DAMAGED;
 	else if (offset > m->blocks[index].payload.len || len > m->blocks[index].payload.len - offset)
 		err = RFS_ERR_INTERNAL;
 	else

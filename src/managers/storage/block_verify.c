@@ -21,7 +21,8 @@ raw_verify(struct request *rq, const struct frame_table *table, struct slice pay
 }
 
 enum rfs_err
-block_verify(struct storage_driver *driver, struct request *rq, const struct run_row *run, uint32_t index)
+block_verify(
+	struct storage_driver *driver, struct request *rq, uint64_t bucket, const struct run_row *run, uint32_t index)
 {
 	uint32_t raw = index + 1 < run->count ? run->block_size : run->last_size;
 	size_t stored = run->stored_sizes[index];
@@ -33,7 +34,7 @@ block_verify(struct storage_driver *driver, struct request *rq, const struct run
 	if (!raw || stored < FRAME_TABLE_BYTES(raw) || stored > BATCH_MAX_BLOCK_BYTES)
 		return request_fail(rq, RFS_ERR_DAMAGED, "its row says that %u bytes take %zu", raw, stored);
 	memcpy(location.bytes, run->locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
-	if ((err = driver->ops->get(driver, rq, run->first + index, &location, 0, stored, &payload)))
+	if ((err = driver->ops->get(driver, rq, bucket, run->first + index, &location, 0, stored, &payload)))
 		return err;
 	if (frame_table_decode(bytes_of(payload.data, FRAME_TABLE_BYTES(raw)), stored, &table) && table.raw_size == raw)
 		err = raw_verify(rq, &table, payload, run->sha256[index]);

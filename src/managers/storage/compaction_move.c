@@ -111,7 +111,7 @@ run_add_moved(struct mover *m, const struct row *row, const struct run_row *run)
 			blocks[i] = (struct batch_block){ .number = run->first + i, .stored = true, .location = location };
 			continue;
 		}
-		err = d->ops->get(d, m->rq, run->first + i, &location, 0, run->stored_sizes[i], &payloads[i]);
+		err = d->ops->get(d, m->rq, m->batch->bucket, run->first + i, &location, 0, run->stored_sizes[i], &payloads[i]);
 		if (err) {
 			log_error(m->rq->id, "compaction: block %llu of bucket number %llu stays in volume %016llx: %s",
 				(unsigned long long)(run->first + i), (unsigned long long)m->batch->bucket, (unsigned long long)m->volume,

@@ -109,7 +109,7 @@ payload_get(struct content_reader *r, uint32_t index, uint64_t offset, size_t le
 
 	do {
 		memcpy(location.bytes, r->run.locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
-		err = d->ops->get(d, r->rq, r->run.first + index, &location, offset, len, out);
+		err = d->ops->get(d, r->rq, r->bucket.id, r->run.first + index, &location, offset, len, out);
 	} while (err == RFS_ERR_NOT_FOUND && !MUTANT("moved-block-not-found") && !(err = run_read_again(r, index, &location)));
 	return err;
 }

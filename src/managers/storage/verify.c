@@ -78,7 +78,7 @@ blocks_verify(struct verified *v, uint64_t first, uint32_t skip, uint32_t count)
 		}
 		if (!v->verify->pace(v->verify->data, run.stored_sizes[i]))
 			return RFS_ERR_CANCELLED;
-		if (!(found = block_verify(v->s->driver, &v->block, &run, i))) {
+		if (!(found = block_verify(v->s->driver, &v->block, v->bucket->id, &run, i))) {
 			v->raw_bytes += i + 1 < run.count ? run.block_size : run.last_size;
 			i++;
 			tries = 0;

@@ -159,10 +159,10 @@ hooks_settle(struct storage_driver *d, struct block_ticket *tickets, size_t coun
 }
 
 static inline enum rfs_err
-hooks_read(struct storage_driver *d, struct request *rq, uint64_t number, const struct block_location *location, uint64_t offset, size_t len,
-	struct slice *out)
+hooks_read(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t number, const struct block_location *location,
+	uint64_t offset, size_t len, struct slice *out)
 {
-	return hooks.inner.storage->ops->get(hooks.inner.storage, rq, number, location, offset, len, out);
+	return hooks.inner.storage->ops->get(hooks.inner.storage, rq, bucket, number, location, offset, len, out);
 }
 
 static inline void

@@ -128,7 +128,7 @@ assert_block(struct store *s, const struct block_location *at, unsigned i)
 	struct slice payload;
 
 	assert_int_equal(
-		s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100 + i, at, 0, PAYLOAD, &payload), RFS_OK);
+		s->drivers.storage->ops->get(s->drivers.storage, &s->rq, BUCKET, 100 + i, at, 0, PAYLOAD, &payload), RFS_OK);
 	fill(expected, i);
 	assert_memory_equal(payload.data, expected, PAYLOAD);
 	slice_unref(&payload);

@@ -441,7 +441,7 @@ calls_that_do_half_of_their_work_go_on(void **state)
 	open_store(&copy);
 	assert_true(test_get(&copy, BUCKET, TABLE_ROWS, "a").found);
 	d = copy.drivers.storage;
-	assert_int_equal(d->ops->get(d, &copy.rq, 1, &ticket.location, 0, payload.len, &read_back), RFS_OK);
+	assert_int_equal(d->ops->get(d, &copy.rq, BUCKET, 1, &ticket.location, 0, payload.len, &read_back), RFS_OK);
 	assert_memory_equal(read_back.data, payload.data, payload.len);
 	assert_true(atomic_load(&stumbles) > 10);
 	slice_unref(&read_back);

@@ -273,13 +273,13 @@ a_damaged_block_is_never_returned(void **state)
 	row = test_get(s, BUCKET, TABLE_ROWS, "00000000");
 	memcpy(at.bytes, row.value.data + 1, sizeof(at.bytes));
 	flip(open_volume(s, 1), FIRST_RECORD + HEADER + 1000);
-	assert_int_equal(s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100, &at, 0, PAYLOAD, &payload),
+	assert_int_equal(s->drivers.storage->ops->get(s->drivers.storage, &s->rq, BUCKET, 100, &at, 0, PAYLOAD, &payload),
 		RFS_ERR_DAMAGED);
 	flip(open_volume(s, 1), FIRST_RECORD + HEADER + 1000);
-	assert_int_equal(s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 101, &at, 0, PAYLOAD, &payload),
+	assert_int_equal(s->drivers.storage->ops->get(s->drivers.storage, &s->rq, BUCKET, 101, &at, 0, PAYLOAD, &payload),
 		RFS_ERR_DAMAGED);
 	assert_int_equal(
-		s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100, &at, 0, PAYLOAD, &payload), RFS_OK);
+		s->drivers.storage->ops->get(s->drivers.storage, &s->rq, BUCKET, 100, &at, 0, PAYLOAD, &payload), RFS_OK);
 	slice_unref(&payload);
 	close_store(s);
 }
@@ -355,7 +355,7 @@ assert_storm(struct store *s, const unsigned *acknowledged, size_t count)
 		assert_true(row.found);
 		memcpy(at.bytes, row.value.data + 1, sizeof(at.bytes));
 		assert_int_equal(s->drivers.storage->ops->get(
-					 s->drivers.storage, &s->rq, 100 + acknowledged[i], &at, 0, PAYLOAD, &payload),
+					 s->drivers.storage, &s->rq, BUCKET, 100 + acknowledged[i], &at, 0, PAYLOAD, &payload),
 			RFS_OK);
 		slice_unref(&payload);
 	}

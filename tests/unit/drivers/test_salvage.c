@@ -99,7 +99,7 @@ assert_part(struct store *s, unsigned count, unsigned *blocks)
 		after_last = i + 1;
 		assert_int_equal(row.serial, i + 1);
 		memcpy(at.bytes, row.value.data + 1, sizeof(at.bytes));
-		if (s->drivers.storage->ops->get(s->drivers.storage, &s->rq, 100 + i, &at, 0, PAYLOAD, &payload))
+		if (s->drivers.storage->ops->get(s->drivers.storage, &s->rq, BUCKET, 100 + i, &at, 0, PAYLOAD, &payload))
 			continue;
 		fill(expected, i);
 		assert_memory_equal(payload.data, expected, PAYLOAD);
