@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,47 @@ process_memory_bytes(void)
 		pages = 0;
 	fclose(f);
 	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t
+cgroup_memory_most(const char *mount, const char *group)
+{
+	unsigned long long limit, most = UINT64_MAX;
+	size_t len = strlen(group);
+	char path[4096];
+	FILE *f;
+
+	for (;;) {
+		while (len && group[len - 1] == '/')
+			len--;
+		snprintf(path, sizeof(path), "%s%.*s/memory.max", mount, (int)len, group);
+		if ((f = fopen(path, "re"))) {
+			if (fscanf(f, "%llu", &limit) == 1 && limit < most) /* else it is "max" */
+				most = limit;
+			fclose(f);
+		}
+		if (!len)
+			return most;
+		while (len && group[len - 1] != '/')
+			len--;
+	}
+}
+
+uint64_t
+process_memory_most(void)
+{
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), group = UINT64_MAX;
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	char line[2048];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "0::/", 4) == 0) {
+			line[strcspn(line, "\n")] = 0;
+			group = cgroup_memory_most("/sys/fs/cgroup", line + 3);
+		}
+	if (f)
+		fclose(f);
+	return group < machine ? group : machine;
 }
 
 /* With the one that looks, which is not counted. */

@@ -5,12 +5,14 @@
  */
 #include "drivers/embedded/embedded_int.h"
 #include "base/log.h"
+#include "base/process.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #define PEEK_BYTES ((size_t)16 * 1024 * 1024)
+#define CACHE_BYTES_LEAST ((size_t)16 * 1024 * 1024)
 #define OPEN_FILES 512
 #define OPEN_BYTES ((uint64_t)2 * 1024 * 1024)
 #define BLOOM_BITS 10
@@ -58,11 +60,20 @@ index_error(char *message, const char *what)
 	return err;
 }
 
+/* A row whose block is not in it costs twice as much to read. */
+static size_t
+default_cache_bytes(void)
+{
+	uint64_t share = process_memory_most() / 8;
+
+	return share > CACHE_BYTES_LEAST ? (size_t)share : CACHE_BYTES_LEAST;
+}
+
 static void
 set_table_options(struct index *ix, size_t cache_bytes)
 {
 	ix->table = rocksdb_block_based_options_create();
-	ix->cache = rocksdb_cache_create_lru(cache_bytes);
+	ix->cache = rocksdb_cache_create_lru(cache_bytes ? cache_bytes : default_cache_bytes());
 	rocksdb_block_based_options_set_block_cache(ix->table, ix->cache);
 	rocksdb_block_based_options_set_filter_policy(ix->table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
 	rocksdb_block_based_options_set_format_version(ix->table, 5);
@@ -362,14 +373,15 @@ index_clear(struct index *ix)
 	return err;
 }
 
-/* applied := tag, clean (1), volume, offset, group, sequence, store (16), next volume */
+/* applied := tag, clean (1), volume, offset, group, sequence, store (16), next volume (8; an older store has none) */
 #define APPLIED_BYTES (2 + 4 * 8 + 16 + 8)
+#define APPLIED_BYTES_LEAST (APPLIED_BYTES - 8)
 static const uint8_t applied_key[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};
 
 static bool
 applied_parse(const char *data, size_t len, struct position *out)
 {
-	if (len != APPLIED_BYTES || data[0] != ROW_TAG_APPLIED)
+	if ((len != APPLIED_BYTES && len != APPLIED_BYTES_LEAST) || data[0] != ROW_TAG_APPLIED)
 		return false;
 	out->clean = data[1] != 0;
 	out->volume = load_u64(data + 2);
@@ -377,7 +389,7 @@ applied_parse(const char *data, size_t len, struct position *out)
 	out->group = load_u64(data + 18);
 	out->sequence = load_u64(data + 26);
 	memcpy(out->store, data + 34, 16);
-	out->next_volume = load_u64(data + 50);
+	out->next_volume = len == APPLIED_BYTES ? load_u64(data + 50) : 0;
 	return true;
 }
 
