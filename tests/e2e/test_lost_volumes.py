@@ -1,14 +1,22 @@
 """A volume's file that was lost while the store was stopped: what was in it is an error, and never other bytes."""
 import os
 import shutil
+import subprocess
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
 
-from daemon import Daemon
+from daemon import BINARY, Daemon
 
 BUCKET = "lost"
+BUCKETS = ["first", "second"]
 MIB = 1 << 20
+ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "3"))
+LOSSES = 4  # of one store
+
+
+def restfs(daemon, *arguments):
+    return subprocess.run([BINARY.replace("restfsd", "restfs"), "--data", daemon.data, *arguments], capture_output=True, text=True)
 
 
 def volumes(daemon):
@@ -88,3 +96,87 @@ def test_another_volume_under_the_name_of_a_lost_one_is_not_read(store, size):
                 piece()
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+class Life:
+    """Objects of a store that is written on, whatever it loses; each body ever written is another one."""
+
+    def __init__(self, daemon, rng):
+        self.daemon, self.rng, self.written = daemon, rng, {}
+
+    def write(self, count):
+        s3 = self.daemon.client()
+        for _ in range(count):
+            bucket, key = self.rng.choice(BUCKETS), f"k{self.rng.randrange(12)}"
+            if self.rng.randrange(6) == 0:
+                s3.delete_object(Bucket=bucket, Key=key)
+                self.written[bucket, key] = None
+                continue
+            body = self.rng.randbytes(self.rng.choice([10, 4_000, 70_000, 300_000, MIB + 5, 3 * MIB]))
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+            self.written[bucket, key] = body
+
+    def lose(self):
+        """Bulk volumes, and what is not in them: the index, with or without checkpoints, or volumes of the journal."""
+        others = [path for path in (self.daemon.data / "volumes").glob("*.vol") if path.read_bytes()[12] == 1]
+        names = [path for path in sorted(bulk(self.daemon)) if self.rng.randrange(2)]
+        also = self.rng.randrange(4)
+        if also == 0:
+            names += [path for path in others if self.rng.randrange(4) == 0]
+        elif also == 1:
+            shutil.rmtree(self.daemon.data / "index")
+        for path in names:
+            path.unlink()
+        return [path.name for path in names] + (["index"] if also == 1 else [])
+
+    def verify(self):
+        """Right bytes or an error; returns how many of each."""
+        s3, seen = self.daemon.client(), [0, 0]
+        for (bucket, key), body in self.written.items():
+            size = len(body or b"")
+            for first, last in ((0, size), (size // 3, size // 3 + 100), (size // 2, size)):
+                try:
+                    found = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={first}-{last}")["Body"].read()
+                except (ClientError, ResponseStreamingError, IncompleteReadError):
+                    seen[0] += 1
+                    continue
+                assert body is not None and found == body[first:last + 1], (bucket, key, first)
+                seen[1] += 1
+        return seen
+
+
+def test_whatever_was_lost_no_other_bytes_are_read(rng, tmp_path, record_property):
+    record_property("stores that lost volumes", ROUNDS)
+    d = Daemon("--set", "journal.volume_bytes=2M", "--set", "compaction.garbage_percent=5", "--set", "compaction.enabled=false", directory=tmp_path)
+    d.damaged = True
+    wrong, right, refused = 0, 0, 0
+    try:
+        for _ in range(ROUNDS):
+            shutil.rmtree(d.data, ignore_errors=True)
+            life = Life(d.start(), rng)
+            for bucket in BUCKETS:
+                d.client().create_bucket(Bucket=bucket)
+            for _ in range(LOSSES):
+                life.write(15)
+                if rng.randrange(2):
+                    restfs(d, "compact")
+                if rng.randrange(2):
+                    d.stop()
+                else:
+                    d.kill()
+                print(life.lose())
+                d.spawn()
+                if not d.wait_ready():  # it says what it misses
+                    d.stop()
+                    assert "missing" in d.log() or "damaged" in d.log()
+                    refused += 1
+                    break
+                life.write(5)
+                errors, reads = life.verify()
+                wrong, right = wrong + errors, right + reads
+            else:
+                d.stop()
+    finally:
+        d.finish()
+    assert right
+    print(f"{wrong} errors, {right} right, {refused} starts refused")
