@@ -25,7 +25,7 @@ process_memory_bytes(void)
 }
 
 uint64_t
-cgroup_memory_most(const char *mount, const char *group)
+cgroup_memory_most(const char *mount, const char *group, const char *name)
 {
 	unsigned long long limit, most = UINT64_MAX;
 	size_t len = strlen(group);
@@ -35,7 +35,7 @@ cgroup_memory_most(const char *mount, const char *group)
 	for (;;) {
 		while (len && group[len - 1] == '/')
 			len--;
-		snprintf(path, sizeof(path), "%s%.*s/memory.max", mount, (int)len, group);
+		snprintf(path, sizeof(path), "%s%.*s/%s", mount, (int)len, group, name);
 		if ((f = fopen(path, "re"))) {
 			if (fscanf(f, "%llu", &limit) == 1 && limit < most) /* else it is "max" */
 				most = limit;
@@ -51,18 +51,22 @@ cgroup_memory_most(const char *mount, const char *group)
 uint64_t
 process_memory_most(void)
 {
-	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), group = UINT64_MAX;
+	uint64_t most = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), group = UINT64_MAX;
 	FILE *f = fopen("/proc/self/cgroup", "re");
+	const char *path;
 	char line[2048];
 
-	while (f && fgets(line, sizeof(line), f))
-		if (strncmp(line, "0::/", 4) == 0) {
-			line[strcspn(line, "\n")] = 0;
-			group = cgroup_memory_most("/sys/fs/cgroup", line + 3);
-		}
+	while (f && fgets(line, sizeof(line), f)) { /* number:controllers:path */
+		line[strcspn(line, "\n")] = 0;
+		if (strncmp(line, "0::/", 4) == 0)
+			group = cgroup_memory_most("/sys/fs/cgroup", line + 3, "memory.max");
+		else if ((path = strstr(line, ":memory:/"))) /* of version 1 */
+			group = cgroup_memory_most("/sys/fs/cgroup/memory", path + 8, "memory.limit_in_bytes");
+		most = group < most ? group : most;
+	}
 	if (f)
 		fclose(f);
-	return group < machine ? group : machine;
+	return most;
 }
 
 /* With the one that looks, which is not counted. */

@@ -7,8 +7,8 @@
 uint64_t process_memory_bytes(void); /* in RAM; 0: it does not say */
 /* RAM that it may use: the machine's, or less if a control group that it is in has a limit. */
 uint64_t process_memory_most(void);
-/* The least limit of a group and those above it, from the files of cgroup v2 below `mount`; UINT64_MAX: there is none. */
-uint64_t cgroup_memory_most(const char *mount, const char *group);
+/* The least limit of a control group and those above it, from the files of this name below `mount`; UINT64_MAX: there is none. */
+uint64_t cgroup_memory_most(const char *mount, const char *group, const char *name);
 /* The gauges of metrics.def that are read when they are asked for. */
 void process_metrics_set(void);
 

@@ -98,6 +98,27 @@ def test_another_volume_under_the_name_of_a_lost_one_is_not_read(store, size):
         shutil.rmtree(copy, ignore_errors=True)
 
 
+@pytest.mark.parametrize("name", ["ffffffffffffffff.checkpoint", "ffffffffffffffff.vol", "0000000100000000.vol"])
+def test_a_name_that_no_volume_has_is_none(store, name):
+    """Numbers go on behind the highest, which is not this one."""
+    s3 = store.client()
+    s3.put_object(Bucket=BUCKET, Key="before", Body=b"before")
+    store.stop()
+    shutil.rmtree(store.data / "index")
+    junk = store.data / "volumes" / name
+    junk.write_bytes(b"junk")
+    there = volumes(store)
+    s3 = store.start().client()
+    s3.put_object(Bucket=BUCKET, Key="after", Body=b"after")
+    assert len(volumes(store) - there) == 1
+    store.stop()
+    done = restfs(store, "salvage", store.data)
+    assert "0 damaged, 0 lost" in done.stdout and name in done.stdout
+    s3 = store.start().client()
+    for key in ("before", "after"):
+        assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == key.encode()
+
+
 class Life:
     """Objects of a store that is written on, whatever it loses; each body ever written is another one."""
 

@@ -366,6 +366,21 @@ def test_random_damage(lived, tmp_path, rng, record_property):
         verify(d, written, salvage(d), all_told=number % 2 == 0, also=assert_lived)
 
 
+def test_a_salvaged_store_that_lost_its_checkpoint_is_not_begun_anew(store):
+    """Its journal begins in the middle: from there on alone it would look like another store, which is nearly empty."""
+    d, written = store
+    salvage(d, status=0)
+    assert d.start().stop() == 0
+    shutil.rmtree(d.data / "index")
+    for path in (d.data / "volumes").glob("*.checkpoint"):
+        path.unlink()
+    min(path for path in volumes(d) if path.read_bytes()[12] == 1).unlink()
+    d.spawn()
+    assert not d.wait_ready() and d.stop() == 1
+    assert "the journal's first volume is missing" in d.log()
+    verify(d, written, salvage(d))
+
+
 def test_what_is_no_store_is_left_alone(tmp_path):
     done = subprocess.run([RESTFS, "salvage", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2 and "not a store" in done.stderr

@@ -312,7 +312,7 @@ bool commit_decode(struct bytes payload, uint32_t volume, uint64_t commit_offset
 /* Where the index stands: everything before it is applied. */
 struct position {
 	uint64_t volume, offset, group, sequence;
-	uint64_t next_volume; /* the number behind all that were given to volumes */
+	uint64_t next_volume; /* above all volumes that rows name; 0: an older store does not say */
 	bool clean;	      /* nothing was written since */
 	uint8_t store[16];
 };

@@ -248,6 +248,8 @@ find_start(struct scan *s, struct volume_info *list, size_t count, struct positi
 	if (found && !MUTANT("lost-volumes-forgotten"))
 		volume_numbers_from(s->e, applied->next_volume);
 	info = find_volume(list, count, found ? applied->volume : 0, !found);
+	if (info && !found && info->super.first_sequence != 1)
+		info = NULL; /* the first one of a salvaged store: it goes on from a checkpoint */
 	if (info == NULL)
 		return cannot_start(s, list, count, found, applied);
 	if ((err = scan_open(s, info)))

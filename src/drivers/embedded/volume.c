@@ -129,6 +129,8 @@ volume_publish(struct embedded *e, uint64_t number, const char *suffix)
 	volume_path(e, number, VOLUME_MAKING_SUFFIX, making);
 	volume_path(e, number, suffix, path);
 	snprintf(directory, sizeof(directory), "%s/volumes", e->data);
+	if (access(path, F_OK) == 0)
+		return RFS_ERR_IO; /* whatever it is, it is not written over */
 	if (rename(making, path) != 0)
 		return error_from_errno(errno);
 	if (!sync_directory(directory)) {
@@ -267,7 +269,7 @@ volume_parse_name(const char *name, const char *suffix, uint64_t *number)
 		!hex_decode(bytes_of(name, 16), id, 8))
 		return false;
 	*number = load_be64(id);
-	return true;
+	return *number <= VOLUMES_MOST;
 }
 
 enum rfs_err

@@ -33,14 +33,14 @@ the_least_limit_of_a_group_and_those_above_it_holds(void **state)
 	limit_write(path, "4000\n");
 	snprintf(path, sizeof(path), "%s/low", mount);
 	limit_write(path, "7\n");
-	assert_true(cgroup_memory_most(mount, "/a/b/c") == 3000);
-	assert_true(cgroup_memory_most(mount, "/a/b/c/not/there/") == 3000);
-	assert_true(cgroup_memory_most(mount, "/low") == 7);
-	assert_true(cgroup_memory_most(mount, "/another") == UINT64_MAX);
-	assert_true(cgroup_memory_most(mount, "/") == UINT64_MAX);
+	assert_true(cgroup_memory_most(mount, "/a/b/c", "memory.max") == 3000);
+	assert_true(cgroup_memory_most(mount, "/a/b/c/not/there/", "memory.max") == 3000);
+	assert_true(cgroup_memory_most(mount, "/low", "memory.max") == 7);
+	assert_true(cgroup_memory_most(mount, "/another", "memory.max") == UINT64_MAX);
+	assert_true(cgroup_memory_most(mount, "/", "memory.max") == UINT64_MAX);
 	limit_write(mount, "2500\n");
-	assert_true(cgroup_memory_most(mount, "/a/b") == 2500);
-	assert_true(cgroup_memory_most(mount, "/") == 2500);
+	assert_true(cgroup_memory_most(mount, "/a/b", "memory.max") == 2500);
+	assert_true(cgroup_memory_most(mount, "/", "memory.max") == 2500);
 	snprintf(path, sizeof(path), "rm -r %s", mount);
 	assert_int_equal(system(path), 0);
 }
