@@ -397,7 +397,7 @@ newest_volume(void)
 		number = strtoull(entry->d_name, NULL, 16);
 		if (strstr(entry->d_name, CHECKPOINT_SUFFIX))
 			newest = UINT64_MAX;
-		else if (strstr(entry->d_name, VOLUME_SUFFIX) && number > newest)
+		else if (strstr(entry->d_name, VOLUME_SUFFIX) && number > newest && number <= UINT32_MAX) /* else it is none */
 			newest = number;
 	}
 	closedir(directory);
