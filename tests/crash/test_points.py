@@ -38,7 +38,8 @@ def test_a_crash_at_a_named_point_loses_nothing(point, number, record_property):
         restfs(daemon, "scrub", "start")
         wait_until(lambda: scrubs(daemon) or not daemon.is_running())
         armed = restfs(daemon, "debug", "crash", point)
-        assert armed.returncode == 0 or not daemon.is_running(), armed.stderr
+        if armed.returncode != 0:  # its end came before the answer; a moment after its connections' end it can be seen
+            wait_until(lambda: not daemon.is_running())
         wait_until(lambda: not daemon.is_running() or restfs(daemon, "scrub", "start") and restfs(daemon, "compact").returncode is None)
         record_property("crashes at named points", 1)
         daemon.kill()
