@@ -24,8 +24,9 @@ process_memory_bytes(void)
 	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t
-cgroup_memory_most(const char *mount, const char *group, const char *name)
+/* The least of a group and those above it. */
+static uint64_t
+group_memory_most(const char *mount, const char *group, const char *name)
 {
 	unsigned long long limit, most = UINT64_MAX;
 	size_t len = strlen(group);
@@ -49,19 +50,33 @@ cgroup_memory_most(const char *mount, const char *group, const char *name)
 }
 
 uint64_t
+cgroup_memory_most(const char *mount, char *line)
+{
+	char *controllers = strchr(line, ':'), *path = controllers ? strchr(++controllers, ':') : NULL, *next;
+	char of_memory[4096];
+
+	if (path == NULL)
+		return UINT64_MAX;
+	*path++ = 0;
+	path[strcspn(path, "\n")] = 0;
+	if (*controllers == 0) /* version 2 */
+		return group_memory_most(mount, path, "memory.max");
+	snprintf(of_memory, sizeof(of_memory), "%s/memory", mount);
+	for (char *name = strtok_r(controllers, ",", &next); name; name = strtok_r(NULL, ",", &next))
+		if (strcmp(name, "memory") == 0)
+			return group_memory_most(of_memory, path, "memory.limit_in_bytes");
+	return UINT64_MAX;
+}
+
+uint64_t
 process_memory_most(void)
 {
-	uint64_t most = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), group = UINT64_MAX;
+	uint64_t most = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), group;
 	FILE *f = fopen("/proc/self/cgroup", "re");
-	const char *path;
 	char line[2048];
 
-	while (f && fgets(line, sizeof(line), f)) { /* number:controllers:path */
-		line[strcspn(line, "\n")] = 0;
-		if (strncmp(line, "0::/", 4) == 0)
-			group = cgroup_memory_most("/sys/fs/cgroup", line + 3, "memory.max");
-		else if ((path = strstr(line, ":memory:/"))) /* of version 1 */
-			group = cgroup_memory_most("/sys/fs/cgroup/memory", path + 8, "memory.limit_in_bytes");
+	while (f && fgets(line, sizeof(line), f)) {
+		group = cgroup_memory_most("/sys/fs/cgroup", line);
 		most = group < most ? group : most;
 	}
 	if (f)

@@ -361,11 +361,12 @@ an_index_older_than_the_journal_is_replaced(void **state)
 	old_index_is_replaced(*state, 2);
 }
 
+static const uint8_t applied[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};
+
 /* The process ended while a checkpoint was being loaded: there are rows, and no position. */
 static void
 an_interrupted_loading_begins_again(void **state)
 {
-	static const uint8_t applied[DRIVER_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, ROW_TAG_APPLIED};
 	struct store *s = *state;
 	struct checkpoint_info info = store_with_checkpoint(s, 50, 60, false);
 	struct index ix = {0};
@@ -389,6 +390,47 @@ an_interrupted_loading_begins_again(void **state)
 		assert_store(s, 60);
 		close_store(s);
 	}
+}
+
+/* It has no number of the next volume. A row that the journal does not have tells that the index was not made anew. */
+static void
+the_position_of_an_older_store_is_read(void **state)
+{
+	struct store *s = *state;
+	struct bytes stray = test_key(s->rq.arena, BUCKET, TABLE_ROWS, "stray");
+	struct position position;
+	struct index ix = {0};
+	rocksdb_writebatch_t *wb;
+	char path[400], error[512], *message = NULL, *value;
+	size_t len;
+	bool found;
+
+	assert_int_equal(open_store(s), RFS_OK);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(write_one(s, i), RFS_OK);
+	close_store(s);
+	snprintf(path, sizeof(path), "%s/index", s->directory);
+	assert_int_equal(index_open(&ix, path, 1 << 20, 1 << 20, error), RFS_OK);
+	value = rocksdb_get(ix.db, ix.read, (const char *)applied, sizeof(applied), &len, &message);
+	assert_null(message);
+	wb = rocksdb_writebatch_create();
+	rocksdb_writebatch_put(wb, (const char *)applied, sizeof(applied), value, len - 8);
+	rocksdb_writebatch_put(wb, (const char *)stray.data, stray.len, "rvalue12345678", 14);
+	assert_int_equal(index_write(&ix, wb), RFS_OK);
+	rocksdb_writebatch_destroy(wb);
+	free(value);
+	assert_int_equal(index_applied(&ix, &position, &found), RFS_OK);
+	assert_true(found && position.clean && position.next_volume == 0);
+	index_close(&ix);
+	assert_int_equal(open_store(s), RFS_OK);
+	assert_true(test_get(s, BUCKET, TABLE_ROWS, "stray").found);
+	assert_store(s, 20);
+	assert_int_equal(write_one(s, 20), RFS_OK);
+	close_store(s);
+	assert_int_equal(index_open(&ix, path, 1 << 20, 1 << 20, error), RFS_OK);
+	assert_int_equal(index_applied(&ix, &position, &found), RFS_OK);
+	assert_true(found && position.next_volume > position.volume);
+	index_close(&ix);
 }
 
 /* Rows of 100 KB, so that a checkpoint has several records. */
@@ -587,6 +629,7 @@ main(int argc, char **argv)
 		TEST(a_journal_that_ends_before_its_checkpoint_is_damage),
 		TEST(an_index_older_than_the_journal_is_replaced),
 		TEST(an_interrupted_loading_begins_again),
+		TEST(the_position_of_an_older_store_is_read),
 		TEST(one_that_is_given_up_leaves_nothing),
 		TEST(a_process_that_ends_meanwhile_leaves_the_older_one),
 		TEST(ids_of_batches_are_kept_for_their_time),

@@ -362,6 +362,32 @@ a_volume_without_a_batch_yet_can_be_sealed(void **state)
 	close_store(s);
 }
 
+/* Whoever put it there: it may be the only copy of something. */
+static void
+a_file_with_the_name_of_a_new_volume_is_not_written_over(void **state)
+{
+	struct store *s = *state;
+	struct slice payload = pattern(BULK_BYTES, FIRST_BULK);
+	struct block_ticket ticket;
+	char path[400], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 2);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(write(fd, "not a volume", 12), 12);
+	assert_int_equal(s->drivers.storage->ops->put(
+				 s->drivers.storage, &s->rq, BUCKET, FIRST_BULK, &payload, 1, &ticket),
+		RFS_ERR_IO);
+	slice_unref(&payload);
+	close(fd);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(read(fd, text, sizeof(text)), 12);
+	assert_string_equal(text, "not a volume");
+	close(fd);
+	write_bulk(s, 1); /* the next one has another name */
+	close_store(s);
+}
+
 int
 main(void)
 {
@@ -372,6 +398,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_damaged_seal_is_not_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_sealed_volume_without_its_successor_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_volume_without_a_batch_yet_can_be_sealed, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_file_with_the_name_of_a_new_volume_is_not_written_over, setup, teardown),
 	};
 
 	log_init(LOG_ERROR, LOG_TEXT, open("/dev/null", O_WRONLY));
