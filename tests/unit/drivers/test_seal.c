@@ -375,8 +375,8 @@ a_file_with_the_name_of_a_new_volume_is_not_written_over(void **state)
 	snprintf(path, sizeof(path), "%s/volumes/%016x.vol", s->directory, 2);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 	assert_int_equal(write(fd, "not a volume", 12), 12);
-	assert_int_equal(s->drivers.storage->ops->put(
-				 s->drivers.storage, &s->rq, BUCKET, FIRST_BULK, &payload, 1, &ticket),
+	assert_int_equal(
+		s->drivers.storage->ops->put(s->drivers.storage, &s->rq, BUCKET, FIRST_BULK, &payload, 1, &ticket),
 		RFS_ERR_IO);
 	slice_unref(&payload);
 	close(fd);
