@@ -21,11 +21,16 @@ struct syncing {
 	bool removes;
 };
 
+/* What the filter leaves out is not there, on either side. */
 static void
 extra_note(struct syncing *s)
 {
-	const char *name = place_join(s->names, &s->merge.to, s->merge.target.name);
+	const struct entry *e = &s->merge.target;
+	const char *name;
 
+	if (!s->removes || !filter_takes(&s->transfer.options->filter, e->name, e->size, e->mtime_ns))
+		return;
+	name = place_join(s->names, &s->merge.to, e->name);
 	buf_put(&s->extra, &name, sizeof(name));
 }
 
@@ -61,11 +66,11 @@ trees_compare(struct syncing *s)
 	while ((side = merge_next(&s->merge)) != MERGE_END) {
 		enum merge_likeness likeness = side == MERGE_BOTH ? merge_compare(&s->merge) : LIKE_OTHER;
 
-		if (side == MERGE_TARGET && s->removes)
+		if (side == MERGE_TARGET)
 			extra_note(s);
-		else if (side != MERGE_TARGET && likeness == LIKE_SAME)
+		else if (likeness == LIKE_SAME)
 			same_entry(s);
-		else if (side != MERGE_TARGET)
+		else
 			source_entry(s, likeness == LIKE_UNKNOWN);
 	}
 }

@@ -163,7 +163,7 @@ job_run(struct worker *w, struct job *job)
 	struct transfer *t = w->transfer;
 	bool taken = false;
 
-	if (transfer_is_stopped(t))
+	if (transfer_is_stopped(t) || atomic_load(&t->given_up))
 		(void)0;
 	else if (job->in_doubt && transfer_is_same(w, job))
 		report_same(t, job);

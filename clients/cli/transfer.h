@@ -84,7 +84,9 @@ struct transfer {
 	pthread_t *threads;
 	unsigned started;
 
-	pthread_mutex_t report_lock; /* counts, stdout, stderr */
+	pthread_mutex_t report_lock; /* counts, unanswered, stdout, stderr */
+	unsigned unanswered;         /* failures in a row of requests to which no answer came, all attempts of them */
+	atomic_bool given_up;        /* these were too many */
 	struct transfer_counts counts;
 };
 
@@ -214,8 +216,10 @@ const char *local_problem(int error);
 bool local_remove(const char *path, size_t root_len, int flags);
 /* The last name of a path. */
 const char *local_name(const char *path);
-/* The path of what is being downloaded, for this target. */
+/* The path of what is being downloaded, for this target: NAME.HASH.restfs-part, a name that nothing else has by chance. */
 const char *local_part_path(struct arena *arena, const char *path);
+/* Is that the last name of such a path? */
+bool local_is_part(const char *name);
 bool local_write(int fd, const void *data, size_t len, uint64_t offset);
 /* Gives `part`, in that directory, its name, mtime and, if it is wanted, a place on the disk. Closes fd. False: errno.
  */

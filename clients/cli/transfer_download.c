@@ -1,5 +1,5 @@
 /*
- * transfer_download.c: an object to a file. It is NAME.restfs-part until it is whole and verified.
+ * transfer_download.c: an object to a file. It is NAME.HASH.restfs-part until it is whole and verified.
  *
  * Of a large one, whose parts come in any order, the part file also says which are there: behind its end (the object's
  * size) stand a header with the ETag, and a mark and CRC64NVME for each part. Who finds such a file of the same ETag
@@ -370,6 +370,8 @@ transfer_download(struct worker *w, struct job *job, bool *taken)
 	bool is_larger = false;
 	struct s3_info info;
 
+	if (local_is_part(local_name(job->to)))
+		return report_failed(w->transfer, job->from, "its name is that of a file which is not whole yet");
 	if (local_folder(w, job->to, job->root_len) < 0)
 		return report_failed(w->transfer, job->to, "its directory cannot be made: %s", local_problem(errno));
 	for (unsigned tries = 0; tries < S3_ATTEMPTS; tries++) {

@@ -11,7 +11,8 @@
 
 #define SECOND_NS INT64_C(1000000000)
 #define PATH_BYTES 4096
-#define NAME_BYTES 240 /* of a file, to which the suffix may be put: names have 255 */
+#define HASH_DIGITS 16
+#define NAME_BYTES 224 /* of a file, to which hash and suffix may be put: names have 255 */
 
 /* --- directories -------------------------------------------------------------------------------------------------- */
 
@@ -157,9 +158,25 @@ local_part_path(struct arena *arena, const char *path)
 	const char *name = local_name(path);
 
 	if (strlen(name) <= NAME_BYTES)
-		return arena_printf(arena, "%s%s", path, TRANSFER_PART_SUFFIX);
-	return arena_printf(arena, "%.*s%016" PRIx64 "%s", (int)(name - path), path, hash64(bytes_str(name), 0),
+		return arena_printf(
+			arena, "%s.%016" PRIx64 "%s", path, hash64(bytes_str(name), 0), TRANSFER_PART_SUFFIX);
+	return arena_printf(arena, "%.*s.%016" PRIx64 "%s", (int)(name - path), path, hash64(bytes_str(name), 0),
 		TRANSFER_PART_SUFFIX);
+}
+
+bool
+local_is_part(const char *name)
+{
+	size_t len = strlen(name), tail = 1 + HASH_DIGITS + strlen(TRANSFER_PART_SUFFIX);
+	char expected[1 + HASH_DIGITS + sizeof(TRANSFER_PART_SUFFIX)];
+
+	if (len < tail || strcmp(name + len - strlen(TRANSFER_PART_SUFFIX), TRANSFER_PART_SUFFIX) != 0)
+		return false;
+	if (len == tail) /* of a name that is not in it */
+		return name[0] == '.' && strspn(name + 1, "0123456789abcdef") == HASH_DIGITS;
+	snprintf(expected, sizeof(expected), ".%016" PRIx64 "%s",
+		hash64((struct bytes){(const uint8_t *)name, len - tail}, 0), TRANSFER_PART_SUFFIX);
+	return strcmp(name + len - tail, expected) == 0;
 }
 
 bool

@@ -6,6 +6,8 @@
 #include "cli_progress.h"
 #include <stdio.h>
 
+#define UNANSWERED_MOST 2 /* of each thread */
+
 static const char *const verbs[] = {
 	[TRANSFER_UPLOAD] = "upload", [TRANSFER_DOWNLOAD] = "download", [TRANSFER_COPY] = "copy"};
 
@@ -85,6 +87,7 @@ report_done(struct transfer *t, const struct job *job, uint64_t bytes)
 	pthread_mutex_lock(&t->report_lock);
 	t->counts.files++;
 	t->counts.bytes += bytes;
+	t->unanswered = 0;
 	if (is_told(t))
 		say(t, verbs[t->kind], job, bytes);
 	pthread_mutex_unlock(&t->report_lock);
@@ -148,6 +151,16 @@ report_failed(struct transfer *t, const char *name, const char *format, ...)
 	return false;
 }
 
+/* A store that has gone away has gone for all the other files, too. */
+static void
+unanswered_count(struct transfer *t)
+{
+	pthread_mutex_lock(&t->report_lock);
+	if (++t->unanswered >= UNANSWERED_MOST * t->options->parallel)
+		atomic_store(&t->given_up, true);
+	pthread_mutex_unlock(&t->report_lock);
+}
+
 bool
 report_refused(struct worker *w, const char *name)
 {
@@ -156,6 +169,8 @@ report_refused(struct worker *w, const char *name)
 	/* Of thousands of files that an interrupt caught, nobody wants to read, nor of each part of one that failed. */
 	if (failure->stopped || (w->large && atomic_exchange(&w->large->failed, true)))
 		return false;
+	if (failure->status == 0)
+		unanswered_count(w->transfer);
 	return report_failed(w->transfer, name, "%s", failure->text);
 }
 
@@ -194,7 +209,9 @@ report_summary(struct transfer *t)
 		printf("; removed: %llu", (unsigned long long)c->removed);
 	if (c->failed)
 		printf("; failed: %llu", (unsigned long long)c->failed);
-	if (transfer_is_stopped(t))
+	if (atomic_load(&t->given_up))
+		printf("; given up, as the store does not answer: the same command goes on from here");
+	else if (transfer_is_stopped(t))
 		printf("; interrupted: the same command goes on from here");
 	putchar('\n');
 }

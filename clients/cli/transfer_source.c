@@ -50,14 +50,6 @@ name_compare(const void *a, const void *b)
 }
 
 static bool
-has_suffix(const char *name, const char *suffix)
-{
-	size_t len = strlen(name), suffix_len = strlen(suffix);
-
-	return len >= suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
-}
-
-static bool
 hole(struct source *s, const char *name, const char *what)
 {
 	s->has_holes = true;
@@ -91,12 +83,15 @@ entry_kind(struct source *s, struct level *l, const struct dirent *d)
 		       : S_ISLNK(st.st_mode) ? DT_LNK
 					     : DT_FIFO;
 	}
-	if (type == DT_REG)
-		return has_suffix(d->d_name, TRANSFER_PART_SUFFIX) ? NULL : "";
+	if (type == DT_REG && !local_is_part(d->d_name))
+		return "";
 	if (type == DT_DIR)
 		return "/";
+	if (type == DT_REG && s->links == LINKS_OF_TARGET)
+		return NULL;
 	report_warning(s->transfer, path_text(s, d->d_name),
-		type != DT_LNK                ? "left out: it is no file"
+		type == DT_REG                ? "left out: it is of a download that did not end"
+		: type != DT_LNK              ? "left out: it is no file"
 		: s->links == LINKS_OF_TARGET ? "left out: it is a symbolic link"
 					      : "left out: it is a symbolic link (--follow takes what it leads to)");
 	return NULL;

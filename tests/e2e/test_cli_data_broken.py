@@ -94,22 +94,80 @@ def test_two_uploads_of_one_file_at_once_do_not_share_one(restfs, s3, bucket, tm
     assert uploads(s3, bucket) == [] and s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
 
 
+def part_of(path):
+    """The file that `path` is in until it is whole; None: there is none."""
+    return next(iter(path.parent.glob(f"{path.name}.*.restfs-part")), None)
+
+
+def kill_in_download(restfs, s3, bucket, path, body):
+    """What is left of it, from 10 MiB on."""
+    s3.put_object(Bucket=bucket, Key="large", Body=body)
+    process = restfs.start("cp", f"s3://{bucket}/large", path, "--part-size=5M", "--parallel=1", "--limit-rate=20M")
+    wait_until(lambda: process.poll() is not None or (part_of(path) and part_of(path).read_bytes()[11 * MIB:11 * MIB + 64].strip(b"\0")))
+    process.kill()
+    process.communicate()
+    return part_of(path)
+
+
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_a_download_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path, rng, is_damaged):
     body = rng.randbytes(40 * MIB)
-    s3.put_object(Bucket=bucket, Key="large", Body=body)
     words = ("cp", f"s3://{bucket}/large", tmp_path / "large", "--part-size=5M", "--parallel=1")
-    part = tmp_path / "large.restfs-part"
-    process = restfs.start(*words, "--limit-rate=20M")
-    wait_until(lambda: process.poll() is not None or (part.exists() and part.read_bytes()[11 * MIB:11 * MIB + 64].strip(b"\0")))
-    process.kill()
-    process.communicate()
+    part = kill_in_download(restfs, s3, bucket, tmp_path / "large", body)
     assert not (tmp_path / "large").exists() and part.read_bytes()[:10 * MIB] == body[:10 * MIB]
     if is_damaged:  # as a power cut may leave it
         with open(part, "r+b") as file:
             file.write(b"\0" * 100)
     restfs.run(*words)
     assert (tmp_path / "large").read_bytes() == body and not part.exists()
+
+
+def test_what_is_named_like_a_part_is_like_anything_else(restfs, s3, bucket, tmp_path, rng):
+    """Of two objects one took the other's place, of a user's file nothing was left, and uploads left it out without a word."""
+    body = rng.randbytes(20 * MIB)
+    s3.put_object(Bucket=bucket, Key="foo", Body=body)
+    s3.put_object(Bucket=bucket, Key="foo.restfs-part", Body=b"precious")
+    for number in range(3):
+        to = tmp_path / str(number)
+        to.mkdir()
+        (to / "bar.restfs-part").write_bytes(b"mine")
+        restfs.run("cp", "-r", f"s3://{bucket}", to)
+        assert (to / "foo").read_bytes() == body and (to / "foo.restfs-part").read_bytes() == b"precious"
+        assert (to / "bar.restfs-part").read_bytes() == b"mine" and len(list(to.iterdir())) == 3
+    assert restfs.run("diff", f"s3://{bucket}", to, status=1).decode().splitlines() == [f"only in target: {to}/bar.restfs-part"]
+    restfs.run("mirror", to, f"s3://{bucket}")
+    assert s3.get_object(Bucket=bucket, Key="bar.restfs-part")["Body"].read() == b"mine"
+
+
+def test_a_part_that_is_left_is_nobodys_file(restfs, s3, bucket, tmp_path, rng):
+    down = tmp_path / "down"
+    down.mkdir()
+    part = kill_in_download(restfs, s3, bucket, down / "large", rng.randbytes(40 * MIB))
+    (down / "other").write_bytes(b"1")
+    restfs.run("sync", down, f"s3://{bucket}/up")
+    assert f"{part}: left out: it is of a download that did not end" in restfs.stderr
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix="up")["Contents"]] == ["up/other"]
+    s3.put_object(Bucket=bucket, Key=f"parts/{part.name}", Body=b"x")
+    before = part.read_bytes()
+    for words in (("cp", "-r"), ("sync",), ("mv", "-r")):
+        restfs.run(*words, f"s3://{bucket}/parts", down, status=1)
+        assert "its name is that of a file which is not whole yet" in restfs.stderr
+    assert part.read_bytes() == before and s3.get_object(Bucket=bucket, Key=f"parts/{part.name}")["Body"].read() == b"x"
+
+
+def test_of_a_store_that_has_gone_not_every_file_is_tried(own_daemon, tmp_path):
+    restfs = Restfs(own_daemon.s3, own_daemon.access_key, own_daemon.secret_key, tmp_path)
+    own_daemon.client().create_bucket(Bucket="gone")
+    for number in range(3000):
+        (tmp_path / f"up-{number % 10}").mkdir(exist_ok=True)
+        (tmp_path / f"up-{number % 10}" / f"{number}").write_bytes(b"x" * 1000)
+    process = restfs.start("cp", "-r", *sorted(tmp_path.glob("up-*")), "s3://gone", "--parallel=4", "--limit-rate=100K")
+    wait_until(lambda: own_daemon.client().list_objects_v2(Bucket="gone").get("KeyCount"))
+    own_daemon.kill()
+    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 1 and b"given up, as the store does not answer: the same command goes on from here" in out
+    assert len(errors.splitlines()) < 20, errors
+    own_daemon.start()
 
 
 # --- a server that lies ---------------------------------------------------------------------------------------------
@@ -596,11 +654,13 @@ def test_many_threads_have_the_files_that_they_need(restfs, s3, bucket, tmp_path
 
 
 @pytest.mark.parametrize("size", [64 << 20, 0])
-def test_a_link_in_place_of_the_part_file_is_not_followed(fake, tmp_path, size):
+def test_a_link_in_place_of_the_part_file_is_not_followed(fake, restfs, s3, bucket, tmp_path, rng, size):
     """Somebody else may have put it there, who may write to the directory, but not to the file that it leads to."""
     fake.answer = lambda request: request.reply(200, b"evil", length=size if request.command == "HEAD" and size else None, ETag='"x"')
     (tmp_path / "precious").write_bytes(b"precious")
-    (tmp_path / "file.restfs-part").symlink_to(tmp_path / "precious")
+    part = kill_in_download(restfs, s3, bucket, tmp_path / "file", rng.randbytes(20 * MIB))
+    part.unlink()
+    part.symlink_to(tmp_path / "precious")
     fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=1)
     assert "cannot be written" in fake.restfs.stderr
     assert (tmp_path / "precious").read_bytes() == b"precious" and not (tmp_path / "file").exists()

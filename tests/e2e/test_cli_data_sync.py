@@ -80,6 +80,9 @@ def test_what_the_source_has_not_goes_last(restfs, s3, bucket, tmp_path):
     restfs.run("sync", up, path)
     assert "t/extra.log" in keys(s3, bucket)
     assert restfs.summary("mirror", up, path, "--exclude=*.log")["removed"] == 0
+    assert restfs.summary("mirror", up, path, "--larger=1")["removed"] == 0
+    assert restfs.summary("mirror", up, path, "--older-than=1h")["removed"] == 0
+    assert restfs.summary("mirror", up, path, "--smaller=1", "-n")["removed"] == 1
     assert restfs.summary("sync", up, path, "--delete", "-n")["removed"] == 1 and "t/extra.log" in keys(s3, bucket)
     assert restfs.summary("sync", up, path, "--delete")["removed"] == 1
     assert set(keys(s3, bucket)) == {"beside", "t/keep", "t/d/e/gone", "t/d/f"}

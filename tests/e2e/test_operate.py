@@ -278,7 +278,7 @@ def test_a_trace_goes_on_over_a_restart(daemon):
 # --- log ---
 
 
-@pytest.mark.parametrize("words, known", [(("trace", "--operation"), ["GetObject", "HeadObject", "DeleteObjects", "user.create"]),
+@pytest.mark.parametrize("words, known", [(("trace", "--operation"), ["GetObject", "ListObjectsV2", "DeleteObjects", "user.create"]),
                                           (("log", "--level=warn", "--module"), ["s3_door", "embedded", "compaction", "scrub"])])
 @pytest.mark.parametrize("name", ["getobject", "GetObj", "s3", "x y", "GetObject HeadObject", ""])
 def test_names_that_do_not_exist_are_refused_with_those_that_do(daemon, words, known, name):

@@ -159,7 +159,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	if ((err = space_admit(e, rq->need, record_bytes(len))))
 		return err;
 	if ((err = reserve(e, record_bytes(len), &v, &offset)))
-		return request_fail(rq, err, "reserve room for block %llx", (unsigned long long)number);
+		return request_fail(rq, err, "reserve room for block %llu", (unsigned long long)number);
 	h.length = (uint32_t)len;
 	err = write_block(v, &h, parts, count, offset);
 	if (!err)
@@ -179,11 +179,11 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 		return RFS_OK;
 	}
 	if (err != RFS_ERR_NO_SPACE) {
-		log_error(rq->id, "write block %llx: %s", (unsigned long long)number, error_face(err)->text);
+		log_error(rq->id, "write block %llu: %s", (unsigned long long)number, error_face(err)->text);
 		embedded_poison(e, "writing a bulk volume");
 		err = RFS_ERR_POISONED;
 	}
-	return request_fail(rq, err, "write block %llx", (unsigned long long)number);
+	return request_fail(rq, err, "write block %llu", (unsigned long long)number);
 }
 
 /* As leader: one sync for every write that was finished before it began. */
