@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #define QUEUE_MAX 4096
+#define PARTS_FIRST 2
 
 static struct s3_client *volatile interrupted; /* what Ctrl-C stops */
 static volatile sig_atomic_t is_interrupted;
@@ -110,14 +111,35 @@ transfer_offer(struct transfer *t, struct large *large)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* A part that nobody has taken, of the first that has one. */
+void
+transfer_moved(struct worker *w, int64_t bytes)
+{
+	if (bytes < 0)
+		progress_take_back((uint64_t)-bytes);
+	else
+		progress_add((uint64_t)bytes);
+	w->moved += bytes;
+}
+
+void
+transfer_settled(struct worker *w, uint64_t bytes)
+{
+	transfer_moved(w, (int64_t)bytes - w->moved);
+	w->moved = 0;
+}
+
+/*
+ * A part that nobody has taken, of the first that has one. What a kill takes is what is under way: on a slow link that
+ * must not be all there is, so no more parts are under way than were done, and two.
+ */
 static struct large *
 part_take_locked(struct transfer *t, unsigned *number)
 {
 	struct large *large = t->larges;
 
-	if (!large)
+	if (!large || t->parts_running >= t->parts_done + PARTS_FIRST)
 		return NULL;
+	t->parts_running++;
 	*number = large->taken++;
 	if (large->taken == large->parts || large->failed)
 		t->larges = large->next;
@@ -132,7 +154,7 @@ work_take(struct transfer *t, struct job **job, struct large **large, unsigned *
 	for (;;) {
 		*job = NULL;
 		*large = part_take_locked(t, number);
-		if (*large || (*job = job_take_locked(t)) || (t->closed && t->running == 0))
+		if (*large || (*job = job_take_locked(t)) || (t->closed && t->running == 0 && !t->larges))
 			break;
 		t->waiting++;
 		pthread_cond_wait(&t->more, &t->lock);

@@ -78,6 +78,7 @@ struct transfer {
 	unsigned queued;
 	unsigned waiting; /* threads in `more` */
 	unsigned running; /* jobs that may yet become parts */
+	unsigned parts_running, parts_done;
 	bool producer_waits;
 	bool closed;
 	struct large *larges; /* with parts that nobody has taken */
@@ -97,6 +98,7 @@ struct worker {
 	struct arena *arena; /* of the job at hand */
 	struct large *large; /* of which it has a part at hand */
 	uint8_t *space;      /* TRANSFER_SMALL_BYTES */
+	int64_t moved;       /* bytes of the job or part at hand that the progress shows */
 	int folder_fd;       /* of the directory that was written to last; -1: none */
 	size_t folder_root_len;
 	char folder[4096]; /* its path, with a slash at its end */
@@ -114,6 +116,10 @@ bool transfer_end(struct transfer *t);
 bool transfer_is_stopped(const struct transfer *t);
 /* Ctrl-C stops this client's requests; NULL: it ends the process again. */
 void transfer_interrupt_set(struct s3_client *client);
+/* Bytes of the job or part at hand are on their way; negative: those have to go again. */
+void transfer_moved(struct worker *w, int64_t bytes);
+/* It has ended: so many of its bytes are done. */
+void transfer_settled(struct worker *w, uint64_t bytes);
 /* For transfer_large.c: parts that others may take. */
 void transfer_offer(struct transfer *t, struct large *large);
 

@@ -7,7 +7,6 @@
  */
 #include "transfer.h"
 #include "base/hash.h"
-#include "cli_progress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -92,6 +91,7 @@ coming_take(void *data, struct bytes part)
 	else if (!local_write(c->fd, part.data, part.len, c->len))
 		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
 	c->len += part.len;
+	transfer_moved(c->w, (int64_t)part.len);
 	return true;
 }
 
@@ -104,7 +104,6 @@ coming_finish(struct coming *c, const struct s3_info *info)
 		if (!local_write(c->fd, c->w->space, c->len, 0))
 			return report_failed(c->w->transfer, c->job->to, "cannot be written: %s", strerror(errno));
 	}
-	progress_add(c->len);
 	if (!file_finish(c->w, c->fd, c->part, c->job, info)) {
 		c->fd = -1;
 		return false;
@@ -136,6 +135,7 @@ whole_download(struct worker *w, const struct job *job, bool *is_larger)
 		close(c.fd);
 		part_file_remove(w, job, c.part);
 	}
+	transfer_settled(w, done ? c.len : 0);
 	return done;
 }
 
@@ -239,6 +239,7 @@ part_take(void *data, struct bytes part)
 		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
 	c->crc = crc64nvme(c->crc, part.data, part.len);
 	c->at += part.len;
+	transfer_moved(c->w, (int64_t)part.len);
 	return true;
 }
 

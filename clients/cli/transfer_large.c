@@ -1,7 +1,6 @@
 /* transfer_large.c: what is transferred in parts, which many threads take. */
 #include "transfer.h"
 #include "base/hash.h"
-#include "cli_progress.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -74,6 +73,8 @@ part_ended(struct transfer *t, struct large *large, bool done)
 	pthread_mutex_lock(&t->lock);
 	large->failed |= !done;
 	large->done++;
+	t->parts_running--;
+	t->parts_done += done;
 	is_last = large->done == large->taken && (large->taken == large->parts || large->failed);
 	if (is_last && large->taken < large->parts) /* nobody shall find it any more */
 		for (struct large **at = &t->larges; *at; at = &(*at)->next)
@@ -83,6 +84,8 @@ part_ended(struct transfer *t, struct large *large, bool done)
 			}
 	if (is_last)
 		t->running++; /* its end may take a while: nobody goes home */
+	if (t->waiting > 0)
+		pthread_cond_broadcast(&t->more);
 	pthread_mutex_unlock(&t->lock);
 	return is_last;
 }
@@ -110,8 +113,7 @@ large_part_run(struct worker *w, struct large *large, unsigned number)
 	w->large = large;
 	done = !large->failed && !transfer_is_stopped(w->transfer) && large->kind->part(w, large, number);
 	w->large = NULL;
-	if (done)
-		progress_add(large_length(large, number));
+	transfer_settled(w, done ? large_length(large, number) : 0);
 	if (part_ended(w->transfer, large, done))
 		large_end(w, large);
 }

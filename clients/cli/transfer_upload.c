@@ -6,7 +6,6 @@
  */
 #include "transfer.h"
 #include "base/hash.h"
-#include "cli_progress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,6 +45,12 @@ put_of(const struct worker *w, const struct job *job, const struct stat *st)
 		.mtime_ns = timespec_ns(&st->st_mtim)};
 }
 
+static void
+on_sent(void *data, int64_t bytes)
+{
+	transfer_moved(data, bytes);
+}
+
 /* --- in one piece ------------------------------------------------------------------------------------------------- */
 
 static bool
@@ -71,7 +76,7 @@ static bool
 whole_upload(struct worker *w, const struct job *job, int fd, const struct stat *st)
 {
 	struct s3_put put = put_of(w, job, st);
-	struct s3_body body = {.fd = fd, .len = (uint64_t)st->st_size};
+	struct s3_body body = {.fd = fd, .len = (uint64_t)st->st_size, .sent = on_sent, .sent_data = w};
 
 	if (st->st_size <= TRANSFER_SMALL_BYTES) {
 		if (!whole_read(w, job->from, fd, (size_t)st->st_size))
@@ -80,7 +85,7 @@ whole_upload(struct worker *w, const struct job *job, int fd, const struct stat 
 	}
 	if (!s3_put(w->conn, w->arena, &put, &body))
 		return report_refused(w, job->from);
-	progress_add((uint64_t)st->st_size);
+	transfer_settled(w, (uint64_t)st->st_size);
 	return is_unchanged(w, job->from, fd, st);
 }
 
@@ -136,8 +141,11 @@ part_is_there(struct large *large, unsigned number, const struct s3_part *part)
 static bool
 upload_part(struct worker *w, struct large *large, unsigned number)
 {
-	struct s3_body body = {
-		.fd = large->fd, .offset = large_offset(large, number), .len = large_length(large, number)};
+	struct s3_body body = {.fd = large->fd,
+		.offset = large_offset(large, number),
+		.len = large_length(large, number),
+		.sent = on_sent,
+		.sent_data = w};
 	struct s3_part made;
 
 	if (large->uploaded[number].number)

@@ -184,6 +184,16 @@ body_read(struct exchange *x, char *out, size_t len)
 	return n > 0 ? n : -1;
 }
 
+static void
+sent_set(struct exchange *x, uint64_t sent)
+{
+	const struct s3_body *body = x->request->body;
+
+	if (body && body->sent)
+		body->sent(body->sent_data, (int64_t)(sent - x->sent));
+	x->sent = sent;
+}
+
 static size_t
 on_read(char *out, size_t size, size_t count, void *data)
 {
@@ -194,7 +204,7 @@ on_read(char *out, size_t size, size_t count, void *data)
 		x->is_given_up = true;
 		return CURL_READFUNC_ABORT;
 	}
-	x->sent += (uint64_t)n;
+	sent_set(x, x->sent + (uint64_t)n);
 	return (size_t)n;
 }
 
@@ -206,7 +216,7 @@ on_seek(void *data, curl_off_t offset, int origin)
 
 	if (origin != SEEK_SET)
 		return CURL_SEEKFUNC_CANTSEEK;
-	x->sent = (uint64_t)offset;
+	sent_set(x, (uint64_t)offset);
 	return CURL_SEEKFUNC_OK;
 }
 
@@ -371,6 +381,7 @@ refused(struct exchange *x, struct s3_outcome *outcome)
 	long seconds = after ? strtol(after, NULL, 10) : 0; /* less than none is no answer */
 	struct s3_conn *conn = x->conn;
 
+	sent_set(x, 0);
 	conn->failure.status = x->answer->status;
 	if (!s3_failure_read(conn, x->answer->body))
 		status_say(x);
@@ -407,6 +418,7 @@ broken(struct exchange *x, CURLcode code, struct s3_outcome *outcome)
 	struct s3_conn *conn = x->conn;
 	const char *text = conn->curl_error[0] ? conn->curl_error : curl_easy_strerror(code);
 
+	sent_set(x, 0);
 	conn->failure.status = 0;
 	if (atomic_load(&conn->client->stopped)) {
 		conn->failure.stopped = true;

@@ -100,6 +100,9 @@ struct s3_body {
 	int fd;             /* else `len` bytes of this file, from `offset`; read with pread, so threads may share it */
 	uint64_t offset;
 	uint64_t len;
+	/* NULL, or told of bytes that are on their way, and, negative, of those that have to be sent again. Of long ones. */
+	void (*sent)(void *data, int64_t bytes);
+	void *sent_data;
 };
 
 struct s3_answer {

@@ -5,6 +5,7 @@ import http.server
 import re
 import resource
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -107,6 +108,25 @@ def kill_in_download(restfs, s3, bucket, path, body):
     process.kill()
     process.communicate()
     return part_of(path)
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_on_a_slow_link_too_what_was_sent_is_kept(restfs, s3, bucket, tmp_path, rng, is_up):
+    """With as many parts at once as there are threads none of them would be whole for a long time."""
+    body = rng.randbytes(64 * MIB)
+    (tmp_path / "here").write_bytes(body)
+    s3.put_object(Bucket=bucket, Key="there", Body=body)
+    words = ("cp", tmp_path / "here", f"s3://{bucket}/up", "--part-size=5M") if is_up else ("cp", f"s3://{bucket}/there", tmp_path / "down", "--part-size=5M")
+    for _ in range(12):  # 48 MiB a run; with all of 16 parts under way not one is whole
+        process = restfs.start(*words, "--limit-rate=24M")
+        try:
+            process.wait(2)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 0
+    assert (s3.get_object(Bucket=bucket, Key="up")["Body"].read() if is_up else (tmp_path / "down").read_bytes()) == body
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

@@ -130,6 +130,18 @@ def test_progress_of_a_known_size_has_a_bar(environment, bucket, tmp_path):
     assert run.screen()[-1] == "" and not any("[=" in line for line in run.screen())
 
 
+def test_progress_counts_bytes_on_their_way(environment, s3, bucket, tmp_path):
+    """Of parts that all take long nothing is done for a long time."""
+    (tmp_path / "file").write_bytes(os.urandom(40 * MIB))
+    s3.upload_file(str(tmp_path / "file"), bucket, "file")
+    for source, target in ((str(tmp_path / "file"), f"s3://{bucket}/up"), (f"s3://{bucket}/file", str(tmp_path / "down"))):
+        run = Terminal(environment, "cp", source, target, "--limit-rate=2M")
+        wait_until(lambda: any(re.search(r" [1-9]\d*%  [\d.]+ MiB / 40.0 MiB  [\d.]+ [KM]iB/s  \d+:\d\d", bar) for bar in run.bars()))
+        assert not [u for u in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+                    if s3.list_parts(Bucket=bucket, Key=u["Key"], UploadId=u["UploadId"]).get("Parts")], "a part was done: nothing was shown by this"
+        run.press_ctrl_c()
+
+
 def test_progress_fits_a_narrow_terminal(environment, bucket):
     run = Terminal(environment, "pipe", f"s3://{bucket}/a", "--part-size=5M", columns=20)
     run.write(bytes(11 * MIB))
