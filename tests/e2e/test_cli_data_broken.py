@@ -110,6 +110,21 @@ def kill_in_download(restfs, s3, bucket, path, body):
     return part_of(path)
 
 
+def test_who_interrupts_a_removal_is_told_what_is_gone(restfs, s3, bucket, tmp_path):
+    for number in range(20000):
+        (tmp_path / f"d{number % 20}").mkdir(exist_ok=True)
+        (tmp_path / f"d{number % 20}" / str(number)).touch()
+    for folder in tmp_path.glob("d*"):
+        restfs.run("sync", folder, f"s3://{bucket}/{folder.name}")
+    process = restfs.start("rm", "-r", f"s3://{bucket}/", "--parallel=2", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait_until(lambda: not s3.list_objects_v2(Bucket=bucket, Prefix="d0/0").get("KeyCount"))
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate()
+    gone, left = len(out.splitlines()), len(restfs.run("ls", "-r", f"s3://{bucket}").splitlines())
+    assert process.returncode == 1 and b"interrupted; what was removed was told" in errors
+    assert 0 < gone < 20000 and gone + left == 20000
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_on_a_slow_link_too_what_was_sent_is_kept(restfs, s3, bucket, tmp_path, rng, is_up):
     """With as many parts at once as there are threads none of them would be whole for a long time."""
