@@ -49,6 +49,8 @@ entry_push(struct copying *c, const struct place *from, const struct place *to, 
 	if (c->t->kind == TRANSFER_DOWNLOAD &&
 		!local_name_is_safe(arena_str(c->arena, bytes_of(e->name, len - is_folder))))
 		(void)report_failed(c->t, job.from, "its key is no path below a directory");
+	else if (c->t->kind == TRANSFER_DOWNLOAD && is_folder && e->size > 0)
+		(void)report_failed(c->t, job.from, FOLDER_HAS_CONTENT);
 	else if (c->t->kind == TRANSFER_DOWNLOAD && is_folder)
 		(void)folder_entry(c, &job);
 	else

@@ -21,6 +21,7 @@
 
 #define TRANSFER_SMALL_BYTES (1024 * 1024) /* a file that is held in memory whole */
 #define TRANSFER_PART_SUFFIX ".restfs-part"
+#define FOLDER_HAS_CONTENT "its name is that of a directory, and it has content"
 
 enum transfer_kind { TRANSFER_UPLOAD, TRANSFER_DOWNLOAD, TRANSFER_COPY };
 

@@ -78,9 +78,12 @@ side_next(struct merge *m, struct source *source, struct entry *out)
 		return 0;
 	while ((has = source_next(source, out)) == 1) {
 		m->saw_source |= source == m->from_source;
-		if ((keeps_folders || out->name[strlen(out->name) - 1] != '/') &&
-			filter_name(&m->transfer->options->filter, out->name))
+		if (!filter_name(&m->transfer->options->filter, out->name))
+			continue;
+		if (keeps_folders || out->name[strlen(out->name) - 1] != '/')
 			break;
+		if (out->size > 0 && (source == m->from_source || m->transfer->options->diff))
+			(void)report_failed(m->transfer, out->name, FOLDER_HAS_CONTENT);
 	}
 	return has;
 }

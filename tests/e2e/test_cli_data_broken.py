@@ -125,6 +125,20 @@ def test_who_interrupts_a_removal_is_told_what_is_gone(restfs, s3, bucket, tmp_p
     assert 0 < gone < 20000 and gone + left == 20000
 
 
+def test_an_object_that_no_file_can_be_is_named(restfs, s3, bucket, tmp_path):
+    for key, body in (("t/folder/", b""), ("t/full/", b"content"), ("t/file", b"1")):
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    for words in (("cp", "-r"), ("sync",), ("mirror",), ("mv", "-r")):
+        restfs.run(*words, f"s3://{bucket}/t", tmp_path / "down", status=1)
+        assert "full/: its name is that of a directory, and it has content" in restfs.stderr and restfs.stderr.count("\n") == 1
+    assert (tmp_path / "down" / "file").read_bytes() == b"1"
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"] if o["Size"]] == ["t/full/"]
+    s3.put_object(Bucket=bucket, Key="t/file", Body=b"1")
+    restfs.run("diff", f"s3://{bucket}/t", tmp_path / "down", status=1)
+    restfs.run("sync", f"s3://{bucket}/t", f"s3://{bucket}/u")
+    assert s3.get_object(Bucket=bucket, Key="u/full/")["Body"].read() == b"content"
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_on_a_slow_link_too_what_was_sent_is_kept(restfs, s3, bucket, tmp_path, rng, is_up):
     """With as many parts at once as there are threads none of them would be whole for a long time."""
