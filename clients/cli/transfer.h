@@ -88,7 +88,7 @@ struct transfer {
 
 	pthread_mutex_t report_lock; /* counts, unanswered, stdout, stderr */
 	unsigned unanswered;         /* failures in a row of requests to which no answer came, all attempts of them */
-	atomic_bool given_up;        /* these were too many */
+	_Atomic(const char *) given_up; /* why: these were too many, or there is no room; NULL: not */
 	struct transfer_counts counts;
 };
 
@@ -199,6 +199,8 @@ void report_difference(struct transfer *t, const char *what, const char *bucket,
 void report_same(struct transfer *t, const struct job *job);
 /* A line on stderr. Gives false. */
 bool report_failed(struct transfer *t, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Of errno, at a target. Gives false. */
+bool report_unwritten(struct transfer *t, const char *path);
 /* Of the connection's failure. Gives false. */
 bool report_refused(struct worker *w, const char *name);
 void report_removed(struct transfer *t, const char *name);

@@ -31,7 +31,7 @@ part_file_open(struct worker *w, const struct job *job, const char *part, int ho
 		folder = local_folder(w, job->to, job->root_len);
 		*fd = folder < 0 ? -1 : openat(folder, local_name(part), flags, 0666);
 	}
-	return *fd >= 0 || report_failed(w->transfer, job->to, "cannot be written: %s", local_problem(errno));
+	return *fd >= 0 || report_unwritten(w->transfer, job->to);
 }
 
 static void
@@ -53,7 +53,7 @@ file_finish(struct worker *w, int fd, const char *part, const struct job *job, c
 		close(fd);
 	else if (local_finish(w->transfer->options, folder, fd, local_name(part), local_name(job->to), mtime))
 		return true;
-	return report_failed(w->transfer, job->to, "cannot be written: %s", local_problem(errno));
+	return report_unwritten(w->transfer, job->to);
 }
 
 /* --- in one piece ------------------------------------------------------------------------------------------------- */
@@ -65,6 +65,7 @@ struct coming {
 	const char *part;
 	int fd;
 	uint64_t len;
+	bool has_no_place; /* said already */
 };
 
 static bool
@@ -72,11 +73,8 @@ coming_spill(struct coming *c)
 {
 	if (c->fd >= 0)
 		return true;
-	if (!part_file_open(c->w, c->job, c->part, O_TRUNC, &c->fd))
-		return s3_conn_fail(c->w->conn, "it has no place"); /* said already */
-	if (!local_write(c->fd, c->w->space, c->len, 0))
-		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
-	return true;
+	return part_file_open(c->w, c->job, c->part, O_TRUNC, &c->fd) &&
+	       (local_write(c->fd, c->w->space, c->len, 0) || report_unwritten(c->w->transfer, c->job->to));
 }
 
 static bool
@@ -86,10 +84,11 @@ coming_take(void *data, struct bytes part)
 
 	if (c->fd < 0 && c->len + part.len <= TRANSFER_SMALL_BYTES)
 		memcpy(c->w->space + c->len, part.data, part.len); /* libcurl's buffer is used again */
-	else if (!coming_spill(c))
-		return false;
-	else if (!local_write(c->fd, part.data, part.len, c->len))
-		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
+	else if (!coming_spill(c) || !(local_write(c->fd, part.data, part.len, c->len) ||
+					     report_unwritten(c->w->transfer, c->job->to))) {
+		c->has_no_place = true;
+		return s3_conn_fail(c->w->conn, "it has no place");
+	}
 	c->len += part.len;
 	transfer_moved(c->w, (int64_t)part.len);
 	return true;
@@ -102,7 +101,7 @@ coming_finish(struct coming *c, const struct s3_info *info)
 		if (!part_file_open(c->w, c->job, c->part, O_TRUNC, &c->fd))
 			return false;
 		if (!local_write(c->fd, c->w->space, c->len, 0))
-			return report_failed(c->w->transfer, c->job->to, "cannot be written: %s", strerror(errno));
+			return report_unwritten(c->w->transfer, c->job->to);
 	}
 	if (!file_finish(c->w, c->fd, c->part, c->job, info)) {
 		c->fd = -1;
@@ -129,7 +128,7 @@ whole_download(struct worker *w, const struct job *job, bool *is_larger)
 
 	if ((done = s3_get(w->conn, w->arena, &get, &info)))
 		done = coming_finish(&c, &info);
-	else if (!(*is_larger = s3_conn_failure(w->conn)->is_larger))
+	else if (!(*is_larger = s3_conn_failure(w->conn)->is_larger) && !c.has_no_place)
 		(void)report_refused(w, job->from);
 	if (c.fd >= 0) {
 		close(c.fd);
@@ -228,6 +227,7 @@ struct part_coming {
 	int fd;
 	uint64_t at;
 	uint64_t crc;
+	int problem; /* of writing: errno */
 };
 
 static bool
@@ -235,8 +235,10 @@ part_take(void *data, struct bytes part)
 {
 	struct part_coming *c = data;
 
-	if (!local_write(c->fd, part.data, part.len, c->at))
-		return s3_conn_fail(c->w->conn, "cannot be written: %s", strerror(errno));
+	if (!local_write(c->fd, part.data, part.len, c->at)) {
+		c->problem = errno;
+		return s3_conn_fail(c->w->conn, "it has no place");
+	}
 	c->crc = crc64nvme(c->crc, part.data, part.len);
 	c->at += part.len;
 	transfer_moved(c->w, (int64_t)part.len);
@@ -260,13 +262,19 @@ download_part(struct worker *w, struct large *large, unsigned number)
 
 	if (own->there[number])
 		return true;
-	if (!s3_get(w->conn, w->arena, &get, &info))
-		return report_refused(w, large->job->from);
+	if (!s3_get(w->conn, w->arena, &get, &info)) {
+		if (!c.problem)
+			return report_refused(w, large->job->from);
+		if (atomic_exchange(&large->failed, true))
+			return false; /* of another part it was said */
+		errno = c.problem;
+		return report_unwritten(w->transfer, large->job->to);
+	}
 	if (c.at != large_offset(large, number) + get.length)
 		return report_failed(w->transfer, large->job->from, "the object became shorter while it was read");
 	large->crcs[number] = mark.crc = c.crc;
 	return local_write(large->fd, &mark, sizeof(mark), mark_offset(large, number)) ||
-	       report_failed(w->transfer, large->job->to, "cannot be written: %s", strerror(errno));
+	       report_unwritten(w->transfer, large->job->to);
 }
 
 static bool
@@ -320,7 +328,7 @@ download_finish(struct worker *w, struct large *large, bool whole)
 			"what came is not what the server's checksum says: it is damaged");
 	}
 	if (ftruncate(fd, (off_t)large->job->size) != 0)
-		return report_failed(w->transfer, large->job->to, "cannot be written: %s", strerror(errno));
+		return report_unwritten(w->transfer, large->job->to);
 	large->fd = -1;
 	return file_finish(w, fd, own->part, large->job, &own->info);
 }
@@ -342,7 +350,7 @@ large_download(struct worker *w, const struct job *job, const struct s3_info *in
 	large->own = own;
 	if (part_file_open(w, job, own->part, 0, &large->fd) &&
 		(parts_prepare(large, own) ||
-			report_failed(w->transfer, job->to, "cannot be written: %s", strerror(errno)))) {
+			report_unwritten(w->transfer, job->to))) {
 		transfer_offer(w->transfer, large);
 		return true;
 	}

@@ -4,6 +4,7 @@
  */
 #include "transfer.h"
 #include "cli_progress.h"
+#include <errno.h>
 #include <stdio.h>
 
 #define UNANSWERED_MOST 2 /* of each thread */
@@ -151,13 +152,26 @@ report_failed(struct transfer *t, const char *name, const char *format, ...)
 	return false;
 }
 
+/* Where there is no room for one file, there is none for the others. */
+bool
+report_unwritten(struct transfer *t, const char *path)
+{
+	int error = errno;
+
+	if (error == ENOSPC || error == EDQUOT)
+		atomic_store(&t->given_up, "there is no room");
+	else if (error == EROFS)
+		atomic_store(&t->given_up, "nothing can be written there");
+	return report_failed(t, path, "cannot be written: %s", local_problem(error));
+}
+
 /* A store that has gone away has gone for all the other files, too. */
 static void
 unanswered_count(struct transfer *t)
 {
 	pthread_mutex_lock(&t->report_lock);
 	if (++t->unanswered >= UNANSWERED_MOST * t->options->parallel)
-		atomic_store(&t->given_up, true);
+		atomic_store(&t->given_up, "the store does not answer");
 	pthread_mutex_unlock(&t->report_lock);
 }
 
@@ -210,7 +224,7 @@ report_summary(struct transfer *t)
 	if (c->failed)
 		printf("; failed: %llu", (unsigned long long)c->failed);
 	if (atomic_load(&t->given_up))
-		printf("; given up, as the store does not answer: the same command goes on from here");
+		printf("; given up, as %s: the same command goes on from here", atomic_load(&t->given_up));
 	else if (transfer_is_stopped(t))
 		printf("; interrupted: the same command goes on from here");
 	putchar('\n');

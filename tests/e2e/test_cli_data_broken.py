@@ -110,6 +110,17 @@ def kill_in_download(restfs, s3, bucket, path, body):
     return part_of(path)
 
 
+@pytest.mark.parametrize("size, count", [(50000, 1000), (3 * MIB, 40), (40 * MIB, 3)])
+def test_of_a_target_that_is_full_not_every_file_is_tried(restfs, s3, bucket, disk, size, count):
+    for number in range(count):
+        s3.put_object(Bucket=bucket, Key=f"{number}", Body=bytes(size))
+    full = disk(disk.path / "full", 8)
+    out = restfs.run("cp", "-r", f"s3://{bucket}", full, "--parallel=4", "--part-size=5M", status=1)
+    lines = restfs.stderr.splitlines()
+    assert 0 < len(lines) <= 5 and all(f" {full}/" in line and line.endswith(": cannot be written: No space left on device") for line in lines), lines
+    assert b"given up, as there is no room: the same command goes on from here" in out
+
+
 def test_who_interrupts_a_removal_is_told_what_is_gone(restfs, s3, bucket, tmp_path):
     for number in range(20000):
         (tmp_path / f"d{number % 20}").mkdir(exist_ok=True)
