@@ -84,8 +84,8 @@ coming_take(void *data, struct bytes part)
 
 	if (c->fd < 0 && c->len + part.len <= TRANSFER_SMALL_BYTES)
 		memcpy(c->w->space + c->len, part.data, part.len); /* libcurl's buffer is used again */
-	else if (!coming_spill(c) || !(local_write(c->fd, part.data, part.len, c->len) ||
-					     report_unwritten(c->w->transfer, c->job->to))) {
+	else if (!coming_spill(c) ||
+		 !(local_write(c->fd, part.data, part.len, c->len) || report_unwritten(c->w->transfer, c->job->to))) {
 		c->has_no_place = true;
 		return s3_conn_fail(c->w->conn, "it has no place");
 	}
@@ -349,8 +349,7 @@ large_download(struct worker *w, const struct job *job, const struct s3_info *in
 	own->there = ARENA_ARRAY(large->arena, bool, large->parts);
 	large->own = own;
 	if (part_file_open(w, job, own->part, 0, &large->fd) &&
-		(parts_prepare(large, own) ||
-			report_unwritten(w->transfer, job->to))) {
+		(parts_prepare(large, own) || report_unwritten(w->transfer, job->to))) {
 		transfer_offer(w->transfer, large);
 		return true;
 	}

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define UNANSWERED_MOST 2 /* of each thread */
+#define UNANSWERED_MOST 1 /* of each thread */
 
 static const char *const verbs[] = {
 	[TRANSFER_UPLOAD] = "upload", [TRANSFER_DOWNLOAD] = "download", [TRANSFER_COPY] = "copy"};

@@ -39,9 +39,10 @@ rest_length(unsigned attempt, int64_t asked_ns)
 bool
 s3_rest(struct s3_conn *conn, unsigned attempt, const struct s3_outcome *outcome)
 {
+	unsigned most = outcome->is_away && conn->has_skew ? S3_ATTEMPTS_AWAY : S3_ATTEMPTS;
 	int64_t end, now;
 
-	if (!outcome->may_repeat || attempt + 1 >= S3_ATTEMPTS)
+	if (!outcome->may_repeat || attempt + 1 >= most)
 		return false;
 	end = clock_monotonic_ns() + rest_length(attempt, outcome->wait_ns);
 	while ((now = clock_monotonic_ns()) < end && !atomic_load(&conn->client->stopped))

@@ -36,6 +36,7 @@ struct s3_conn {
 /* s3_attempt.c: one request, once. */
 struct s3_outcome {
 	bool may_repeat; /* nothing was done, or doing it again does no harm */
+	bool is_away;    /* nobody takes connections */
 	int64_t wait_ns; /* the server asked for it; 0: it did not */
 };
 bool s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *request, struct s3_answer *out,

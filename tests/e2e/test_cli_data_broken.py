@@ -215,6 +215,22 @@ def test_a_part_that_is_left_is_nobodys_file(restfs, s3, bucket, tmp_path, rng):
     assert part.read_bytes() == before and s3.get_object(Bucket=bucket, Key=f"parts/{part.name}")["Body"].read() == b"x"
 
 
+def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path):
+    restfs = Restfs(own_daemon.s3, own_daemon.access_key, own_daemon.secret_key, tmp_path)
+    own_daemon.client().create_bucket(Bucket="again")
+    (tmp_path / "up").mkdir()
+    for number in range(1000):
+        (tmp_path / "up" / f"{number}").write_bytes(b"x" * 1000)
+    process = restfs.start("cp", "-r", tmp_path / "up", "s3://again", "--parallel=4", "--limit-rate=100K")
+    wait_until(lambda: own_daemon.client().list_objects_v2(Bucket="again").get("KeyCount"))
+    own_daemon.kill()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(6)
+    own_daemon.start()
+    assert process.communicate()[1] == b"" and process.returncode == 0
+    assert own_daemon.client().list_objects_v2(Bucket="again")["KeyCount"] == 1000
+
+
 def test_of_a_store_that_has_gone_not_every_file_is_tried(own_daemon, tmp_path):
     restfs = Restfs(own_daemon.s3, own_daemon.access_key, own_daemon.secret_key, tmp_path)
     own_daemon.client().create_bucket(Bucket="gone")
