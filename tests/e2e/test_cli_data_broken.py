@@ -226,7 +226,7 @@ def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path):
     own_daemon.kill()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(6)
-    own_daemon.start()
+    own_daemon.start("--s3", own_daemon.s3.removeprefix("http://"))
     assert process.communicate()[1] == b"" and process.returncode == 0
     assert own_daemon.client().list_objects_v2(Bucket="again")["KeyCount"] == 1000
 
