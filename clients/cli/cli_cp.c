@@ -71,7 +71,7 @@ tree_copy(struct copying *c, struct place from)
 	root_len = strlen(to.root);
 	if (c->many)
 		to.root = arena_printf(c->cli->arena, "%s%s/", to.root, place_base(c->cli, &from));
-	if (place_overlaps(&from, &to)) {
+	if (transfer_is_in_one_store(c->t) && place_overlaps(&from, &to)) {
 		report_failed(c->t, from.root[0] ? from.root : from.bucket, "one of source and target is in the other");
 		return;
 	}
@@ -100,7 +100,8 @@ one_push(struct copying *c, const struct place *from, struct job *job)
 	}
 	job->from = from->root;
 	job->to = to.root;
-	if (c->t->kind == TRANSFER_COPY && strcmp(from->bucket, to.bucket) == 0 && strcmp(from->root, to.root) == 0)
+	if (from->bucket && to.bucket && transfer_is_in_one_store(c->t) && strcmp(from->bucket, to.bucket) == 0 &&
+		strcmp(from->root, to.root) == 0)
 		report_failed(c->t, from->root, "is source and target");
 	else if (filter_takes(&c->t->options->filter, place_base(c->cli, from), job->size, job->mtime_ns))
 		transfer_push(c->t, job);
@@ -191,7 +192,7 @@ copy(struct cli *cli, bool move)
 		!sources_read(&c, list, from, count) || !transfer_open(&t, cli, &options, &from[0], &c.to))
 		return cli_complain(cli, EXIT_USAGE);
 	options.move = move;
-	c.conn = s3_conn_new(t.client);
+	c.conn = s3_conn_new(t.from_client);
 	c.arena = arena_new(16384);
 	transfer_begin(&t);
 	for (size_t i = 0; i < count; i++)

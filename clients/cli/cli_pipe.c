@@ -313,9 +313,9 @@ cli_pipe(struct cli *cli)
 	pthread_mutex_init(&p.lock, NULL);
 	pthread_cond_init(&p.changed, NULL);
 	progress_begin("stdin", PROGRESS_UNKNOWN, !cli->json && !cli->quiet);
-	transfer_interrupt_set(p.client);
+	transfer_interrupt_set(p.client, NULL);
 	done = pipe_run(&p);
-	transfer_interrupt_set(NULL);
+	transfer_interrupt_set(NULL, NULL);
 	progress_end();
 	s3_client_free(p.client);
 	return done ? EXIT_DONE : cli_complain(cli, EXIT_REFUSED);

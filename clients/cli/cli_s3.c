@@ -1,16 +1,28 @@
 /* cli_s3.c: see cli_s3.h. */
 #include "cli_s3.h"
 
-struct s3_client *
-cli_s3_open(struct cli *cli)
+static struct s3_client *
+client_of(struct cli *cli, const char *profile_name, const char *endpoint)
 {
 	struct s3_profile profile;
 	char error[S3_ERROR_BYTES];
 
-	if (s3_profile_load(cli->arena, cli->profile, cli->endpoint, &profile, error))
+	if (s3_profile_load(cli->arena, profile_name, endpoint, &profile, error))
 		return s3_client_new(&profile);
 	cli_fail(cli, "%s", error);
 	return NULL;
+}
+
+struct s3_client *
+cli_s3_open(struct cli *cli)
+{
+	return client_of(cli, cli->profile, cli->endpoint);
+}
+
+struct s3_client *
+cli_s3_open_source(struct cli *cli)
+{
+	return client_of(cli, cli_text(cli, "source_profile"), cli_text(cli, "source_endpoint"));
 }
 
 bool

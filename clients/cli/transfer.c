@@ -9,11 +9,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define QUEUE_MAX 4096
 #define PARTS_FIRST 2
 
-static struct s3_client *volatile interrupted; /* what Ctrl-C stops */
+static struct s3_client *volatile interrupted[2]; /* what Ctrl-C stops */
 static volatile sig_atomic_t is_interrupted;
 
 /* --- interrupting ------------------------------------------------------------------------------------------------- */
@@ -21,18 +22,18 @@ static volatile sig_atomic_t is_interrupted;
 static void
 on_interrupt(int number)
 {
-	struct s3_client *client = interrupted;
-
 	is_interrupted = 1;
-	if (client)
-		s3_client_stop(client);
+	for (size_t i = 0; i < 2; i++)
+		if (interrupted[i])
+			s3_client_stop(interrupted[i]);
 	signal(number, progress_signal); /* who presses it twice means it */
 }
 
 void
-transfer_interrupt_set(struct s3_client *client)
+transfer_interrupt_set(struct s3_client *client, struct s3_client *other)
 {
-	interrupted = client;
+	interrupted[0] = client;
+	interrupted[1] = other;
 	signal(SIGINT, client ? on_interrupt : SIG_DFL);
 	signal(SIGTERM, client ? on_interrupt : SIG_DFL);
 }
@@ -181,6 +182,7 @@ job_run(struct worker *w, struct job *job)
 		[TRANSFER_UPLOAD] = transfer_upload,
 		[TRANSFER_DOWNLOAD] = transfer_download,
 		[TRANSFER_COPY] = transfer_copy,
+		[TRANSFER_RELAY] = transfer_relay,
 	};
 	struct transfer *t = w->transfer;
 	bool taken = false;
@@ -201,6 +203,7 @@ worker_run(void *data)
 	struct transfer *t = data;
 	struct worker w = {.transfer = t,
 		.folder_fd = -1,
+		.spool_fd = -1,
 		.conn = s3_conn_new(t->client),
 		.arena = arena_new(16384),
 		.space = xmalloc(TRANSFER_SMALL_BYTES)};
@@ -208,6 +211,7 @@ worker_run(void *data)
 	unsigned number;
 	struct job *job;
 
+	w.from_conn = t->from_client == t->client ? w.conn : s3_conn_new(t->from_client);
 	for (;;) {
 		work_take(t, &job, &large, &number);
 		if (!job && !large)
@@ -221,7 +225,11 @@ worker_run(void *data)
 		}
 		arena_reset(w.arena);
 	}
+	if (w.from_conn != w.conn)
+		s3_conn_free(w.from_conn);
 	s3_conn_free(w.conn);
+	if (w.spool_fd >= 0)
+		close(w.spool_fd);
 	arena_free(w.arena);
 	free(w.space);
 	local_folder_close(&w);
@@ -249,7 +257,7 @@ transfer_begin(struct transfer *t)
 	pthread_cond_init(&t->more, NULL);
 	pthread_cond_init(&t->room, NULL);
 	t->last = &t->first;
-	transfer_interrupt_set(t->client);
+	transfer_interrupt_set(t->client, t->from_client);
 	progress_begin("transferring", PROGRESS_UNKNOWN, !t->cli->json && !t->cli->quiet && !t->options->dry_run);
 	t->threads = xcalloc(t->options->parallel, sizeof(*t->threads));
 	while (t->started < t->options->parallel && pthread_create(&t->threads[t->started], NULL, worker_run, t) == 0)
@@ -268,7 +276,7 @@ transfer_end(struct transfer *t)
 	while (t->started > 0)
 		pthread_join(t->threads[--t->started], NULL);
 	progress_end();
-	transfer_interrupt_set(NULL);
+	transfer_interrupt_set(NULL, NULL);
 	free(t->threads);
 	pthread_cond_destroy(&t->more);
 	pthread_cond_destroy(&t->room);

@@ -5,8 +5,8 @@
  *     -> transfer_source.c: a tree or a bucket, entry by entry in the order of keys
  *     -> transfer_push: a job each, into a queue that is bounded
  *   transfer.c: threads take jobs, and parts of what is large
- *     -> transfer_upload.c, transfer_download.c, transfer_copy.c: one of each; transfer_large.c: parts of one, and
- *        transfer_resume.c: those that a server has already
+ *     -> transfer_upload.c, transfer_download.c, transfer_copy.c, transfer_relay.c: one of each; transfer_large.c:
+ * parts of one, and transfer_resume.c: those that a server has already
  *     -> transfer_report.c: lines, and what was done in all
  *
  * What was not transferred whole never has its target's name.
@@ -23,7 +23,8 @@
 #define TRANSFER_PART_SUFFIX ".restfs-part"
 #define FOLDER_HAS_CONTENT "its name is that of a directory, and it has content"
 
-enum transfer_kind { TRANSFER_UPLOAD, TRANSFER_DOWNLOAD, TRANSFER_COPY };
+/* A copy is within a store, which does it; a relay goes from one store to another, through this machine. */
+enum transfer_kind { TRANSFER_UPLOAD, TRANSFER_DOWNLOAD, TRANSFER_COPY, TRANSFER_RELAY };
 
 struct transfer_options {
 	bool dry_run;
@@ -69,6 +70,7 @@ struct transfer {
 	struct cli *cli;
 	const struct transfer_options *options;
 	struct s3_client *client;
+	struct s3_client *from_client; /* of a relay's source; else the same */
 	enum transfer_kind kind;
 	const char *from_bucket, *to_bucket; /* NULL: local */
 
@@ -96,9 +98,11 @@ struct transfer {
 struct worker {
 	struct transfer *transfer;
 	struct s3_conn *conn;
-	struct arena *arena; /* of the job at hand */
+	struct s3_conn *from_conn; /* of a relay's source; else the same */
+	struct arena *arena;       /* of the job at hand */
 	struct large *large; /* of which it has a part at hand */
 	uint8_t *space;      /* TRANSFER_SMALL_BYTES */
+	int spool_fd;        /* a relay's file without a name, for what is larger; -1: none */
 	int64_t moved;       /* bytes of the job or part at hand that the progress shows */
 	int folder_fd;       /* of the directory that was written to last; -1: none */
 	size_t folder_root_len;
@@ -115,8 +119,8 @@ void transfer_push(struct transfer *t, const struct job *job);
 bool transfer_end(struct transfer *t);
 /* Somebody pressed Ctrl-C. */
 bool transfer_is_stopped(const struct transfer *t);
-/* Ctrl-C stops this client's requests; NULL: it ends the process again. */
-void transfer_interrupt_set(struct s3_client *client);
+/* Ctrl-C stops these clients' requests, of which the second may be NULL; both NULL: it ends the process again. */
+void transfer_interrupt_set(struct s3_client *client, struct s3_client *other);
 /* Bytes of the job or part at hand are on their way; negative: those have to go again. */
 void transfer_moved(struct worker *w, int64_t bytes);
 /* It has ended: so many of its bytes are done. */
@@ -131,6 +135,7 @@ void transfer_offer(struct transfer *t, struct large *large);
 bool transfer_upload(struct worker *w, struct job *job, bool *taken);
 bool transfer_download(struct worker *w, struct job *job, bool *taken);
 bool transfer_copy(struct worker *w, struct job *job, bool *taken);
+bool transfer_relay(struct worker *w, struct job *job, bool *taken);
 /* The target of a job in doubt is what would be put there. */
 bool transfer_is_same(struct worker *w, const struct job *job);
 /* With move: takes the source away, if it still is what was copied. */
@@ -178,6 +183,27 @@ uint64_t large_crc(const struct large *large);
 const char *crc64_text(struct arena *arena, uint64_t crc);
 bool crc64_parse(const char *text, uint64_t *crc);
 
+/* --- transfer_copy.c: what a copy within a store and a relay have in common
+ * -------------------------------------------
+ */
+
+struct copy_own {
+	const char *crc64nvme; /* of the source; NULL: it has none */
+	atomic_bool lacks_crc; /* of a part: nothing can be said of the whole */
+	atomic_bool is_vain;   /* the parts are of no use for another time */
+	bool has_its_parts;    /* they end where those of the source do: so the ETag has to be the same */
+};
+
+/* What the target is to be, of what the source is. */
+struct s3_put copy_put(struct arena *arena, const struct transfer *t, const char *key, const struct s3_info *info);
+/* Begins the upload, or goes on with one. False: the connection's failure, which is still to be said. */
+bool copy_begin(struct worker *w, struct large *large, const struct s3_info *info);
+/* As report_refused, of one of the connections. */
+bool copy_refused(struct worker *w, const struct s3_conn *conn, struct large *large);
+/* Notes a part that was made. */
+void copy_part_made(struct worker *w, struct large *large, unsigned number, const struct s3_part *made);
+bool copy_finish(struct worker *w, struct large *large, bool whole);
+
 /* --- transfer_resume.c ----------------------------------------------------------------------------------------------
  */
 
@@ -203,6 +229,8 @@ bool report_failed(struct transfer *t, const char *name, const char *format, ...
 bool report_unwritten(struct transfer *t, const char *path);
 /* Of the connection's failure. Gives false. */
 bool report_refused(struct worker *w, const char *name);
+/* The same, of that one of the worker's connections. */
+bool report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name);
 void report_removed(struct transfer *t, const char *name);
 /* No failure, but to be known. */
 void report_warning(struct transfer *t, const char *name, const char *text);

@@ -67,7 +67,7 @@ is_copy_of(struct worker *w, const struct job *job)
 	struct transfer *t = w->transfer;
 	struct s3_info from, to;
 
-	return s3_head(w->conn, w->arena, t->from_bucket, job->from, &from) &&
+	return s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &from) &&
 	       s3_head(w->conn, w->arena, t->to_bucket, job->to, &to) && from.size == to.size && from.crc64nvme &&
 	       to.crc64nvme && strcmp(from.crc64nvme, to.crc64nvme) == 0;
 }
@@ -80,7 +80,7 @@ transfer_is_same(struct worker *w, const struct job *job)
 	bool upload = t->kind == TRANSFER_UPLOAD;
 	struct s3_info info;
 
-	if (t->kind == TRANSFER_COPY)
+	if (t->from_bucket && t->to_bucket)
 		return is_copy_of(w, job);
 	if (!s3_head(w->conn, w->arena, upload ? t->to_bucket : t->from_bucket, upload ? job->to : job->from, &info))
 		return false;
@@ -111,11 +111,11 @@ object_remove(struct worker *w, const struct job *job)
 	struct transfer *t = w->transfer;
 	struct s3_info info;
 
-	if (!s3_head(w->conn, w->arena, t->from_bucket, job->from, &info))
-		return report_refused(w, job->from);
+	if (!s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &info))
+		return report_refused_by(w, w->from_conn, job->from);
 	if (job->etag[0] && strcmp(info.etag, job->etag) != 0)
 		return report_failed(t, job->from, "was changed while it was copied, and stays");
-	return s3_delete(w->conn, t->from_bucket, job->from) || report_refused(w, job->from);
+	return s3_delete(w->from_conn, t->from_bucket, job->from) || report_refused_by(w, w->from_conn, job->from);
 }
 
 bool

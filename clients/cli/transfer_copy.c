@@ -2,9 +2,11 @@
  * transfer_copy.c: an object to an object, within the server. What is very large goes in parts.
  *
  * Parts that an earlier copy has made are taken if they may be of this object, as it is now: what they are of is not
- * told, so the CRC64NVME of the whole, made of those of the parts, says at the end whether they were.
+ * told, so the CRC64NVME of the whole, made of those of the parts, says at the end whether they were. So it is when an
+ * object comes from another store (transfer_relay.c), where an ETag of the same parts may say it, too.
  */
 #include "transfer.h"
+#include "base/hash.h"
 #include "cli_progress.h"
 
 #define S3_COPY_MAX (INT64_C(5) << 30)    /* at once */
@@ -12,68 +14,101 @@
 #define COPY_PART_BYTES (INT64_C(128) << 20)
 #define SECOND_NS INT64_C(1000000000)
 
-struct copy_own {
-	const char *crc64nvme; /* of the source; NULL: it has none */
-	atomic_bool lacks_crc; /* of a part: nothing can be said of the whole */
-	atomic_bool is_vain;   /* the parts are of no use for another time */
-};
-
-static bool
-copy_refused(struct worker *w, struct large *large)
+bool
+copy_refused(struct worker *w, const struct s3_conn *conn, struct large *large)
 {
 	struct copy_own *own = large->own;
-	long status = s3_conn_failure(w->conn)->status;
+	long status = s3_conn_failure(conn)->status;
 
 	if (status >= 400 && status < 500 && status != 408 && status != 429)
 		own->is_vain = true; /* the source is another by now, or it may not be done */
-	return report_refused(w, large->job->from);
+	return report_refused_by(w, conn, large->job->from);
+}
+
+void
+copy_part_made(struct worker *w, struct large *large, unsigned number, const struct s3_part *made)
+{
+	struct copy_own *own = large->own;
+	struct s3_part *part = &large->uploaded[number];
+
+	if (!crc64_parse(made->crc64nvme, &large->crcs[number]))
+		own->lacks_crc = true;
+	*part = *made;
+	part->etag = large_text(w->transfer, large, made->etag);
+	part->crc64nvme = made->crc64nvme ? large_text(w->transfer, large, made->crc64nvme) : NULL;
 }
 
 static bool
 copy_part(struct worker *w, struct large *large, unsigned number)
 {
-	struct transfer *t = w->transfer;
-	struct copy_own *own = large->own;
 	struct s3_part made;
 
 	if (large->uploaded[number].number)
 		return true;
-	if (!s3_upload_part_copy(w->conn, w->arena, &large->upload, number + 1, t->from_bucket, large->job->from,
-		    large->job->etag[0] ? large->job->etag : NULL, large_offset(large, number),
+	if (!s3_upload_part_copy(w->conn, w->arena, &large->upload, number + 1, w->transfer->from_bucket,
+		    large->job->from, large->job->etag[0] ? large->job->etag : NULL, large_offset(large, number),
 		    large_length(large, number), &made))
-		return copy_refused(w, large);
-	if (!crc64_parse(made.crc64nvme, &large->crcs[number]))
-		own->lacks_crc = true;
-	made.etag = large_text(t, large, made.etag);
-	made.crc64nvme = made.crc64nvme ? large_text(t, large, made.crc64nvme) : NULL;
-	large->uploaded[number] = made;
+		return copy_refused(w, w->conn, large);
+	copy_part_made(w, large, number, &made);
 	return true;
+}
+
+/* That of parts is the MD5 of theirs: does the source's follow from these? Of a server that encrypts nobody knows. */
+static bool
+etag_fits(const struct large *large)
+{
+	struct digester *d = digester_new(DIGEST_BIT(DIGEST_MD5));
+	struct digest_value value;
+	uint8_t digest[16];
+	char text[33];
+	bool known = true;
+
+	for (unsigned i = 0; i < large->parts && known; i++) {
+		known = !large->uploaded[i].is_encrypted && hex_decode(bytes_str(large->uploaded[i].etag), digest, 16);
+		digester_update(d, digest, 16);
+	}
+	digester_value(d, DIGEST_MD5, &value);
+	digester_free(d);
+	hex_encode(bytes_of(value.bytes, 16), text);
+	return !known || strncmp(text, large->job->etag, 32) == 0;
+}
+
+static bool
+copy_is_of_source(const struct large *large)
+{
+	const struct copy_own *own = large->own;
+	uint64_t crc;
+
+	if (!own->lacks_crc && crc64_parse(own->crc64nvme, &crc))
+		return large_crc(large) == crc;
+	return !own->has_its_parts || etag_fits(large);
 }
 
 static bool
 copy_complete(struct worker *w, struct large *large)
 {
 	struct copy_own *own = large->own;
-	const char *crc = own->crc64nvme && !own->lacks_crc ? crc64_text(w->arena, large_crc(large)) : NULL;
+	const char *crc = own->lacks_crc ? NULL : crc64_text(w->arena, large_crc(large));
 
-	if (crc && strcmp(crc, own->crc64nvme) != 0) {
+	if (!copy_is_of_source(large)) {
 		own->is_vain = true;
 		return report_failed(w->transfer, large->job->from,
-			"its parts on the server are not what its checksum says, and were removed: copy it again");
+			"its parts on the server are not what its checksum says, and were removed: copy it again%s",
+			own->has_its_parts ? " (with --part-size, if it came in parts of several sizes)" : "");
 	}
 	return s3_upload_complete(w->conn, w->arena, &large->upload, large->uploaded, large->parts, crc) ||
 	       report_refused(w, large->job->from);
 }
 
 /* What failed is left on the server, if the next time can go on with it. */
-static bool
+bool
 copy_finish(struct worker *w, struct large *large, bool whole)
 {
 	struct copy_own *own = large->own;
 
 	if (whole && copy_complete(w, large))
 		return true;
-	if (own->is_vain || !own->crc64nvme)
+	if (own->is_vain || large->upload.plain || !(own->crc64nvme || own->has_its_parts))
 		(void)s3_upload_abort(w->conn, &large->upload);
 	return false;
 }
@@ -86,32 +121,38 @@ part_may_fit(struct large *large, unsigned number, const struct s3_part *part)
 	return crc64_parse(part->crc64nvme, &large->crcs[number]);
 }
 
-/* A multipart upload takes no metadata from its source: it is told. An earlier one is of this source only if that is
- * older, by whole seconds. */
-static bool
-copy_begin(struct worker *w, struct large *large)
+struct s3_put
+copy_put(struct arena *arena, const struct transfer *t, const char *key, const struct s3_info *info)
 {
-	struct transfer *t = w->transfer;
-	struct s3_header *headers;
-	struct s3_info info;
-	struct s3_put put = {.bucket = t->to_bucket, .key = large->job->to, .mtime_ns = INT64_MIN};
-	struct copy_own *own = large->own = ARENA_NEW(large->arena, struct copy_own);
+	struct s3_put put = {.bucket = t->to_bucket, .key = key, .mtime_ns = INT64_MIN};
+	struct s3_header *headers = ARENA_ARRAY(arena, struct s3_header, info->metadata_count + info->kept_count + 1);
 
-	if (!s3_head(w->conn, w->arena, t->from_bucket, large->job->from, &info))
-		return false;
-	headers = ARENA_ARRAY(w->arena, struct s3_header, info.metadata_count + info.kept_count + 1);
-	for (size_t i = 0; i < info.metadata_count; i++)
+	for (size_t i = 0; i < info->metadata_count; i++)
 		headers[i] = (struct s3_header){
-			arena_printf(w->arena, "x-amz-meta-%s", info.metadata[i].name), info.metadata[i].value};
-	for (size_t i = 0; i < info.kept_count; i++)
-		headers[info.metadata_count + i] = info.kept[i];
+			arena_printf(arena, "x-amz-meta-%s", info->metadata[i].name), info->metadata[i].value};
+	for (size_t i = 0; i < info->kept_count; i++)
+		headers[info->metadata_count + i] = info->kept[i];
 	put.headers = headers;
-	put.header_count = info.metadata_count + info.kept_count;
-	if (info.content_type[0])
-		put.content_type = info.content_type;
-	large->job->etag = arena_str(large->arena, bytes_str(info.etag));
-	own->crc64nvme = info.crc64nvme ? arena_str(large->arena, bytes_str(info.crc64nvme)) : NULL;
-	return large_upload_begin(w, large, &put, info.modified_ns + SECOND_NS, own->crc64nvme ? part_may_fit : NULL);
+	put.header_count = info->metadata_count + info->kept_count;
+	if (info->content_type[0])
+		put.content_type = info->content_type;
+	return put;
+}
+
+/* A multipart upload takes no metadata from its source: it is told. An earlier one is of this source only if that is
+ * older, by whole seconds of the target's clock. */
+bool
+copy_begin(struct worker *w, struct large *large, const struct s3_info *info)
+{
+	struct s3_put put = copy_put(w->arena, w->transfer, large->job->to, info);
+	struct copy_own *own = large->own;
+	int64_t since_ns = info->modified_ns + SECOND_NS;
+
+	if (w->from_conn != w->conn)
+		since_ns += s3_conn_skew_ns(w->conn) - s3_conn_skew_ns(w->from_conn);
+	large->job->etag = arena_str(large->arena, bytes_str(info->etag));
+	own->crc64nvme = info->crc64nvme ? arena_str(large->arena, bytes_str(info->crc64nvme)) : NULL;
+	return large_upload_begin(w, large, &put, since_ns, own->crc64nvme || own->has_its_parts ? part_may_fit : NULL);
 }
 
 /* What the user says of parts; else they are larger than those of transfers, whose bytes have to go somewhere. */
@@ -134,6 +175,7 @@ transfer_copy(struct worker *w, struct job *job, bool *taken)
 {
 	struct transfer *t = w->transfer;
 	struct large *large;
+	struct s3_info info;
 
 	if (job->size <= copy_whole_max(t)) {
 		if (!s3_copy(
@@ -143,8 +185,11 @@ transfer_copy(struct worker *w, struct job *job, bool *taken)
 		return true;
 	}
 	*taken = true;
+	if (!s3_head(w->conn, w->arena, t->from_bucket, job->from, &info))
+		return report_refused(w, job->from);
 	large = large_new(job, &copy_kind, job->size, copy_part_size(t));
-	if (copy_begin(w, large)) {
+	large->own = ARENA_NEW(large->arena, struct copy_own);
+	if (copy_begin(w, large, &info)) {
 		transfer_offer(t, large);
 		return true;
 	}

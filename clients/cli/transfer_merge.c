@@ -42,11 +42,11 @@ merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct tr
 		return false;
 	place_make_tree(cli, &m->from);
 	place_make_tree(cli, &m->to);
-	if (place_overlaps(&m->from, &m->to)) {
+	if (transfer_is_in_one_store(t) && place_overlaps(&m->from, &m->to)) {
 		transfer_close(t);
 		return cli_fail(cli, "one of source and target is in the other");
 	}
-	m->from_conn = s3_conn_new(t->client);
+	m->from_conn = s3_conn_new(t->from_client);
 	m->to_conn = s3_conn_new(t->client);
 	transfer_begin(t);
 	m->from_source = source_of(t, &m->from, m->from_conn, source_links(options));
@@ -71,7 +71,7 @@ merge_close(struct merge *m)
 static int
 side_next(struct merge *m, struct source *source, struct entry *out)
 {
-	bool keeps_folders = m->transfer->kind == TRANSFER_COPY;
+	bool keeps_folders = m->from.bucket && m->to.bucket;
 	int has;
 
 	if (!source)
@@ -117,15 +117,19 @@ merge_is_whole(const struct merge *m)
 /* --- likeness ----------------------------------------------------------------------------------------------------- */
 
 /* Of two objects: their ETags; where one is of parts, and says nothing of the content, their times, unless contents are
- * to be compared: both have one server's clock. */
+ * to be compared. Within a store both are of one clock. */
 static enum merge_likeness
-objects_compare(const struct transfer_options *o, const struct entry *from, const struct entry *to)
+objects_compare(const struct merge *m)
 {
+	const struct entry *from = &m->source, *to = &m->target;
+	bool relay = m->transfer->kind == TRANSFER_RELAY;
+	int64_t later_ns = relay ? s3_conn_skew_ns(m->to_conn) - s3_conn_skew_ns(m->from_conn) + MARGIN_NS : 0;
+
 	if (from->etag[0] && strcmp(from->etag, to->etag) == 0)
 		return LIKE_SAME;
 	if (!strchr(from->etag, '-') && !strchr(to->etag, '-'))
 		return LIKE_OTHER;
-	return !o->checksum && to->mtime_ns > from->mtime_ns ? LIKE_SAME : LIKE_UNKNOWN;
+	return !m->transfer->options->checksum && to->mtime_ns > from->mtime_ns + later_ns ? LIKE_SAME : LIKE_UNKNOWN;
 }
 
 enum merge_likeness
@@ -139,8 +143,8 @@ merge_compare(const struct merge *m)
 		return LIKE_OTHER;
 	if (o->size_only && !o->checksum)
 		return LIKE_SAME;
-	if (m->transfer->kind == TRANSFER_COPY)
-		return objects_compare(o, from, to);
+	if (m->from.bucket && m->to.bucket)
+		return objects_compare(m);
 	if (o->checksum)
 		return LIKE_UNKNOWN;
 	if (m->transfer->kind == TRANSFER_UPLOAD) {

@@ -72,11 +72,40 @@ place_kind(struct cli *cli, const struct place *from, const struct place *to, en
 }
 
 bool
+transfer_is_in_one_store(const struct transfer *t)
+{
+	return s3_client_is_same_store(t->client, t->from_client);
+}
+
+/* Of what is downloaded the source's store is the only one. */
+static bool
+clients_open(struct transfer *t)
+{
+	bool has_own = cli_text(t->cli, "source_endpoint") || cli_text(t->cli, "source_profile");
+
+	if (has_own && t->kind == TRANSFER_UPLOAD)
+		return cli_fail(
+			t->cli, "--source-endpoint and --source-profile are of a store, and the source is local");
+	if (has_own && !(t->from_client = cli_s3_open_source(t->cli)))
+		return false;
+	t->client = has_own && t->kind == TRANSFER_DOWNLOAD ? t->from_client : cli_s3_open(t->cli);
+	if (!t->client) {
+		s3_client_free(t->from_client);
+		return false;
+	}
+	if (!has_own)
+		t->from_client = t->client;
+	else if (t->kind == TRANSFER_COPY)
+		t->kind = TRANSFER_RELAY;
+	return true;
+}
+
+bool
 transfer_open(struct transfer *t, struct cli *cli, const struct transfer_options *options, const struct place *from,
 	const struct place *to)
 {
 	*t = (struct transfer){.cli = cli, .options = options, .from_bucket = from->bucket, .to_bucket = to->bucket};
-	if (!place_kind(cli, from, to, &t->kind) || !(t->client = cli_s3_open(cli)))
+	if (!place_kind(cli, from, to, &t->kind) || !clients_open(t))
 		return false;
 	s3_client_limit_rate(t->client, (uint64_t)cli_number(cli, "limit_rate", 0));
 	return true;
@@ -85,5 +114,7 @@ transfer_open(struct transfer *t, struct cli *cli, const struct transfer_options
 void
 transfer_close(struct transfer *t)
 {
+	if (t->from_client != t->client)
+		s3_client_free(t->from_client);
 	s3_client_free(t->client);
 }

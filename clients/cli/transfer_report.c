@@ -9,8 +9,10 @@
 
 #define UNANSWERED_MOST 1 /* of each thread */
 
-static const char *const verbs[] = {
-	[TRANSFER_UPLOAD] = "upload", [TRANSFER_DOWNLOAD] = "download", [TRANSFER_COPY] = "copy"};
+static const char *const verbs[] = {[TRANSFER_UPLOAD] = "upload",
+	[TRANSFER_DOWNLOAD] = "download",
+	[TRANSFER_COPY] = "copy",
+	[TRANSFER_RELAY] = "copy"};
 
 /* A path, or s3://bucket/key. */
 static void
@@ -178,14 +180,21 @@ unanswered_count(struct transfer *t)
 bool
 report_refused(struct worker *w, const char *name)
 {
-	const struct s3_failure *failure = s3_conn_failure(w->conn);
+	return report_refused_by(w, w->conn, name);
+}
+
+bool
+report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name)
+{
+	const struct s3_failure *failure = s3_conn_failure(conn);
+	const char *where = w->from_conn == w->conn ? "" : conn == w->conn ? "at the target: " : "at the source: ";
 
 	/* Of thousands of files that an interrupt caught, nobody wants to read, nor of each part of one that failed. */
 	if (failure->stopped || (w->large && atomic_exchange(&w->large->failed, true)))
 		return false;
 	if (failure->status == 0)
 		unanswered_count(w->transfer);
-	return report_failed(w->transfer, name, "%s", failure->text);
+	return report_failed(w->transfer, name, "%s%s", where, failure->text);
 }
 
 void
@@ -201,8 +210,10 @@ report_warning(struct transfer *t, const char *name, const char *text)
 void
 report_summary(struct transfer *t)
 {
-	static const char *const past[] = {
-		[TRANSFER_UPLOAD] = "uploaded", [TRANSFER_DOWNLOAD] = "downloaded", [TRANSFER_COPY] = "copied"};
+	static const char *const past[] = {[TRANSFER_UPLOAD] = "uploaded",
+		[TRANSFER_DOWNLOAD] = "downloaded",
+		[TRANSFER_COPY] = "copied",
+		[TRANSFER_RELAY] = "copied"};
 	const struct transfer_counts *c = &t->counts;
 	char bytes[32];
 

@@ -184,6 +184,7 @@ s3_info_read(struct arena *arena, const struct s3_answer *answer, struct s3_info
 		.content_type = or_empty(s3_answer_header(answer, "content-type")),
 		.storage_class = or_empty(s3_answer_header(answer, "x-amz-storage-class")),
 		.crc64nvme = whole_checksum(answer, "x-amz-checksum-crc64nvme"),
+		.is_encrypted = s3_answer_header(answer, "x-amz-server-side-encryption"),
 		.parts = parts ? (unsigned)strtoul(parts, NULL, 10) : 0,
 		.metadata = ARENA_ARRAY(arena, struct s3_header, answer->header_count + 1),
 		.kept = ARENA_ARRAY(arena, struct s3_header, answer->header_count + 1),

@@ -69,6 +69,12 @@ s3_client_stop(struct s3_client *client)
 	atomic_store(&client->stopped, true);
 }
 
+bool
+s3_client_is_same_store(const struct s3_client *a, const struct s3_client *b)
+{
+	return strcmp(a->profile.endpoint, b->profile.endpoint) == 0;
+}
+
 /* The time from which these bytes may go; those behind them wait for theirs. */
 static int64_t
 rate_turn(struct s3_client *client, size_t len)

@@ -69,6 +69,7 @@ void s3_client_free(struct s3_client *client); /* NULL is allowed; after its con
 void s3_client_limit_rate(struct s3_client *client, uint64_t bytes_per_second);
 /* Calls give up where they are, with `stopped`; for a handler of signals, too. */
 void s3_client_stop(struct s3_client *client);
+bool s3_client_is_same_store(const struct s3_client *a, const struct s3_client *b); /* by their endpoints */
 
 struct s3_conn *s3_conn_new(struct s3_client *client);
 void s3_conn_free(struct s3_conn *conn);
@@ -101,7 +102,9 @@ struct s3_body {
 	int fd;             /* else `len` bytes of this file, from `offset`; read with pread, so threads may share it */
 	uint64_t offset;
 	uint64_t len;
-	/* NULL, or told of bytes that are on their way, and, negative, of those that have to be sent again. Of long ones. */
+	const char *crc64nvme; /* of all of it, base64, where it is known; NULL: it is computed */
+	/* NULL, or told of bytes that are on their way, and, negative, of those that have to be sent again. Of long
+	 * ones. */
 	void (*sent)(void *data, int64_t bytes);
 	void *sent_data;
 };
@@ -216,6 +219,7 @@ struct s3_info {
 	const char *storage_class;
 	const char *crc64nvme;      /* base64, of the whole object; NULL: it has none */
 	unsigned parts;             /* of a multipart upload; 0: not said */
+	bool is_encrypted;          /* by the server: the ETag may say nothing of the content */
 	struct s3_header *metadata; /* names without x-amz-meta- */
 	size_t metadata_count;
 	struct s3_header *kept; /* what else it keeps: cache-control, content-encoding and their kin */
@@ -223,6 +227,9 @@ struct s3_info {
 };
 
 bool s3_head(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, struct s3_info *out);
+/* Bytes of one part of an object that came in parts, and was not replaced since it had that ETag. */
+bool s3_head_part(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, const char *etag,
+	unsigned number, uint64_t *part_size);
 
 struct s3_get {
 	const char *bucket;
@@ -293,6 +300,7 @@ struct s3_part {
 	uint64_t size;
 	const char *etag;      /* without quotes */
 	const char *crc64nvme; /* base64; NULL: the server did not say */
+	bool is_encrypted;     /* of s3_upload_part: as in s3_info */
 };
 
 /* `put` is what the object will be. `out` is in the arena. Plain where the server does not know CRC64NVME. */

@@ -47,11 +47,10 @@ claim_checksum(struct getting *g, const struct s3_answer *answer)
 
 /* An ETag of 32 hex digits is the content's MD5, unless the server encrypts. */
 static bool
-claim_etag(struct getting *g, const struct s3_answer *answer)
+claim_etag(struct getting *g)
 {
 	g->which = DIGEST_MD5;
-	return !s3_answer_header(answer, "x-amz-server-side-encryption") &&
-	       hex_decode(bytes_str(g->info->etag), g->claimed.bytes, 16);
+	return !g->info->is_encrypted && hex_decode(bytes_str(g->info->etag), g->claimed.bytes, 16);
 }
 
 static bool
@@ -117,7 +116,7 @@ begin_first(struct getting *g, const struct s3_answer *answer)
 	g->expected = is_sized(answer) ? expected_said(g->get, g->info->size) : expected_unsaid(g->get);
 	if (g->get->has_size && g->info->size > g->get->size)
 		return fail_larger(g);
-	if (is_whole(g->get, g->info) && (claim_checksum(g, answer) || claim_etag(g, answer)))
+	if (is_whole(g->get, g->info) && (claim_checksum(g, answer) || claim_etag(g)))
 		g->digester = digester_new(DIGEST_BIT(g->which));
 	return !g->get->begin || g->get->begin(g->get->data, g->info);
 }

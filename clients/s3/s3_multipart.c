@@ -68,7 +68,8 @@ s3_upload_part(struct s3_conn *conn, struct arena *arena, const struct s3_upload
 	*out = (struct s3_part){.number = number,
 		.size = body->bytes.data ? body->bytes.len : body->len,
 		.etag = s3_unquoted(arena, s3_answer_header(&answer, "etag")),
-		.crc64nvme = header.value};
+		.crc64nvme = header.value,
+		.is_encrypted = s3_answer_header(&answer, "x-amz-server-side-encryption")};
 	return true;
 }
 

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "net/xml_write.h"
 #include <inttypes.h>
+#include <stdlib.h>
 
 #define PUT_HEADERS_MAX 6 /* besides those of the caller */
 
@@ -17,6 +18,27 @@ s3_head(struct s3_conn *conn, struct arena *arena, const char *bucket, const cha
 	if (!s3_request_do(conn, arena, &request, &answer))
 		return false;
 	s3_info_read(arena, &answer, out);
+	return true;
+}
+
+bool
+s3_head_part(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, const char *etag,
+	unsigned number, uint64_t *part_size)
+{
+	struct s3_header header = {"if-match", arena_printf(arena, "\"%s\"", etag)};
+	struct s3_request request = {.method = "HEAD",
+		.bucket = bucket,
+		.key = key,
+		.query = arena_printf(arena, "partNumber=%u", number),
+		.headers = &header,
+		.header_count = 1};
+	struct s3_answer answer;
+	const char *length;
+
+	if (!s3_request_do(conn, arena, &request, &answer))
+		return false;
+	length = s3_answer_header(&answer, "content-length");
+	*part_size = length ? s3_size_bounded(strtoull(length, NULL, 10)) : 0;
 	return true;
 }
 

@@ -61,6 +61,8 @@ s3_body_crc64nvme(struct s3_conn *conn, struct arena *arena, const struct s3_bod
 	uint8_t bytes[8];
 
 	s3_failure_clear(conn);
+	if (body->crc64nvme)
+		return body->crc64nvme;
 	if (!body_walk(conn, body, crc_use, &crc))
 		return NULL;
 	store_be64(bytes, crc);

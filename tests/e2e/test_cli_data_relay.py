@@ -1,0 +1,280 @@
+"""cp, mv, sync, mirror and diff from one store to another: --source-profile and --source-endpoint."""
+import base64
+import hashlib
+import http.server
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from cli import Restfs
+from daemon import Daemon, wait_until
+from test_cli_data_broken import Handler, etag, parts, uploads
+from test_cli_data_copy import ODD_NAMES
+from test_cli_data_sync_store import contents, counts, put
+
+MIB = 1024 * 1024
+OLD = "--source-profile=old"
+
+
+@pytest.fixture(scope="module")
+def old():
+    """The store that everything comes from."""
+    d = Daemon().start()
+    yield d
+    d.finish()
+
+
+@pytest.fixture
+def restfs(daemon, old, tmp_path):
+    tool = Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path)
+    profile_write(tmp_path, old.s3, old.access_key, old.secret_key)
+    tool.environment["TMPDIR"] = str(tmp_path / "spool")
+    (tmp_path / "spool").mkdir()
+    yield tool
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def profile_write(home, endpoint, access_key, secret_key):
+    (home / ".config/restfs").mkdir(parents=True, exist_ok=True)
+    (home / ".config/restfs/config").write_text(
+        f'profiles: {{ old: {{ endpoint = "{endpoint}"; access_key = "{access_key}"; secret_key = "{secret_key}"; }}; }};')
+
+
+@pytest.fixture
+def source(old):
+    return old.client()
+
+
+@pytest.fixture
+def box(source, bucket):
+    """A bucket of the same name in the other store."""
+    source.create_bucket(Bucket=bucket)
+    return bucket
+
+
+def heads(s3, bucket, key):
+    head = s3.head_object(Bucket=bucket, Key=key)
+    return {name: head.get(name) for name in ("ContentType", "CacheControl", "Metadata", "ContentLength", "ETag")}
+
+
+def test_a_bucket_comes_from_another_store_by_what_differs(restfs, s3, source, box):
+    names = {name: name.encode() for name in [*ODD_NAMES, "d/e/f", "folder/"]} | {"empty": b"", "large": os.urandom(3 * MIB)}
+    put(source, box, names)
+    put(s3, box, {"mine": b"mine", "plain": b"other"})
+    words = (f"s3://{box}", f"s3://{box}", OLD)
+    assert counts(restfs.summary("sync", *words)) == (len(names), 0, 0, 0)
+    assert contents(s3, box) == names | {"mine": b"mine"}
+    assert counts(restfs.summary("sync", *words)) == (0, len(names), 0, 0)
+    restfs.run("diff", *words, status=1)
+    assert counts(restfs.summary("mirror", *words, "--parallel=3")) == (0, len(names), 1, 0)
+    restfs.run("diff", "--checksum", *words)
+    assert contents(s3, box) == names == contents(source, box)
+
+
+def test_the_endpoint_alone_is_enough_where_the_keys_are_the_same(daemon, s3, box, source, old, tmp_path):
+    source.put_object(Bucket=box, Key="k", Body=b"1", ACL="public-read")
+    Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path).run("cp", f"s3://{box}/k", f"s3://{box}/k", f"--source-endpoint={old.s3}", status=1)
+    other = Restfs(daemon.s3, daemon.access_key, daemon.secret_key, tmp_path)
+    other.environment.update(AWS_ENDPOINT_URL=old.s3, AWS_ACCESS_KEY_ID=old.access_key, AWS_SECRET_ACCESS_KEY=old.secret_key)
+    other.run("cp", f"s3://{box}/k", tmp_path / "k", f"--source-endpoint={old.s3}")  # a download has one store
+    assert (tmp_path / "k").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 * MIB, 1 * MIB + 1, 17 * MIB])
+@pytest.mark.parametrize("checksum", ["CRC32", "CRC64NVME"])
+def test_objects_keep_what_they_have(restfs, s3, source, box, size, checksum):
+    body = os.urandom(size)
+    source.put_object(Bucket=box, Key="k", Body=body, ChecksumAlgorithm=checksum, ContentType="text/x", CacheControl="no-cache", Metadata={"a": "b", "mtime": "1.5"})
+    restfs.run("cp", f"s3://{box}/k", f"s3://{box}/new", OLD)
+    assert s3.get_object(Bucket=box, Key="new")["Body"].read() == body
+    before, after = heads(source, box, "k"), heads(s3, box, "new")
+    if size > 16 * MIB and checksum == "CRC64NVME":  # in parts, for their checksums verify the whole
+        before["ETag"] = after["ETag"] = None
+    assert before == after and uploads(s3, box) == []
+
+
+def with_sha1(s3, bucket, key, body, sizes):
+    """In parts of these sizes, with checksums of the parts alone."""
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="SHA1")["UploadId"]
+    made = []
+    for n, size in enumerate(sizes, 1):
+        piece, body = body[:size], body[size:]
+        sha1 = base64.b64encode(hashlib.sha1(piece).digest()).decode()
+        answer = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=n, Body=piece, ChecksumSHA1=sha1)
+        made.append({"PartNumber": n, "ETag": answer["ETag"], "ChecksumSHA1": sha1})
+    s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": made})
+
+
+@pytest.mark.parametrize("sizes", [[7 * MIB] * 5 + [3], [6 * MIB] * 2, [5 * MIB, 1], [9]])
+def test_an_object_in_parts_keeps_them_and_its_etag(restfs, s3, source, box, sizes):
+    body = os.urandom(sum(sizes))
+    with_sha1(source, box, "k", body, sizes)
+    words = (f"s3://{box}", f"s3://{box}", OLD)
+    restfs.run("sync", *words)
+    assert heads(s3, box, "k") == heads(source, box, "k") and s3.get_object(Bucket=box, Key="k")["Body"].read() == body
+    assert counts(restfs.summary("sync", "--checksum", *words)) == (0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("sizes, options", [([6 * MIB, 5 * MIB, 8 * MIB, 1], ()), ([6 * MIB, 5 * MIB, 7 * MIB, 1], ("--part-size=5M",))])
+def test_parts_of_several_sizes_come_too(restfs, s3, source, box, sizes, options):
+    """Those that look as if they were of one size are refused at the end, with what to do."""
+    body = os.urandom(sum(sizes))
+    with_sha1(source, box, "k", body, sizes)
+    if options:
+        restfs.run("cp", f"s3://{box}/k", f"s3://{box}/", OLD, status=1)
+        assert "copy it again (with --part-size, if it came in parts of several sizes)" in restfs.stderr
+        assert contents(s3, box) == {} and uploads(s3, box) == []
+    restfs.run("cp", f"s3://{box}/k", f"s3://{box}/", OLD, *options)
+    assert s3.get_object(Bucket=box, Key="k")["Body"].read() == body
+    assert counts(restfs.summary("sync", f"s3://{box}", f"s3://{box}", OLD, "-n", "--size-only")) == (0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("make", [lambda *all: put(all[0], all[1], {"k": all[2]}), lambda *all: with_sha1(*all[:2], "k", all[2], [5 * MIB] * 8)])
+def test_one_that_was_killed_is_gone_on_with(restfs, s3, source, box, make):
+    body = os.urandom(40 * MIB)
+    make(source, box, body)
+    time.sleep(2.5)  # what was begun in the second of the object may be of another
+    words = ("cp", f"s3://{box}/k", f"s3://{box}/k", OLD, "--parallel=1", "--limit-rate=20M")
+    process = restfs.start(*words)
+    wait_until(lambda: process.poll() is not None or any(len(parts(s3, box, "k", u["UploadId"])) >= 2 for u in uploads(s3, box)))
+    process.kill()
+    process.communicate()
+    upload, = uploads(s3, box)
+    before = parts(s3, box, "k", upload["UploadId"])
+    seen = {}
+    process = restfs.start(*words)
+
+    def look():
+        try:
+            seen.update(parts(s3, box, "k", upload["UploadId"]))
+        except s3.exceptions.NoSuchUpload:
+            pass
+        return process.poll() is not None
+
+    wait_until(look)
+    assert process.wait() == 0, process.communicate()
+    assert {number: seen[number] for number in before} == before, "parts that were there were sent again"
+    assert uploads(s3, box) == [] and s3.get_object(Bucket=box, Key="k")["Body"].read() == body
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(restfs, s3, source, box):
+    put(source, box, {"k": os.urandom(40 * MIB)})
+    process = restfs.start("cp", f"s3://{box}/k", f"s3://{box}/k", OLD, "--limit-rate=5M")
+    wait_until(lambda: process.poll() is not None or uploads(s3, box))
+    process.send_signal(signal.SIGINT)
+    said, complaints = process.communicate()
+    assert (process.returncode, complaints) == (1, b"") and said.endswith(b"; interrupted: the same command goes on from here\n")
+
+
+def test_mv_takes_from_one_store_and_gives_to_the_other(restfs, s3, source, box):
+    objects = {"a": b"1", "d/b": os.urandom(18 * MIB)}
+    put(source, box, objects)
+    restfs.run("mv", "-r", f"s3://{box}/", f"s3://{box}/", OLD)
+    assert contents(s3, box) == objects and contents(source, box) == {}
+
+
+def test_what_two_names_of_one_store_make_look_like_a_copy_is_not_removed(restfs, s3, box, daemon, tmp_path):
+    profile_write(tmp_path, daemon.s3.replace("127.0.0.1", "localhost"), daemon.access_key, daemon.secret_key)
+    put(s3, box, {"a": b"1", "b": os.urandom(18 * MIB)})
+    before = contents(s3, box)
+    restfs.run("mv", "-r", f"s3://{box}/", f"s3://{box}/", OLD, status=1)
+    assert "a: source and target may be the same object" in restfs.stderr
+    assert contents(s3, box) == before
+
+
+@pytest.mark.parametrize("words", [("cp", "s3://{0}/a", "s3://{0}/a"), ("mv", "s3://{0}/a", "s3://{0}/a"), ("cp", "-r", "s3://{0}/", "s3://{0}/t/"), ("sync", "s3://{0}", "s3://{0}")])
+def test_one_endpoint_is_one_store_whatever_its_keys_are(restfs, s3, box, daemon, tmp_path, words):
+    profile_write(tmp_path, daemon.s3, daemon.access_key, daemon.secret_key)
+    put(s3, box, {"a": b"1"})
+    restfs.run(*(word.format(box) for word in words), OLD, status=2 if words[0] == "sync" else 1)
+    assert contents(s3, box) == {"a": b"1"}
+
+
+def test_who_refuses_is_told(restfs, s3, source, box, old, daemon, tmp_path):
+    put(source, box, {"a": b"1"})
+    words = ("cp", f"s3://{box}/a", f"s3://{box}/a", OLD)
+    restfs.environment["AWS_SECRET_ACCESS_KEY"] = "wrong"
+    restfs.run(*words, status=1)
+    assert "a: at the target: SignatureDoesNotMatch" in restfs.stderr
+    restfs.environment["AWS_SECRET_ACCESS_KEY"] = daemon.secret_key
+    profile_write(tmp_path, old.s3, old.access_key, "wrong")
+    restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD, status=1)
+    assert "SignatureDoesNotMatch" in restfs.stderr and contents(s3, box) == {}
+
+
+def test_a_local_source_has_no_store(restfs, box, tmp_path):
+    (tmp_path / "file").write_bytes(b"1")
+    restfs.run("cp", tmp_path / "file", f"s3://{box}/", OLD, status=2)
+    assert "--source-endpoint and --source-profile are of a store, and the source is local" in restfs.stderr
+    restfs.run("cp", f"s3://{box}/a", f"s3://{box}/", "--source-profile=nobody", status=2)
+    assert "nobody" in restfs.stderr
+
+
+def test_where_nothing_can_be_spooled_it_is_given_up(restfs, s3, source, box, tmp_path):
+    put(source, box, {"a": b"1", "k": os.urandom(18 * MIB), "l": os.urandom(2 * MIB)})
+    restfs.environment["TMPDIR"] = str(tmp_path / "nowhere")
+    restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD, status=1)
+    assert f"{tmp_path}/nowhere: cannot be written: No such file or directory" in restfs.stderr
+    assert contents(s3, box) == {"a": b"1"}
+    restfs.environment["TMPDIR"] = str(tmp_path / "spool")
+    restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD)
+    restfs.run("diff", "--checksum", f"s3://{box}", f"s3://{box}", OLD)
+
+
+@pytest.fixture
+def liar(restfs, tmp_path):
+    """A source whose bytes, above a place, are not those that its ETag is of."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    profile_write(tmp_path, f"http://127.0.0.1:{server.server_port}", "key", "secret")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def answer_of(body, tag, part_size, damaged_at):
+    sent = bytearray(body)
+    sent[damaged_at] ^= 1
+
+    def answer(request):
+        start, end = 0, len(body)
+        if "partNumber=" in request.path:
+            start = (int(request.path.split("partNumber=")[1].split("&")[0]) - 1) * part_size
+            end = min(start + part_size, len(body))
+        elif request.headers.get("Range"):
+            start, end = (int(place) for place in request.headers["Range"].split("=")[1].split("-"))
+            end += 1
+        is_part = end - start < len(body)
+        headers = {"Content_Range": f"bytes {start}-{end - 1}/{len(body)}"} if is_part else {}
+        request.reply(206 if is_part else 200, bytes(sent[start:end]), ETag=tag, Last_Modified="Sun, 01 Nov 2026 10:00:00 GMT", **headers)
+
+    return answer
+
+
+@pytest.mark.parametrize("size", [1000, 18 * MIB])
+def test_damage_on_the_way_is_not_stored(restfs, s3, box, liar, size):
+    body = os.urandom(size)
+    liar.answer = answer_of(body, etag(body), 0, size // 2)
+    restfs.run("cp", f"s3://{box}/k", f"s3://{box}/k", OLD, status=1)
+    assert "k: at the source: what came is not what the server's checksum says: it is damaged" in restfs.stderr
+    assert contents(s3, box) == {} and uploads(s3, box) == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_etag_of_parts_shows_damage_on_the_way(restfs, s3, box, liar, damaged):
+    body = os.urandom(18 * MIB)
+    pieces = [body[at:at + 7 * MIB] for at in range(0, len(body), 7 * MIB)]
+    tag = f'"{hashlib.md5(b"".join(hashlib.md5(piece).digest() for piece in pieces)).hexdigest()}-{len(pieces)}"'
+    if not damaged:  # then it is whole where it comes from
+        body = body[:8 * MIB] + bytes([body[8 * MIB] ^ 1]) + body[8 * MIB + 1:]
+    liar.answer = answer_of(body, tag, 7 * MIB, 8 * MIB)
+    restfs.run("cp", f"s3://{box}/k", f"s3://{box}/k", OLD, status=1 if damaged else 0)
+    if damaged:
+        assert "k: its parts on the server are not what its checksum says, and were removed: copy it again" in restfs.stderr
+        assert contents(s3, box) == {}
+    else:
+        assert s3.head_object(Bucket=box, Key="k")["ETag"] == tag
+    assert uploads(s3, box) == []
