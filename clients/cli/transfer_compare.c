@@ -60,16 +60,46 @@ is_file_of(const struct transfer *t, const struct s3_info *info, const char *pat
 	return upload ? mtime_ns <= info->modified_ns : mtime_ns == info->modified_ns;
 }
 
-/* Are both objects the same, by the checksum of the whole that each has. */
+static bool
+on_piece(void *data, struct bytes piece)
+{
+	uint64_t *crc = data;
+
+	*crc = crc64nvme(*crc, piece.data, piece.len);
+	return true;
+}
+
+/* What the server says of the whole, or else what is there, if that may be read. */
+static bool
+object_crc(struct worker *w, struct s3_conn *conn, const char *bucket, const char *key, const struct s3_info *info,
+	uint64_t *crc)
+{
+	const struct transfer_options *o = w->transfer->options;
+	struct s3_get get = {.bucket = bucket,
+		.key = key,
+		.etag = info->etag[0] ? info->etag : NULL,
+		.receive = on_piece,
+		.data = crc};
+	struct s3_info now;
+
+	if (crc64_parse(info->crc64nvme, crc))
+		return true;
+	*crc = 0;
+	return (o->checksum || o->diff) && s3_get(conn, w->arena, &get, &now);
+}
+
+/* Are both objects the same, by the checksum of the whole. */
 static bool
 is_copy_of(struct worker *w, const struct job *job)
 {
 	struct transfer *t = w->transfer;
 	struct s3_info from, to;
+	uint64_t from_crc, to_crc;
 
 	return s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &from) &&
-	       s3_head(w->conn, w->arena, t->to_bucket, job->to, &to) && from.size == to.size && from.crc64nvme &&
-	       to.crc64nvme && strcmp(from.crc64nvme, to.crc64nvme) == 0;
+	       s3_head(w->conn, w->arena, t->to_bucket, job->to, &to) && from.size == to.size &&
+	       object_crc(w, w->from_conn, t->from_bucket, job->from, &from, &from_crc) &&
+	       object_crc(w, w->conn, t->to_bucket, job->to, &to, &to_crc) && from_crc == to_crc;
 }
 
 /* What is wrong will be seen when it is transferred. */

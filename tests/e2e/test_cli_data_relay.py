@@ -132,6 +132,16 @@ def test_parts_of_several_sizes_come_too(restfs, s3, source, box, sizes, options
     assert counts(restfs.summary("sync", f"s3://{box}", f"s3://{box}", OLD, "-n", "--size-only")) == (0, 1, 0, 0)
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_objects_of_which_no_checksum_is_known_are_read(restfs, s3, source, box, same):
+    body = os.urandom(11 * MIB)
+    with_sha1(source, box, "k", body, [6 * MIB, 5 * MIB])
+    with_sha1(s3, box, "k", body if same else body[:-1] + bytes([body[-1] ^ 1]), [5 * MIB, 6 * MIB])
+    words = (f"s3://{box}", f"s3://{box}", OLD)
+    restfs.run("diff", "--checksum", *words, status=0 if same else 1)
+    assert counts(restfs.summary("sync", "--checksum", *words)) == ((0, 1, 0, 0) if same else (1, 0, 0, 0))
+
+
 @pytest.mark.parametrize("make", [lambda *all: put(all[0], all[1], {"k": all[2]}), lambda *all: with_sha1(*all[:2], "k", all[2], [5 * MIB] * 8)])
 def test_one_that_was_killed_is_gone_on_with(restfs, s3, source, box, make):
     body = os.urandom(40 * MIB)
