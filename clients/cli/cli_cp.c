@@ -212,11 +212,19 @@ cli_cp(struct cli *cli)
 	const char *first = json_string_value(json_array_get(list, 0)), *target = cli_text(cli, "target");
 
 	if (strcmp(target, "-") == 0) {
+		if (cli_s3_has_source(cli)) {
+			cli->profile = cli_text(cli, "source_profile");
+			cli->endpoint = cli_text(cli, "source_endpoint");
+		}
 		json_object_set(cli->params, "path", (json_t *)list);
 		return cli_cat(cli);
 	}
-	if (json_array_size(list) == 1 && strcmp(first, "-") == 0)
-		return cli_pipe(cli);
+	if (json_array_size(list) == 1 && strcmp(first, "-") == 0) {
+		if (!cli_s3_has_source(cli))
+			return cli_pipe(cli);
+		cli_fail(cli, SOURCE_IS_LOCAL);
+		return cli_complain(cli, EXIT_USAGE);
+	}
 	return copy(cli, false);
 }
 

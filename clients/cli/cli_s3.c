@@ -26,6 +26,12 @@ cli_s3_open_source(struct cli *cli)
 }
 
 bool
+cli_s3_has_source(const struct cli *cli)
+{
+	return cli_text(cli, "source_endpoint") || cli_text(cli, "source_profile");
+}
+
+bool
 cli_s3_path(struct cli *cli, const char *text, struct s3_path *out)
 {
 	char error[S3_ERROR_BYTES];

@@ -9,6 +9,8 @@
 struct s3_client *cli_s3_open(struct cli *cli);
 /* That of --source-endpoint and --source-profile. */
 struct s3_client *cli_s3_open_source(struct cli *cli);
+/* One of these was given. */
+bool cli_s3_has_source(const struct cli *cli);
 /* False: cli->error. */
 bool cli_s3_path(struct cli *cli, const char *text, struct s3_path *out);
 /* A member of cli->params that is a text; NULL: it was not given. */

@@ -21,6 +21,7 @@
 
 #define TRANSFER_SMALL_BYTES (1024 * 1024) /* a file that is held in memory whole */
 #define TRANSFER_PART_SUFFIX ".restfs-part"
+#define SOURCE_IS_LOCAL "--source-endpoint and --source-profile are of a store, and the source is local"
 #define FOLDER_HAS_CONTENT "its name is that of a directory, and it has content"
 
 /* A copy is within a store, which does it; a relay goes from one store to another, through this machine. */

@@ -81,11 +81,10 @@ transfer_is_in_one_store(const struct transfer *t)
 static bool
 clients_open(struct transfer *t)
 {
-	bool has_own = cli_text(t->cli, "source_endpoint") || cli_text(t->cli, "source_profile");
+	bool has_own = cli_s3_has_source(t->cli);
 
 	if (has_own && t->kind == TRANSFER_UPLOAD)
-		return cli_fail(
-			t->cli, "--source-endpoint and --source-profile are of a store, and the source is local");
+		return cli_fail(t->cli, SOURCE_IS_LOCAL);
 	if (has_own && !(t->from_client = cli_s3_open_source(t->cli)))
 		return false;
 	t->client = has_own && t->kind == TRANSFER_DOWNLOAD ? t->from_client : cli_s3_open(t->cli);

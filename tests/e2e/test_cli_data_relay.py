@@ -83,6 +83,12 @@ def test_the_endpoint_alone_is_enough_where_the_keys_are_the_same(daemon, s3, bo
     assert (tmp_path / "k").read_bytes() == b"1"
 
 
+def test_stdout_is_a_target(restfs, s3, source, box):
+    put(source, box, {"k": b"old"})
+    put(s3, box, {"k": b"new"})
+    assert (restfs.run("cp", f"s3://{box}/k", "-", OLD), restfs.run("cp", f"s3://{box}/k", "-")) == (b"old", b"new")
+
+
 @pytest.mark.parametrize("size", [0, 1, 1 * MIB, 1 * MIB + 1, 17 * MIB])
 @pytest.mark.parametrize("checksum", ["CRC32", "CRC64NVME"])
 def test_objects_keep_what_they_have(restfs, s3, source, box, size, checksum):
@@ -219,6 +225,8 @@ def test_a_local_source_has_no_store(restfs, box, tmp_path):
     (tmp_path / "file").write_bytes(b"1")
     restfs.run("cp", tmp_path / "file", f"s3://{box}/", OLD, status=2)
     assert "--source-endpoint and --source-profile are of a store, and the source is local" in restfs.stderr
+    restfs.run("cp", "-", f"s3://{box}/k", OLD, input=b"1", status=2)
+    assert "and the source is local" in restfs.stderr
     restfs.run("cp", f"s3://{box}/a", f"s3://{box}/", "--source-profile=nobody", status=2)
     assert "nobody" in restfs.stderr
 
