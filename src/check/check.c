@@ -136,7 +136,7 @@ bucket_check(struct check *c, uint64_t id)
 static enum rfs_err
 domain_check(struct check *c)
 {
-	static const enum table known[] = {TABLE_IDENTITY, TABLE_TOKEN, TABLE_SYSTEM, TABLE_NAME, 0};
+	static const enum table known[] = {TABLE_IDENTITY, TABLE_TOKEN, TABLE_SYSTEM, TABLE_NAME, TABLE_DAMAGE, 0};
 	struct row row;
 	enum rfs_err err;
 

@@ -128,6 +128,18 @@ bucket_name_check(struct check *c, const struct row *row)
 	return RFS_OK;
 }
 
+/* What it tells of may have gone meanwhile. */
+static enum rfs_err
+damage_check(struct check *c, const struct row *row)
+{
+	uint64_t bucket, data_id;
+	struct damage_row damage;
+
+	if (!key_damage_split(row->key, &bucket, &data_id) || damage_row_decode(row->value, &damage))
+		check_found(c, CHECK_ROW_DAMAGED, bytes_of(NULL, 0), "what is known of a damaged object");
+	return RFS_OK;
+}
+
 enum rfs_err
 check_domain(struct check *c)
 {
@@ -139,6 +151,7 @@ check_domain(struct check *c)
 		{TABLE_TOKEN, token_check},
 		{TABLE_SYSTEM, system_check},
 		{TABLE_NAME, bucket_name_check},
+		{TABLE_DAMAGE, damage_check},
 	};
 	enum rfs_err err = RFS_OK;
 

@@ -118,6 +118,33 @@ object_delete(struct repair *r, const struct check_entry *item)
 	return repair_commit(r); /* a batch tells one change */
 }
 
+/* The daemon knows of it from its start on. */
+static enum rfs_err
+object_note_damaged(struct repair *r, const struct check_entry *item, uint64_t lost)
+{
+	const struct bucket_row *bucket = &r->check.bucket;
+	enum rfs_err err;
+	struct batch *b = repair_batch(r, DOMAIN_BUCKET, &err);
+	struct damage_row found = {.found_ns = r->check.rq.now_ns,
+		.bucket = bucket->name,
+		.key = item->path,
+		.found_by = BYTES_LITERAL("salvage")};
+	struct buf value;
+
+	if (b == NULL)
+		return err;
+	check_arena(&r->check);
+	found.row = entry_key(r, item);
+	found.text = bytes_str(arena_printf(b->arena, "%llu of its %llu bytes cannot be read", (unsigned long long)lost,
+		(unsigned long long)item->version->content.size));
+	buf_init(&value, b->arena);
+	damage_row_encode(&value, &found);
+	batch_put(b, key_damage(b->arena, bucket->id, item->version->content.data_id), buf_bytes(&value));
+	r->totals->damaged++;
+	repair_tell(r, "object-damaged", item->path, "%.*s", (int)found.text.len, (const char *)found.text.data);
+	return RFS_OK;
+}
+
 static enum rfs_err
 object_repair(struct check *c, const struct check_entry *item, void *data)
 {
@@ -137,12 +164,8 @@ object_repair(struct check *c, const struct check_entry *item, void *data)
 		r->totals->bytes += content->size;
 		return RFS_OK;
 	}
-	if (readable) {
-		r->totals->damaged++;
-		repair_tell(r, "object-damaged", item->path, "%llu of its %llu bytes cannot be read",
-			(unsigned long long)(content->size - readable), (unsigned long long)content->size);
-		return RFS_OK;
-	}
+	if (readable)
+		return object_note_damaged(r, item, content->size - readable);
 	r->totals->lost++;
 	repair_tell(
 		r, "object-lost", item->path, "none of its %llu bytes can be read", (unsigned long long)content->size);

@@ -20,7 +20,8 @@ damage_tell(const struct object_get *get)
 	const struct object_read *read = get->read;
 	const char *text = read->rq->detail ? read->rq->detail : error_face(RFS_ERR_DAMAGED)->text;
 
-	damage_note(read->core->storage, &get->bucket, read->key, read->entry, get->version.serial, "read", text);
+	damage_note(
+		read->core->storage, &get->bucket, read->key, read->entry, get->version.content.data_id, "read", text);
 }
 
 /* RFC 9110, 14.1.2: what of `size` bytes a range means. */

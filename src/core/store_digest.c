@@ -340,7 +340,8 @@ each_row_digest(struct digesting *d, const struct bucket_row *all, const struct 
 	struct run_row run;
 
 	arena_reset(d->item.arena);
-	if (row->key.data[8] == TABLE_DRIVER || bytes_equal(row->key, key_scrub(d->item.arena)) ||
+	if (row->key.data[8] == TABLE_DRIVER || row->key.data[8] == TABLE_DAMAGE ||
+		bytes_equal(row->key, key_scrub(d->item.arena)) ||
 		bytes_equal(row->key, key_table(d->item.arena, bucket, TABLE_SYSTEM, BYTES_LITERAL("numbers"))))
 		return RFS_OK;
 	if (is_block && !run_decode(value, &run))

@@ -552,6 +552,16 @@ def test_the_feed_of_a_store_that_lost_no_changes_goes_on(broken):
     assert [(c["kind"], c["name"]) for c in after[len(feed["changes"]):]] == [("bucket", "first"), ("delete", "key1"), ("delete", "key2")]
 
 
+def test_what_a_salvage_could_not_read_is_known_from_the_start(store):
+    d, _ = store
+    flip(d, noise(1001, 3 * MIB + 1)[:50000], at=10)
+    assert objects(salvage(d, status=1)) == [("object-damaged", "large1")]
+    d.start()
+    known, = restfs(d, "scrub", "status")["damaged"]
+    assert (known["bucket"], known["key"], known["found_by"]) == ("plain", "large1", "salvage")
+    assert known["problem"] == "1048576 of its 3145729 bytes cannot be read"
+
+
 def test_an_object_that_lost_a_part_of_its_rows_is_damaged(broken):
     written = written_by(broken, put("large", noise(1, 66 * MIB)))
     lose(broken, (0, b"", 5))

@@ -206,6 +206,56 @@ def test_the_last_round_is_told_after_a_restart(store):
     assert (status["objects"], status["damaged_objects"]) == (3, 0) and status["finished"]
 
 
+def find(daemon, how):
+    """As many objects as are damaged."""
+    if how == "read":
+        with pytest.raises(ClientError):
+            get(daemon, KEY)
+    elif how == "verify":
+        restfs(daemon, "verify", BUCKET, status=1)
+    else:
+        restfs(daemon, "scrub", "start")
+        wait_until(lambda: not restfs(daemon, "scrub", "status")["running"])
+
+
+@pytest.mark.parametrize("how", ["read", "verify", "scrub"])
+def test_what_is_damaged_is_known_after_a_restart(store, how):
+    damage(store, SMALL)
+    find(store, how)
+    told = restfs(store, "scrub", "status")["damaged"]
+    assert [d["found_by"] for d in told] == [how]
+    store.stop() if how == "read" else store.kill()  # what readers find is written a second later
+    store.start()
+    assert metric(store, "restfs_damaged_objects") == 1  # which alerts read
+    assert restfs(store, "scrub", "status")["damaged"] == told
+    assert restfs(store, "status", status=1)["problems"] == ["1 object is damaged: restfs scrub status names them"]
+    store.client().put_object_acl(Bucket=BUCKET, Key=KEY, ACL="public-read")  # of which its bytes do not get better
+    assert known(store) == [(BUCKET, KEY, how)]
+    store.client().put_object(Bucket=BUCKET, Key=KEY, Body=SMALL)
+    wait_until(lambda: metric(store, "restfs_damaged_objects") == 0)  # nobody has to ask
+    store.stop()
+    store.start()
+    assert known(store) == []
+    assert restfs(store, "status")["healthy"]
+
+
+@pytest.mark.parametrize("how", ["verify", "scrub"])
+def test_what_can_be_read_again_is_damaged_no_more(store, how):
+    damage(store, SMALL)
+    damage(store, LARGE[:60000])
+    restfs(store, "verify", BUCKET, status=1)
+    store.kill()
+    flip(store, LARGE[200:60000], at=-100)  # the bit goes back
+    store.start()
+    assert len(known(store)) == 2
+    find(store, how) if how == "scrub" else restfs(store, "verify", BUCKET, status=1)
+    assert known(store) == [(BUCKET, KEY, "verify")]
+    assert f"object {BUCKET}/large can be read again" in store.log()
+    store.kill()
+    store.start()
+    assert known(store) == [(BUCKET, KEY, "verify")]
+
+
 def test_a_slow_scrub_does_not_keep_the_daemon(store):
     """At 4 KiB a second it would take a quarter of an hour."""
     store.stop()

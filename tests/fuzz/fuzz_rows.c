@@ -248,6 +248,18 @@ scrub(struct arena *a, struct bytes v)
 	must_equal(buf_bytes(&b), v);
 }
 
+static void
+damage(struct arena *a, struct bytes v)
+{
+	struct damage_row row;
+	struct buf b = buf_in(a);
+
+	if (!decoded(damage_row_decode(v, &row)))
+		return;
+	damage_row_encode(&b, &row);
+	must_equal(buf_bytes(&b), v);
+}
+
 /* Bytes that follow are a later version's: what was understood comes first. */
 static void
 identity(struct arena *a, struct bytes v)
@@ -357,7 +369,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const kinds[])(struct arena * a, struct bytes v) = {bucket, version, run, segment, parts, upload,
-		part, change, identity, token, upload_key, names, frames, hash, feed_state, cursor, scrub};
+		part, change, identity, token, upload_key, names, frames, hash, feed_state, cursor, scrub, damage};
 	struct arena *a;
 
 	if (size == 0)

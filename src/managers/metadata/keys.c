@@ -247,6 +247,22 @@ key_scrub(struct arena *a)
 }
 
 struct bytes
+key_damage(struct arena *a, uint64_t bucket, uint64_t data_id)
+{
+	return key_numbers(a, DOMAIN_BUCKET, TABLE_DAMAGE, bucket, &data_id);
+}
+
+bool
+key_damage_split(struct bytes key, uint64_t *bucket, uint64_t *data_id)
+{
+	if (key.len != KEY_HEAD + 16 || key.data[8] != TABLE_DAMAGE)
+		return false;
+	*bucket = load_be64(key.data + KEY_HEAD);
+	*data_id = load_be64(key.data + KEY_HEAD + 8);
+	return true;
+}
+
+struct bytes
 key_feed_state(struct arena *a, uint64_t bucket)
 {
 	return key_table(a, bucket, TABLE_FEED_STATE, bytes_of(NULL, 0));

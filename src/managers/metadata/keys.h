@@ -25,14 +25,15 @@ enum table {
 	TABLE_IDENTITY = 13, /* bucket 0: identity number (8) */
 	TABLE_TOKEN = 14,    /* bucket 0: access key */
 	TABLE_POLICY = 15,
-	TABLE_FEED = 16,   /* serial (8: slot) */
-	TABLE_SYSTEM = 17, /* bucket 0: a name */
-	TABLE_PARTS = 18,  /* data id (8) */
-	TABLE_NAME = 19,   /* bucket 0: a bucket's name -> its id */
+	TABLE_FEED = 16,        /* serial (8: slot) */
+	TABLE_SYSTEM = 17,      /* bucket 0: a name */
+	TABLE_PARTS = 18,       /* data id (8) */
+	TABLE_NAME = 19,        /* bucket 0: a bucket's name -> its id */
 	TABLE_UPLOAD_PART = 20, /* upload id (16), part number (4) */
-	TABLE_QUOTA = 21,  /* identity number (8); QUOTA_OF_BUCKET: the bucket's own */
-	TABLE_FEED_STATE = 22, /* no rest */
-	TABLE_CURSOR = 23, /* a cursor's name */
+	TABLE_QUOTA = 21,       /* identity number (8); QUOTA_OF_BUCKET: the bucket's own */
+	TABLE_FEED_STATE = 22,  /* no rest */
+	TABLE_CURSOR = 23,      /* a cursor's name */
+	TABLE_DAMAGE = 24,      /* bucket 0: number of the bucket (8), data id (8) */
 };
 
 enum counter {
@@ -73,6 +74,9 @@ struct bytes key_change(struct arena *a, uint64_t bucket, uint64_t serial);
 /* The serial in a change's key; 0: it is none. */
 uint64_t key_change_serial(struct bytes key);
 struct bytes key_scrub(struct arena *a); /* of the domain */
+struct bytes key_damage(struct arena *a, uint64_t bucket, uint64_t data_id); /* of the domain */
+/* Taking it apart; false: it is none. */
+bool key_damage_split(struct bytes key, uint64_t *bucket, uint64_t *data_id);
 struct bytes key_feed_state(struct arena *a, uint64_t bucket);
 struct bytes key_cursor(struct arena *a, uint64_t bucket, struct bytes name);
 struct bytes key_table(struct arena *a, uint64_t bucket, enum table table, struct bytes rest);

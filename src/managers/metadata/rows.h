@@ -212,6 +212,15 @@ struct scrub_row {
 	struct scrub_round broken_off;
 };
 
+/* A content whose bytes cannot all be read. */
+struct damage_row {
+	int64_t found_ns;    /* wall clock */
+	struct bytes bucket; /* its name */
+	struct bytes key;    /* of the object, or of the upload */
+	struct bytes row;    /* of the entry, or of the upload's part, that has the content */
+	struct bytes found_by, text;
+};
+
 void bucket_row_encode(struct buf *b, const struct bucket_row *row);
 enum rfs_err bucket_row_decode(struct bytes v, struct bucket_row *row) RFS_MUST_CHECK;
 void quota_encode(struct buf *b, const struct quota *row);
@@ -244,5 +253,8 @@ enum rfs_err cursor_decode(struct bytes v, struct cursor_row *out) RFS_MUST_CHEC
 void scrub_row_encode(struct buf *b, const struct scrub_row *row);
 /* The key points into `v`. */
 enum rfs_err scrub_row_decode(struct bytes v, struct scrub_row *out) RFS_MUST_CHECK;
+void damage_row_encode(struct buf *b, const struct damage_row *row);
+/* Fields point into `v`. */
+enum rfs_err damage_row_decode(struct bytes v, struct damage_row *out) RFS_MUST_CHECK;
 
 #endif

@@ -1,5 +1,7 @@
-/* rows_scrub.c: the encoding of how far the scrub is; see rows.h and docs/format/rows.md. */
+/* rows_scrub.c: the encoding of how far the scrub is, and of what is damaged; see rows.h and docs/format/rows.md. */
 #include "managers/metadata/rows_int.h"
+
+#define ROW_KEY_HEAD 9 /* bucket and table */
 
 static void
 round_encode(struct buf *b, const struct scrub_round *round)
@@ -47,4 +49,31 @@ scrub_row_decode(struct bytes v, struct scrub_row *out)
 		round_decode(&r, &out->broken_off);
 	}
 	return row_close(&r);
+}
+
+void
+damage_row_encode(struct buf *b, const struct damage_row *row)
+{
+	row_begin(b);
+	buf_u64(b, (uint64_t)row->found_ns);
+	buf_field(b, row->bucket);
+	buf_field(b, row->key);
+	buf_field(b, row->row);
+	buf_field(b, row->found_by);
+	buf_field(b, row->text);
+}
+
+enum rfs_err
+damage_row_decode(struct bytes v, struct damage_row *out)
+{
+	struct reader r;
+
+	row_open(&r, v);
+	out->found_ns = (int64_t)reader_u64(&r);
+	out->bucket = reader_field(&r);
+	out->key = reader_field(&r);
+	out->row = reader_field(&r);
+	out->found_by = reader_field(&r);
+	out->text = reader_field(&r);
+	return out->row.len <= ROW_KEY_HEAD ? RFS_ERR_DAMAGED : row_close(&r);
 }

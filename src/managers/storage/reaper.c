@@ -151,6 +151,7 @@ reaper_run(void *data)
 		arena_reset(rq.arena);
 		started = started || store_reap(s, &rq, &start);
 		feeds_reap(s, &rq, &feeds);
+		damages_tend(s, &rq);
 		if (noted_reap(s, &rq) && started)
 			seconds = 1;
 		else if (seconds < REAP_WAIT_MOST)

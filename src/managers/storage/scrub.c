@@ -111,6 +111,7 @@ kept_write(struct scrub *scrub)
 	struct buf value;
 	enum rfs_err err;
 
+	damages_write(scrub->storage); /* what it found up to there */
 	scrub->kept.key = buf_bytes(&scrub->key);
 	buf_init(&value, b->arena);
 	scrub_row_encode(&value, &scrub->kept);
@@ -167,7 +168,7 @@ scrub_object(void *data, struct bytes key)
 }
 
 static void
-scrub_found(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial,
+scrub_found(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t data_id,
 	const char *problem)
 {
 	struct pacer *p = data;
@@ -175,7 +176,7 @@ scrub_found(void *data, const struct bucket_row *bucket, struct bytes key, struc
 	pthread_mutex_lock(&p->scrub->lock);
 	p->scrub->status.damaged++;
 	pthread_mutex_unlock(&p->scrub->lock);
-	damage_note(p->scrub->storage, bucket, key, row, serial, "scrub", problem);
+	damage_note(p->scrub->storage, bucket, key, row, data_id, "scrub", problem);
 }
 
 /* One that is there, by its number. */
@@ -415,12 +416,12 @@ verifier_object(void *data, struct bytes key)
 }
 
 static void
-verifier_found(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial,
+verifier_found(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t data_id,
 	const char *problem)
 {
 	struct verifier *v = data;
 
-	damage_note(v->pacer.scrub->storage, bucket, key, row, serial, "verify", problem);
+	damage_note(v->pacer.scrub->storage, bucket, key, row, data_id, "verify", problem);
 	if (v->report->damaged++ < VERIFY_LISTED)
 		v->report->list[v->report->damaged - 1] = (struct damage_info){
 			.bucket = bucket->name,
@@ -463,6 +464,7 @@ bucket_verify(struct storage *s, struct request *rq, const struct bucket_row *bu
 		return request_fail(rq, RFS_ERR_SLOW_DOWN, "another bucket is being verified");
 	*out = (struct verify_report){.list = ARENA_ARRAY(rq->arena, struct damage_info, VERIFY_LISTED)};
 	err = verify_run(s, bucket, bytes_of(NULL, 0), &verify);
+	damages_write(s);
 	verify_end(s->scrub);
 	return err == RFS_ERR_CANCELLED ? RFS_ERR_SHUTTING_DOWN : err;
 }

@@ -1,15 +1,18 @@
 /*
  * scrub.h: damage, looked for before a reader meets it, and what is known of it.
  *
- * A scrub reads every block of every object, and of every upload, at a set rate (scrub.* in options.def), and begins again after a while; a verify does so with
- * one bucket, for who asks. Both take the store as it changes: an object that was replaced meanwhile is not damaged. What they or a reader find is told in
- * the log, counted, and kept by bucket and key until the object is replaced or removed, or the process ends.
+ * A scrub reads every block of every object, and of every upload, at a set rate (scrub.* in options.def), and begins
+ * again after a while; a verify does so with one bucket, for who asks. Both take the store as it changes: an object
+ * that was replaced meanwhile is not damaged. What they or a reader find is told in the log, counted, and kept, over a
+ * restart too, until the object is replaced or removed, or one of them has read it whole.
  *
- * Both read the disk itself (request.h, `uncached`), where the file system can do so: the page cache may have bytes that the disk has lost, and what is read
- * once a week should not push out what others need. It costs less of the processor than filling the cache (per GiB 1.1 s against 2.0 s), and time: without
- * reading ahead 200 MB/s where 340 were possible, which is far above the scrub's rate.
+ * Both read the disk itself (request.h, `uncached`), where the file system can do so: the page cache may have bytes
+ * that the disk has lost, and what is read once a week should not push out what others need. It costs less of the
+ * processor than filling the cache (per GiB 1.1 s against 2.0 s), and time: without reading ahead 200 MB/s where 340
+ * were possible, which is far above the scrub's rate.
  *
- * Over a restart are kept: when the last whole round was, what it read and how many it found; and where a round was broken off, once a minute and at a stop.
+ * Over a restart are kept: when the last whole round was, what it read and how many it found; and where a round was
+ * broken off, once a minute and at a stop.
  */
 #ifndef MANAGERS_STORAGE_SCRUB_H
 #define MANAGERS_STORAGE_SCRUB_H
@@ -20,13 +23,16 @@
 struct damage_info {
 	struct bytes bucket, key;
 	const char *text;     /* what was found */
-	const char *found_by; /* "read", "scrub", "verify" */
+	const char *found_by; /* "read", "scrub", "verify", "salvage" */
 	int64_t found_ns;     /* wall clock */
 };
 
-/* `row`: the entry, or the part of an upload, whose content it is: with another serial, or gone, it is another content. Empty: nobody knows. [any] */
-void damage_note(struct storage *s, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial, const char *found_by,
-	const char *text);
+/* `row`: of the entry, or of the part of an upload, that has the content `data_id`: once it has another, or is gone,
+ * there is no damage. [any] */
+void damage_note(struct storage *s, const struct bucket_row *bucket, struct bytes key, struct bytes row,
+	uint64_t data_id, const char *found_by, const char *text);
+/* It was read whole: the disk, or a file of the store, is back. [any] */
+void damage_repaired(struct storage *s, const struct bucket_row *bucket, struct bytes key, uint64_t data_id);
 /* What is known of objects that are still there as they were found; in the request's arena. [worker] */
 enum rfs_err damage_list(struct storage *s, struct request *rq, struct damage_info **out, size_t *count) RFS_MUST_CHECK;
 

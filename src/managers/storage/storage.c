@@ -32,7 +32,7 @@ storage_new(struct metadata *metadata, struct storage_driver *driver, const stru
 		return err;
 	}
 	s->compute = compute_new();
-	s->damages = damages_new(); /* before the threads that find some */
+	s->damages = damages_new(metadata); /* before the threads that find some */
 	s->scrub = scrub_new(s, config);
 	if (driver->volumes)
 		s->compaction = compaction_start(s, config);
@@ -51,12 +51,13 @@ storage_free(struct storage *s)
 		return;
 	compaction_free(s->compaction); /* it asks for a scrub */
 	scrub_free(s->scrub);
-	damages_free(s->damages);
 	pthread_mutex_lock(&s->reaper_lock);
 	s->stopping = true;
 	pthread_cond_signal(&s->reaper_wake);
 	pthread_mutex_unlock(&s->reaper_lock);
 	pthread_join(s->reaper, NULL);
+	damages_write(s);
+	damages_free(s->damages);
 	compute_free(s->compute);
 	pthread_mutex_destroy(&s->pins_lock);
 	pthread_mutex_destroy(&s->reaper_lock);

@@ -93,14 +93,21 @@ enum rfs_err volume_move(struct storage *s, struct request *rq, uint64_t volume,
 
 /* --- damage.c, verify.c, scrub.c: see scrub.h -------------------------------------------------------------------------------------- */
 
-struct damages *damages_new(void);
+/* What was known before. [init] */
+struct damages *damages_new(struct metadata *metadata);
 void damages_free(struct damages *d);
+/* Keeps what was found, or forgotten, since the last time. A failure is told once, and what is not kept is tried again.
+ * [worker] or [background] */
+void damages_write(struct storage *s);
+/* Now and then: what was replaced is forgotten, and what was found is kept. The reaper's. */
+void damages_tend(struct storage *s, struct request *rq);
 
 /* What is told while a bucket is read. */
 struct verify {
 	bool (*pace)(void *data, uint64_t bytes); /* before so many are read; may wait; false: to stop */
 	void (*object)(void *data, struct bytes key); /* one was read; in the order of keys */
-	void (*found)(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial, const char *problem);
+	void (*found)(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t data_id,
+		const char *problem);
 	void *data;
 };
 /* All uploads, and objects with a key behind `after` (empty: all). CANCELLED; another error: rows could not be read */

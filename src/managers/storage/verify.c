@@ -5,6 +5,7 @@
  * Nothing is pinned, so that nobody waits for it: a block that was moved is found by reading its row again, and one
  * that has gone because its object has is no damage, which the object's entry tells.
  */
+#include "managers/storage/scrub.h"
 #include "managers/storage/storage_int.h"
 #include <stdio.h>
 
@@ -187,23 +188,23 @@ content_verify(struct verified *v, const struct content *content)
 /* --- objects --------------------------------------------------------------------------------------------------------
  */
 
-/* The entry that has this serial, as it was read; `found` false: it has changed since. */
+/* The entry that has this content, as it was read; `found` false: it has another since. */
 static enum rfs_err
-entry_find(struct verified *v, struct bytes key, uint64_t serial, struct bytes *row, bool *found)
+entry_find(struct verified *v, struct bytes key, uint64_t data_id, struct bytes *row, bool *found)
 {
 	struct name_ref at;
 	enum rfs_err err;
 
 	arena_reset(v->block.arena);
 	err = name_resolve(v->s->metadata, &v->block, v->bucket, key, &at);
-	*found = !err && at.found && at.head.serial == serial;
+	*found = !err && at.found && at.head.content.data_id == data_id;
 	if (*found)
 		*row = key_entry(v->block.arena, v->bucket->id, at.parent, at.name);
 	return err;
 }
 
 static enum rfs_err
-object_verify(struct verified *v, struct bytes key, const struct content *content, uint64_t serial)
+object_verify(struct verified *v, struct bytes key, const struct content *content)
 {
 	struct bytes row;
 	bool found;
@@ -213,10 +214,12 @@ object_verify(struct verified *v, struct bytes key, const struct content *conten
 	if ((err = content_verify(v, content)))
 		return err;
 	if (v->problem[0]) {
-		if ((err = entry_find(v, key, serial, &row, &found)))
+		if ((err = entry_find(v, key, content->data_id, &row, &found)))
 			return err;
 		if (found)
-			v->verify->found(v->verify->data, v->bucket, key, row, serial, v->problem);
+			v->verify->found(v->verify->data, v->bucket, key, row, content->data_id, v->problem);
+	} else {
+		damage_repaired(v->s, v->bucket, key, content->data_id);
 	}
 	v->verify->object(v->verify->data, key);
 	return RFS_OK;
@@ -234,7 +237,6 @@ buf_after(struct buf *next, struct bytes key)
 struct key_item {
 	struct bytes key;
 	struct content content;
-	uint64_t serial;
 };
 
 /* A page of keys, from `from` on. */
@@ -247,8 +249,7 @@ keys_read(struct verified *v, struct bytes from, struct key_item *items, size_t 
 	enum rfs_err err = RFS_OK;
 
 	for (*count = 0; *count < KEYS_PAGE && !(err = tree_walk_next(walk, &item)); ++*count)
-		items[*count] = (struct key_item){
-			arena_copy(v->page.arena, item.key), item.version.content, item.version.serial};
+		items[*count] = (struct key_item){arena_copy(v->page.arena, item.key), item.version.content};
 	return err == RFS_ERR_NOT_FOUND ? RFS_OK : err;
 }
 
@@ -267,7 +268,7 @@ objects_verify(struct verified *v, struct bytes after)
 		arena_reset(v->page.arena);
 		err = keys_read(v, buf_bytes(&next), items, &count);
 		for (size_t i = 0; !err && i < count; i++)
-			err = object_verify(v, items[i].key, &items[i].content, items[i].serial);
+			err = object_verify(v, items[i].key, &items[i].content);
 		if (!err && count)
 			buf_after(&next, items[count - 1].key);
 	}
@@ -281,7 +282,7 @@ objects_verify(struct verified *v, struct bytes after)
 static enum rfs_err
 part_verify(struct verified *v, struct bytes key, const struct row *row)
 {
-	struct part_row part;
+	struct part_row part = {0};
 	struct row now;
 	enum rfs_err err;
 
@@ -290,11 +291,13 @@ part_verify(struct verified *v, struct bytes key, const struct row *row)
 		problem_set(v, "the row of a part of an upload cannot be read");
 	else if ((err = content_verify(v, &part.content)))
 		return err;
-	if (!v->problem[0])
+	if (!v->problem[0]) {
+		damage_repaired(v->s, v->bucket, key, part.content.data_id);
 		return RFS_OK;
+	}
 	arena_reset(v->block.arena);
 	if (!(err = metadata_get(v->s->metadata, &v->block, row->key, &now)) && now.found && now.serial == row->serial)
-		v->verify->found(v->verify->data, v->bucket, key, row->key, row->serial, v->problem);
+		v->verify->found(v->verify->data, v->bucket, key, row->key, part.content.data_id, v->problem);
 	return err;
 }
 

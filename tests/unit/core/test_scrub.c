@@ -168,6 +168,8 @@ static void
 a_part_of_an_open_upload_is_read_too(void **state)
 {
 	struct verify_report report;
+	struct damage_info *list;
+	size_t count;
 	struct row_page page;
 	struct part_row part;
 	struct test_store t;
@@ -181,6 +183,11 @@ a_part_of_an_open_upload_is_read_too(void **state)
 	report = read_all(&t);
 	assert_int_equal(report.damaged, 1);
 	is_listed(&t, &report, "open");
+	store_stop(&t);
+	store_start(&t);
+	assert_int_equal(damage_list(t.core.storage, store_request(&t), &list, &count), RFS_OK);
+	assert_int_equal(count, 1);
+	assert_true(bytes_equal_str(list[0].key, "open"));
 	t.damaged = true;
 	store_close(&t);
 }
@@ -200,7 +207,7 @@ none_is_told(void *data, struct bytes key)
 }
 
 static void
-found_is_counted(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t serial,
+found_is_counted(void *data, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t data_id,
 	const char *problem)
 {
 	((struct meddler *)data)->found++;
