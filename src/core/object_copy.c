@@ -3,6 +3,7 @@
  * to a bucket's pool. [worker]
  */
 #include "core/core_int.h"
+#include "managers/storage/scrub.h"
 
 static bool
 is_same_name(const struct object_copy_args *args)
@@ -23,6 +24,15 @@ version_describe(struct request *rq, const struct object_copy_args *args, const 
 		to->property_count = args->to.property_count;
 		to->unknown = bytes_of(NULL, 0);
 	}
+}
+
+/* Nothing is read of what is referred to; but damage that is known is told, as a GET would. */
+static enum rfs_err
+whole_as_known(struct core *core, struct request *rq, const struct object_at *from)
+{
+	if (!damage_is_known(core->storage, from->bucket.id, from->name.head.content.data_id))
+		return RFS_OK;
+	return request_fail(rq, RFS_ERR_DAMAGED, "what is to be copied is damaged");
 }
 
 static enum rfs_err
@@ -58,6 +68,8 @@ copy_within(struct core *core, struct request *rq, const struct object_copy_args
 		version_describe(rq, args, &from.name.head, out);
 		/* Onto itself the content stays: only what is said of it changes. */
 		if (!is_same_name(args)) {
+			if ((err = whole_as_known(core, rq, &from)))
+				break;
 			err = content_share(core->storage, rq, &to.bucket, batch, &from.name.head.content, NULL, &share);
 			out->content = share.content;
 		}

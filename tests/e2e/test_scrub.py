@@ -256,6 +256,21 @@ def test_what_can_be_read_again_is_damaged_no_more(store, how):
     assert known(store) == [(BUCKET, KEY, "verify")]
 
 
+def test_what_is_known_to_be_damaged_is_not_copied(store):
+    s3 = store.client()
+    damage(store, SMALL)
+    restfs(store, "verify", BUCKET, status=1)
+    with pytest.raises(ClientError) as error:
+        s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": KEY})
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [KEY, "large", "whole"]
+    s3.copy_object(Bucket=BUCKET, Key=KEY, CopySource={"Bucket": BUCKET, "Key": KEY}, MetadataDirective="REPLACE", Metadata={"state": "damaged"})
+    assert s3.head_object(Bucket=BUCKET, Key=KEY)["Metadata"] == {"state": "damaged"}
+    assert known(store) == [(BUCKET, KEY, "verify")]
+    s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": "large"})
+    assert get(store, "copy") == LARGE
+
+
 def test_a_slow_scrub_does_not_keep_the_daemon(store):
     """At 4 KiB a second it would take a quarter of an hour."""
     store.stop()

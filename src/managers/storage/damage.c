@@ -127,6 +127,20 @@ damage_note(struct storage *s, const struct bucket_row *bucket, struct bytes key
 			(const char *)bucket->name.data, (int)key.len, (const char *)key.data, found_by, text);
 }
 
+bool
+damage_is_known(struct storage *s, uint64_t bucket, uint64_t data_id)
+{
+	struct damages *d = s->damages;
+	struct damage *item;
+	bool known;
+
+	pthread_mutex_lock(&d->lock);
+	item = item_find_locked(d, bucket, data_id);
+	known = item && !item->gone;
+	pthread_mutex_unlock(&d->lock);
+	return known;
+}
+
 void
 damage_repaired(struct storage *s, const struct bucket_row *bucket, struct bytes key, uint64_t data_id)
 {

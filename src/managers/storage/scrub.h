@@ -31,6 +31,8 @@ struct damage_info {
  * there is no damage. [any] */
 void damage_note(struct storage *s, const struct bucket_row *bucket, struct bytes key, struct bytes row,
 	uint64_t data_id, const char *found_by, const char *text);
+/* Is this content known to be damaged? [any] */
+bool damage_is_known(struct storage *s, uint64_t bucket, uint64_t data_id);
 /* It was read whole: the disk, or a file of the store, is back. [any] */
 void damage_repaired(struct storage *s, const struct bucket_row *bucket, struct bytes key, uint64_t data_id);
 /* What is known of objects that are still there as they were found; in the request's arena. [worker] */
