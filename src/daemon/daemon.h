@@ -55,7 +55,8 @@ bool ephemeral_start(struct daemon *d);
 /* Removes it. */
 void ephemeral_stop(struct daemon *d);
 
-/* "http://127.0.0.1:9000" for an address as configured, and the port that was given. */
+/* "http://127.0.0.1:9000": what is listened on, with the port that was given; "http://0.0.0.0:9000" for all addresses.
+ */
 char *daemon_url(struct arena *arena, const struct daemon *d, const char *listen, unsigned port);
 /* A line of the protocol sd_notify(3), to whoever started this and wants to know; unsent if nobody does. */
 void notify(const char *state);

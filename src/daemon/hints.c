@@ -6,19 +6,38 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* An address that means "all of them" is not one to connect to. */
+static const char *
+listen_host(struct arena *arena, const char *listen)
+{
+	const char *colon = strrchr(listen, ':');
+	const char *host = arena_str(arena, bytes_of(listen, colon ? (size_t)(colon - listen) : strlen(listen)));
+
+	return host[0] == 0 || strcmp(host, "*") == 0 ? "0.0.0.0" : host;
+}
+
+static char *
+url_of(struct arena *arena, const struct daemon *d, const char *host, unsigned port)
+{
+	return arena_printf(arena, "%s://%s:%u", d->tls ? "https" : "http", host, port);
+}
+
 char *
 daemon_url(struct arena *arena, const struct daemon *d, const char *listen, unsigned port)
 {
-	const char *colon = strrchr(listen, ':');
-	size_t len = colon ? (size_t)(colon - listen) : strlen(listen);
-	const char *host = arena_str(arena, bytes_of(listen, len));
+	return url_of(arena, d, listen_host(arena, listen), port);
+}
 
-	if (len == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "*") == 0)
+/* To connect to, which an address that means "all of them" is not everywhere. */
+static char *
+local_url(struct arena *arena, const struct daemon *d)
+{
+	const char *host = listen_host(arena, d->config.s3_listen);
+
+	if (strcmp(host, "0.0.0.0") == 0)
 		host = "127.0.0.1";
 	else if (strcmp(host, "[::]") == 0)
 		host = "[::1]";
-	return arena_printf(arena, "%s://%s:%u", d->tls ? "https" : "http", host, port);
+	return url_of(arena, d, host, d->s3_port);
 }
 
 /* The command line lies beside the daemon in a build directory, and in the PATH when installed. */
@@ -38,7 +57,7 @@ daemon_hints(struct daemon *d, const char *program)
 {
 	struct arena *arena = arena_new(1024);
 	const char *key = auth_root_access_key(d->core.auth), *region = d->config.s3_region;
-	const char *url = daemon_url(arena, d, d->config.s3_listen, d->s3_port);
+	const char *url = local_url(arena, d);
 	/* Who tries at a loopback address has made the certificate himself: no authority vouches for that name. */
 	const char *file = d->config.tls_certificate;
 	const char *aws = d->tls ? arena_printf(arena, " --ca-bundle %s", file) : "";

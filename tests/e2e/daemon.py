@@ -80,7 +80,7 @@ class Daemon:
         """False: it said something else, or nothing."""
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
-        match = re.fullmatch(r"ready s3=(https?://127\.0\.0\.1:\d+) admin=(https?://127\.0\.0\.1:\d+)\n", line)
+        match = re.fullmatch(r"ready s3=(https?://[0-9.]+:\d+) admin=(https?://[0-9.]+:\d+)\n", line)
         if match:
             self.s3, self.admin = match.groups()
         return match is not None

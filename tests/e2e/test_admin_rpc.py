@@ -498,13 +498,20 @@ def test_hangup_reads_the_log_level_again(stopped, tmp_path):
     assert stopped.stop() == 0
 
 
-def test_the_hints_can_be_followed(stopped):
-    stopped.start("--hints")
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:0", "*:0", ":0"])
+def test_what_is_listened_on_is_told_and_the_hints_can_be_followed(stopped, listen):
+    stopped.start("--hints", "--s3", listen, "--admin", listen)
+    everywhere = not listen.startswith("127")
+    port = stopped.s3.rpartition(":")[2]
+    endpoint = f"http://127.0.0.1:{port}" if everywhere else None
+    assert stopped.s3 == f"http://{'0.0.0.0' if everywhere else '127.0.0.1'}:{port}"
+    status = json.loads(stopped.restfs("--json", "status"))
+    assert (status["s3"], status["admin"]) == (stopped.s3, stopped.admin)
     text = ""
     while "curl --" not in text:
         text += stopped.process.stdout.readline().decode()
     access_key, secret_key = stopped.root()
-    assert f"endpoint    {stopped.s3}" in text and access_key in text and secret_key in text
+    assert f"endpoint    {endpoint or stopped.s3}" in text and access_key in text and secret_key in text
     restfs, curl = (next(line.strip() for line in text.splitlines() if word in line) for word in ("restfs --data", "curl --"))
     assert subprocess.run(restfs, shell=True, capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0
     assert b"ListAllMyBucketsResult" in subprocess.run(curl, shell=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout
