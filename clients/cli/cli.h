@@ -67,7 +67,8 @@ struct cli_finding {
 };
 void cli_show_finding(struct cli *cli, const struct cli_finding *finding);
 
-/* For commands that open the store in `data` themselves: from here on this process is its owner's, and no longer root's. False: cli_fail. */
+/* For commands that open the store in `data` themselves: from here on this process is its owner's, and no longer root's,
+ * and what it makes is for nobody else. False: cli_fail. */
 bool cli_become_owner(struct cli *cli, const char *data);
 
 /* Commands that are done here: each gives the exit code, and has printed what there is to say. */

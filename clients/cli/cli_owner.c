@@ -14,6 +14,7 @@ cli_become_owner(struct cli *cli, const char *data)
 {
 	struct stat st;
 
+	umask(077); /* RocksDB asks for less */
 	if (stat(data, &st) != 0)
 		return errno == ENOENT ? cli_fail(cli, "there is no store in %s", data) : cli_fail(cli, "%s: %s", data, strerror(errno));
 	if (geteuid() == 0 && st.st_uid != 0 && (setgroups(0, NULL) != 0 || setgid(st.st_gid) != 0 || setuid(st.st_uid) != 0))

@@ -552,6 +552,20 @@ def test_the_feed_of_a_store_that_lost_no_changes_goes_on(broken):
     assert [(c["kind"], c["name"]) for c in after[len(feed["changes"]):]] == [("bucket", "first"), ("delete", "key1"), ("delete", "key2")]
 
 
+def test_nothing_of_a_salvaged_store_is_for_others(store):
+    d, _ = store
+    before = os.umask(0)
+    try:
+        salvage(d)
+        d.fsck()
+    finally:
+        os.umask(before)
+    d.start().stop()
+    files = [path for path in d.data.rglob("*") if not path.is_symlink()]
+    assert d.data / "index" in files and d.data / "damaged-1" in files
+    assert [(str(path), oct(path.stat().st_mode)) for path in [d.data, *files] if path.stat().st_mode & 0o077] == []
+
+
 def test_what_a_salvage_could_not_read_is_known_from_the_start(store):
     d, _ = store
     flip(d, noise(1001, 3 * MIB + 1)[:50000], at=10)
