@@ -184,6 +184,8 @@ change_show(struct watch *w, const json_t *change)
 		fputs(" -> ", stdout);
 		cli_put_text(stdout, new_name);
 	}
+	if (text_of(change, "changed")[0])
+		printf(": %s", text_of(change, "changed"));
 	putchar('\n');
 	return true;
 }
@@ -192,8 +194,8 @@ static void
 environment_set(const struct watch *w, const json_t *change)
 {
 	static const char *const names[][2] = {{"RESTFS_KIND", "kind"}, {"RESTFS_KEY", "name"},
-		{"RESTFS_NEW_KEY", "new_name"}, {"RESTFS_TIME", "time"}, {"RESTFS_WHO", "who"},
-		{"RESTFS_DOOR", "door"}};
+		{"RESTFS_NEW_KEY", "new_name"}, {"RESTFS_CHANGED", "changed"}, {"RESTFS_TIME", "time"},
+		{"RESTFS_WHO", "who"}, {"RESTFS_DOOR", "door"}};
 	char number[32];
 
 	setenv("RESTFS_BUCKET", w->bucket, 1);

@@ -192,7 +192,7 @@ bucket_make(struct repair *r, uint64_t id)
 	buf_init(&value, b->arena);
 	bucket_row_encode(&value, &made);
 	batch_put(b, key_bucket(b->arena, id), buf_bytes(&value));
-	feed_append(b, &c->rq, &made, CHANGE_BUCKET, made.name, NULL);
+	feed_append_bucket(b, &c->rq, &made, BYTES_LITERAL("salvaged"));
 	repair_tell(r, "bucket-lost", bytes_of(NULL, 0),
 		"the row of bucket number %llu is lost: who owned it, and what it was set to", (unsigned long long)id);
 	return repair_commit(r);

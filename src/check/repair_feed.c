@@ -19,7 +19,7 @@ salvage_tell(struct repair *r)
 	if (c->bucket.removed)
 		return RFS_OK;
 	if ((b = repair_batch(r, c->bucket.id, &err)))
-		feed_append(b, &c->rq, &c->bucket, CHANGE_BUCKET, c->bucket.name, NULL);
+		feed_append_bucket(b, &c->rq, &c->bucket, BYTES_LITERAL("salvaged"));
 	return err ? err : repair_commit(r);
 }
 

@@ -61,7 +61,7 @@ row_make(struct core *core, struct request *rq, const struct bucket_row *bucket)
 	buf_init(&value, b->arena);
 	bucket_row_encode(&value, bucket);
 	batch_checked(batch_put(b, key_bucket(b->arena, bucket->id), buf_bytes(&value)), 0);
-	feed_append(b, rq, bucket, CHANGE_BUCKET, bucket->name, NULL);
+	feed_append_bucket(b, rq, bucket, BYTES_LITERAL("made"));
 	err = metadata_commit(core->metadata, rq, b);
 	batch_free(b);
 	return err;
@@ -160,7 +160,7 @@ row_remove(struct core *core, struct request *rq, struct bytes name, struct buck
 		bucket_put(b, bucket);
 		purge_bucket(b, bucket->id, purge);
 		batch_expect(b, key_counter(b->arena, bucket->id, COUNTER_OBJECTS, bytes_of(NULL, 0)), 0, 0);
-		feed_append(b, rq, bucket, CHANGE_BUCKET, name, NULL);
+		feed_append_bucket(b, rq, bucket, BYTES_LITERAL("removed"));
 		err = metadata_commit(core->metadata, rq, b);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	batch_free(b);
@@ -253,6 +253,24 @@ bucket_usage(struct core *core, struct request *rq, struct bytes name, struct bu
 	return metadata_counter(core->metadata, rq, key_counter(rq->arena, bucket.id, COUNTER_BYTES, bytes_of(NULL, 0)), &out->bytes);
 }
 
+/* For the feed. */
+static struct bytes
+changed_words(struct arena *arena, const struct bucket_changes *changes)
+{
+	const struct {
+		const void *given;
+		const char *word;
+	} all[] = {{changes->acl, "acl"}, {changes->cors, "cors"}, {changes->compress, "compress"},
+		{changes->deduplicate, "deduplicate"}, {changes->owner, "owner"}};
+	struct buf words;
+
+	buf_init(&words, arena);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].given)
+			buf_printf(&words, "%s%s", words.len ? "," : "", all[i].word);
+	return buf_bytes(&words);
+}
+
 enum rfs_err
 bucket_configure(struct core *core, struct request *rq, struct bytes name, const struct bucket_changes *changes)
 {
@@ -278,7 +296,7 @@ bucket_configure(struct core *core, struct request *rq, struct bytes name, const
 			bucket.owner = *changes->owner;
 		b->bucket = bucket.id;
 		bucket_put(b, &bucket);
-		feed_append(b, rq, &bucket, CHANGE_BUCKET, name, NULL);
+		feed_append_bucket(b, rq, &bucket, changed_words(b->arena, changes));
 		err = metadata_commit(core->metadata, rq, b);
 	} while (err == RFS_ERR_CONFLICT && request_may_retry(rq, attempt++));
 	batch_free(b);

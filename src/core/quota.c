@@ -57,7 +57,7 @@ quota_build(struct core *core, struct request *rq, struct bytes name, uint64_t u
 			return err;
 	}
 	bucket_put(b, &bucket);
-	feed_append(b, rq, &bucket, CHANGE_BUCKET, name, NULL);
+	feed_append_bucket(b, rq, &bucket, BYTES_LITERAL("quota"));
 	return RFS_OK;
 }
 

@@ -35,6 +35,25 @@ def put(daemon, *keys):
         s3.put_object(Bucket="fed", Key=key, Body=b"1")
 
 
+def test_it_is_told_what_of_a_bucket_was_changed(daemon):
+    s3 = daemon.client()
+    told(daemon, "user", "add", "anna")
+    s3.put_bucket_acl(Bucket="fed", ACL="public-read")
+    s3.put_bucket_cors(Bucket="fed", CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]})
+    s3.delete_bucket_cors(Bucket="fed")
+    told(daemon, "bucket", "set", "fed", "--compress=on", "--deduplicate=on", "--owner=anna")
+    told(daemon, "quota", "set", "fed", "--objects=5")
+    put(daemon, "a")
+    changes = told(daemon, "feed", "fed")["changes"]
+    assert [(c["kind"], c["changed"]) for c in changes] == [
+        ("bucket", "made"), ("bucket", "acl"), ("bucket", "cors"), ("bucket", "cors"), ("bucket", "compress,deduplicate,owner"), ("bucket", "quota"), ("put", None)]
+    shown = subprocess.run([RESTFS, "--data", daemon.data, "watch", "fed", "--after=0", "--once"], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[1].endswith("  root  fed: acl") and shown.splitlines()[-1].endswith("  root  a")
+    run = ["watch", "fed", "--after=0", "--once", "--exec=echo $RESTFS_KIND:$RESTFS_CHANGED"]
+    assert subprocess.run([RESTFS, "--data", daemon.data, *run], capture_output=True, text=True, check=True).stdout.split()[3:] == [
+        "bucket:cors", "bucket:compress,deduplicate,owner", "bucket:quota", "put:"]
+
+
 def test_changes_are_told_in_order(daemon):
     put(daemon, "a/1", "b/2")
     daemon.client().delete_object(Bucket="fed", Key="a/1")
@@ -50,7 +69,7 @@ def test_changes_are_told_in_order(daemon):
     assert page["changes"] + rest["changes"] == feed["changes"]
     assert [c["name"] for c in told(daemon, "feed", "fed", "--prefix=a/")["changes"]] == ["a/1", "a/1"]
     lines = [line.split() for line in restfs(daemon, "feed", "fed").splitlines()]
-    assert lines[0] == ["serial", "kind", "name", "new_name", "size", "time", "who"] and lines[4][1:4] == ["delete", "a/1", "-"]
+    assert lines[0] == ["serial", "kind", "name", "new_name", "changed", "size", "time", "who"] and lines[1][1:5] == ["bucket", "fed", "-", "made"] and lines[4][1:4] == ["delete", "a/1", "-"]
     assert "NO_SUCH_BUCKET" in restfs(daemon, "feed", "hungry", code=1)
     assert "INVALID_ARGUMENT" in restfs(daemon, "feed", "fed", f"--after={feed['next'] + 1}", code=1)
     assert "INVALID_PARAMS" in restfs(daemon, "feed", "fed", "--limit=1001", code=1)

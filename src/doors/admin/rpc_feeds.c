@@ -23,10 +23,12 @@ change_json(struct rpc *rpc, struct request *rq, const struct change_row *change
 	char object[2 * OBJECT_ID_BYTES + 1];
 
 	hex_encode(bytes_of(change->object_id, OBJECT_ID_BYTES), object);
-	return json_pack("{s:I, s:s, s:o, s:o, s:I, s:s, s:o, s:s, s:o}", "serial", (json_int_t)change->serial, "kind",
-		kind_name(change->kind), "name", rpc_json_text(rq->arena, change->name), "new_name",
-		change->kind == CHANGE_RENAME ? rpc_json_text(rq->arena, change->new_name) : json_null(), "size",
-		(json_int_t)change->size, "object", object, "time", rpc_json_time(change->time_ns), "who",
+	return json_pack("{s:I, s:s, s:o, s:o, s:o, s:I, s:s, s:o, s:s, s:o}", "serial", (json_int_t)change->serial,
+		"kind", kind_name(change->kind), "name", rpc_json_text(rq->arena, change->name), "new_name",
+		change->kind == CHANGE_RENAME ? rpc_json_text(rq->arena, change->new_name) : json_null(), "changed",
+		change->kind == CHANGE_BUCKET && change->changed.len ? rpc_json_text(rq->arena, change->changed)
+								     : json_null(),
+		"size", (json_int_t)change->size, "object", object, "time", rpc_json_time(change->time_ns), "who",
 		auth_identity(rpc->core->auth, rq, change->who)->name, "door", rpc_json_text(rq->arena, change->door));
 }
 

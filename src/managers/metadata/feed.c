@@ -42,6 +42,12 @@ feed_append_rename(struct batch *b, struct request *rq, const struct bucket_row 
 	change_append(b, rq, bucket, CHANGE_RENAME, name, new_name, version);
 }
 
+void
+feed_append_bucket(struct batch *b, struct request *rq, const struct bucket_row *bucket, struct bytes changed)
+{
+	change_append(b, rq, bucket, CHANGE_BUCKET, bucket->name, changed, NULL);
+}
+
 /* --- what is left of it
  * ---------------------------------------------------------------------------------------------------------- */
 

@@ -144,6 +144,8 @@ enum rfs_err quota_admits(struct metadata *m, struct request *rq, const struct b
 void feed_append(struct batch *b, struct request *rq, const struct bucket_row *bucket, enum change_kind kind, struct bytes name,
 	const struct version *version);
 void feed_append_rename(struct batch *b, struct request *rq, const struct bucket_row *bucket, struct bytes name, struct bytes new_name, const struct version *version);
+/* `changed`: what of the bucket's own, words with commas between them. */
+void feed_append_bucket(struct batch *b, struct request *rq, const struct bucket_row *bucket, struct bytes changed);
 
 /*
  * Reading it. At most `limit` changes behind serial `after`, each with its own serial, in the request's arena; `more`: there are others. GONE: changes

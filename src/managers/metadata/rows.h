@@ -175,7 +175,11 @@ struct change_row {
 	uint64_t previous; /* serial of the bucket's feed row before this one */
 	enum change_kind kind;
 	struct bytes name; /* key */
-	struct bytes new_name; /* CHANGE_RENAME */
+	union {
+		struct bytes new_name; /* CHANGE_RENAME */
+		struct bytes
+			changed; /* CHANGE_BUCKET: "made", "acl,owner", ...; empty: of a version that did not tell */
+	};
 	uint8_t object_id[OBJECT_ID_BYTES];
 	uint64_t size;
 	int64_t time_ns;
