@@ -48,16 +48,17 @@ static void
 store_show(struct cli *cli, const json_t *status)
 {
 	json_int_t disk = number(status, "store", "disk_bytes"), free = number(status, "store", "free_bytes");
-	json_int_t live = number(status, "store", "live_bytes"), garbage = number(status, "store", "garbage_bytes");
+	json_int_t garbage = number(status, "store", "garbage_bytes"),
+		   on_disk = number(status, "store", "bytes_on_disk");
 
 	printf("holds     %s%lld buckets, %lld objects, %s\n",
 		json_is_true(json_object_get(json_object_get(status, "held"), "at_least")) ? "at least " : "",
 		(long long)number(status, "held", "buckets"), (long long)number(status, "held", "objects"),
 		bytes_of_part(cli, status, "held", "bytes"));
 	printf("volumes   %lld, of %s", (long long)number(status, "store", "volumes"), bytes_of_part(cli, status, "store", "bytes_on_disk"));
-	if (live + garbage > 0)
+	if (garbage > 0 && on_disk > 0)
 		printf("; garbage %s (%.0f %%)", bytes_of_part(cli, status, "store", "garbage_bytes"),
-			100.0 * (double)garbage / (double)(live + garbage));
+			100.0 * (double)garbage / (double)on_disk);
 	printf("\ndisk      %s free of %s (%.0f %%)", bytes_of_part(cli, status, "store", "free_bytes"),
 		bytes_of_part(cli, status, "store", "disk_bytes"), disk > 0 ? 100.0 * (double)free / (double)disk : 0.0);
 	printf("; reserve %s\n", bytes_of_part(cli, status, "store", "reserve_bytes"));

@@ -44,7 +44,7 @@ struct metadata_info {
 	bool fused;           /* BATCH_BLOCKS may carry payload: storage and metadata share one sync */
 	bool poisoned;        /* nothing can be written until a restart */
 	const char *failed;   /* what poisoned it, static: "writing the journal"; NULL: nothing */
-	uint64_t rows_estimate;
+	uint64_t rows_estimate; /* what was written over or removed may count */
 	uint64_t bytes_on_disk;
 	struct checkpoint_info checkpoint; /* the newest; rows 0: not counted yet */
 };
@@ -130,6 +130,7 @@ struct storage_ops {
 struct storage_volume {
 	uint64_t number;
 	uint64_t bytes;   /* written */
+	uint64_t head;    /* of these: what every volume has, and nobody can give back */
 	bool sealed;      /* nothing is written to it any more, and every batch that named a place in it is visible */
 	bool has_batches; /* it is also part of the log of batches */
 	bool covered;     /* ... which no open needs any more: a checkpoint has them */

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import socket
 import subprocess
@@ -89,6 +90,30 @@ def test_the_status_of_a_healthy_store(daemon):
     screen = restfs(daemon, "status")
     assert screen.count("\n") < 24 and "health    ok\n" in screen and "1 buckets, 2 objects, 8 B" in screen and "\x1b" not in screen
     assert restfs(daemon, "info").startswith("version")
+
+
+def test_a_store_without_objects_is_not_shown_as_garbage():
+    one = Daemon().start()
+    restfs(one, "compact")
+    assert 0 < status(one)["store"]["garbage_bytes"] < 1000  # what was logged, without the volume's head
+    assert re.search(r"^volumes   1, of [0-9.]+ MiB; garbage \d+ B \(0 %\)$", restfs(one, "status"), re.M)
+    one.finish()
+
+
+def test_rows_are_counted_as_they_are(daemon):
+    s3 = daemon.client()
+
+    def rows():
+        return rpc(daemon, "server.info")["store"]["rows_estimate"]
+
+    s3.put_object(Bucket=BUCKET, Key="a", Body=b"1")
+    before = rows()
+    for _ in range(100):
+        s3.put_bucket_acl(Bucket=BUCKET, ACL="private")
+    assert rows() == before + 100  # each is told in the feed
+    for i in range(50):
+        s3.put_object(Bucket=BUCKET, Key=f"b{i}", Body=b"1")
+    assert rows() == before + 100 + 50 * 3  # an entry, a block and what the feed tells
 
 
 def test_what_is_wrong_is_said_and_exits_with_1(daemon):

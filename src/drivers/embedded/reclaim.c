@@ -75,7 +75,7 @@ describe(struct embedded *e, uint64_t number, const struct bounds *bounds, struc
 	int fd;
 	bool good;
 
-	*out = (struct storage_volume){.number = number};
+	*out = (struct storage_volume){.number = number, .head = SUPERBLOCK_BYTES};
 	good = !volume_open(e, number, VOLUME_SUFFIX, &fd, &super) && fstat(fd, &st) == 0 &&
 	       (super.kind == VOLUME_JOURNAL || super.kind == VOLUME_BULK);
 	if (good) {

@@ -127,7 +127,8 @@ compaction_tell(struct compaction *c)
 		if (s->removed)
 			continue;
 		live[s->v.has_batches] += s->live_bytes;
-		garbage[s->v.has_batches] += s->v.bytes > s->live_bytes ? s->v.bytes - s->live_bytes : 0;
+		if (s->v.bytes > s->v.head + s->live_bytes)
+			garbage[s->v.has_batches] += s->v.bytes - s->v.head - s->live_bytes;
 	}
 	metric_set(METRIC_STORE_LIVE_BULK, (int64_t)live[0]);
 	metric_set(METRIC_STORE_LIVE_JOURNAL, (int64_t)live[1]);
