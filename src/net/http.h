@@ -77,6 +77,11 @@ struct http_door {
 	 * changing what it owns. May be NULL.
 	 */
 	void (*tell)(struct http_exchange *x, bool settled, struct http_seen *out);
+	/*
+	 * A body that is read, and has trailers behind its chunks, ends with NOT_IMPLEMENTED, for nobody would look at
+	 * them; else they are passed over, as RFC 9110, 6.5.1 lets. A client need not announce them (6.6.2).
+	 */
+	bool refuses_trailers;
 };
 
 /* The value of the first header of this (lower-case) name; data is NULL when there is none. [any] */
@@ -110,7 +115,8 @@ size_t http_body_buffered(const struct http_exchange *x);
 size_t http_body_take(struct http_exchange *x, struct slice *out, size_t max);
 /* Every byte of the body has been buffered; true with what is buffered not yet taken. */
 bool http_body_ended(const struct http_exchange *x);
-/* RFS_OK, INCOMPLETE_BODY (the client stopped short), REQUEST_TIMEOUT, BAD_HTTP (chunk syntax), SLOW_DOWN (no memory, or others need it), CANCELLED (gone). The connection closes after the answer. */
+/* RFS_OK, INCOMPLETE_BODY (the client stopped short), REQUEST_TIMEOUT, BAD_HTTP (chunk syntax), NOT_IMPLEMENTED
+ * (trailers), SLOW_DOWN (no memory, or others need it), CANCELLED (gone). The connection closes after the answer. */
 enum rfs_err http_body_error(const struct http_exchange *x);
 
 /*

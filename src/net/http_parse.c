@@ -56,7 +56,7 @@ on_url(llhttp_t *parser, const char *at, size_t len)
 	return 0;
 }
 
-/* Chunk extensions and trailers mean nothing to us; endless ones are refused. */
+/* Chunk extensions mean nothing to us, and trailers little; endless ones are refused. */
 static int
 count_overhead(llhttp_t *parser, const char *at, size_t len)
 {
@@ -104,6 +104,10 @@ on_header_field_complete(llhttp_t *parser)
 	struct http_turn *t = parser->data;
 
 	t->in_name = false;
+	if (t->headers_done && !t->drop_body && t->conn->listener->door.refuses_trailers) {
+		body_fail(t, RFS_ERR_NOT_IMPLEMENTED);
+		return HPE_USER;
+	}
 	return 0;
 }
 

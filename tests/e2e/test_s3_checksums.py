@@ -204,6 +204,20 @@ def test_a_trailer_of_http_is_no_trailer_of_s3(raw, s3, bucket):
     assert all_keys(s3, bucket) == []
 
 
+@pytest.mark.parametrize("size", [5, 100000, 3 << 20])
+@pytest.mark.parametrize("trailer", [b"x-amz-checksum-crc32: AAAAAA==", b"Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==", b"x-amz-meta-a:"])
+@pytest.mark.parametrize("announced", [{}, {"trailer": "x-amz-checksum-crc32"}])
+def test_a_trailer_of_http_is_not_passed_over(raw, s3, bucket, size, trailer, announced):
+    path = "/%s/k" % bucket
+    body = b"%x\r\n%s\r\n0\r\n" % (size, bytes(size))
+    for end, status in ((trailer + b"\r\n\r\n", 501), (b"\r\n", 200)):
+        headers = {"transfer-encoding": "chunked", **announced}
+        raw.sign("PUT", path, [], headers, "UNSIGNED-PAYLOAD")
+        answer = raw.send("PUT", path, headers, body + end)
+        assert answer.status == status and (status == 200 or answer.code() == "NotImplemented")
+        assert all_keys(s3, bucket) == ["k"] * (status == 200)
+
+
 def test_an_empty_body_may_be_called_aws_chunked(raw, s3, bucket):
     assert raw.request("PUT", "/%s/k" % bucket, headers={"content-encoding": "aws-chunked"}).status == 200
     assert "ContentEncoding" not in s3.head_object(Bucket=bucket, Key="k")

@@ -34,6 +34,7 @@ enum flag {
 	HANGS_UP = 4,    /* closes instead of sending its end */
 	TIMES_OUT = 8,   /* every deadline passes before the chosen piece */
 	LITTLE_MEMORY = 16,
+	NO_TRAILERS = 32, /* the door refuses them */
 };
 
 struct plan {
@@ -368,6 +369,7 @@ set_limits(const struct plan *p)
 {
 	server->options.header_bytes = p->flags & SMALL_LIMITS ? 256 : 8192;
 	server->options.header_count = p->flags & SMALL_LIMITS ? 8 : 32;
+	server->listeners->door.refuses_trailers = p->flags & NO_TRAILERS;
 	server->budget->limit = p->flags & LITTLE_MEMORY ? 1000 : (size_t)64 * 1024 * 1024;
 }
 

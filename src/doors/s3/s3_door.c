@@ -214,8 +214,13 @@ s3_door_new(struct core *core, const struct config *config)
 	s3_route_init();
 	door->core = core;
 	door->config = config;
-	door->http = (struct http_door){
-		.name = "s3", .request = s3_request, .refuse = s3_refuse, .end = s3_end, .data = door, .tell = s3_tell};
+	door->http = (struct http_door){.name = "s3",
+		.request = s3_request,
+		.refuse = s3_refuse,
+		.end = s3_end,
+		.data = door,
+		.tell = s3_tell,
+		.refuses_trailers = true};
 	return &door->http;
 }
 

@@ -2,6 +2,7 @@
 #include "http_fixture.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "net/http_int.h"
 #include <malloc.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -245,6 +246,27 @@ tells_the_door_of_broken_bodies(void **state)
 		answer = client_rest(fd);
 		if (!strstr(answer, "HTTP/1.1 400 ") || strstr(answer, "hello"))
 			fail_msg("case %d: %s", i, answer);
+		free(answer);
+		close(fd);
+	}
+	fixture_free(f);
+}
+
+static void
+refuses_trailers_where_nobody_would_look_at_them(void **state)
+{
+	struct fixture *f = fixture_new(1, NULL, NULL);
+
+	for (int i = 0; i < 2; i++) {
+		int fd = client_open(f);
+		char *answer;
+
+		f->server->listeners->door.refuses_trailers = i;
+		client_send(
+			fd, "PUT /echo HTTP/1.1\r\n" HOST "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+		client_send(fd, "4\r\nbody\r\n0\r\nX-Checksum: wrong\r\n\r\n");
+		answer = client_rest(fd);
+		assert_non_null(strstr(answer, i ? "HTTP/1.1 501 " : "HTTP/1.1 200 "));
 		free(answer);
 		close(fd);
 	}
@@ -560,6 +582,7 @@ main(void)
 		cmocka_unit_test(answers_that_nobody_reads_are_given_up_when_they_are_far_too_many),
 		cmocka_unit_test(answers_without_reading_the_body),
 		cmocka_unit_test(tells_the_door_of_broken_bodies),
+		cmocka_unit_test(refuses_trailers_where_nobody_would_look_at_them),
 		cmocka_unit_test(limits_trailers_and_chunk_extensions),
 		cmocka_unit_test(writes_to_a_slow_reader_as_it_reads),
 		cmocka_unit_test(sends_files_to_a_slow_reader),
