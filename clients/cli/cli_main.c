@@ -86,6 +86,19 @@ call_all_pages(struct cli *cli)
 	return all;
 }
 
+/* It was done, and is perhaps not what was meant. */
+static void
+warning_show(const json_t *result)
+{
+	const char *warning = json_string_value(json_object_get(result, "warning"));
+
+	if (!warning)
+		return;
+	fputs("restfs: ", stderr);
+	cli_put_text(stderr, warning);
+	fputc('\n', stderr);
+}
+
 static int
 run(struct cli *cli, int argc, char **argv)
 {
@@ -107,6 +120,7 @@ run(struct cli *cli, int argc, char **argv)
 	if (!result)
 		return cli_complain(cli, EXIT_REFUSED);
 	cli_show(cli, result);
+	warning_show(result);
 	/* Who asks whether all is well has to be told by the code, too. */
 	code = strcmp(cli->command->method, "bucket.verify") == 0 &&
 			       json_array_size(json_object_get(result, "damaged")) > 0

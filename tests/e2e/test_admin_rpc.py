@@ -310,6 +310,31 @@ def test_quotas_are_set_shown_and_kept(store):
     assert "NO_SUCH_BUCKET" in store.restfs("quota", "ls", "unlimited", code=1)
 
 
+def test_a_key_for_a_bucket_in_which_its_user_has_no_rights_is_told(store):
+    for name in ("anna", "bert"):
+        store.restfs("user", "add", name)
+    store.rpc("user.create", name="boss", admin=True)
+    store.restfs("group", "add", "family")
+    store.restfs("group", "join", "family", "bert")
+    store.restfs("bucket", "add", "photos")
+    store.restfs("bucket", "add", "videos", "--owner=family", "--acl=public-read")
+
+    def said(user, *options):
+        done = subprocess.run([RESTFS, "--data", store.data, "key", "add", user, *options], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert done.returncode == 0 and "secret_key" in done.stdout and "warning" not in done.stdout
+        return done.stderr
+
+    for bucket in ("photos", "videos"):
+        assert said("anna", f"--bucket={bucket}", "--prefix=a/") == (
+            f"restfs: anna has no more rights in {bucket} than everybody, and a key gives none: restfs bucket set {bucket} --owner=NAME does, for anna or a group with anna in it\n")
+    assert said("bert", "--bucket=photos") and not said("bert", "--bucket=videos")
+    assert said("boss", "--bucket=photos") == said("root", "--bucket=photos") == said("anna") == ""
+    store.restfs("bucket", "set", "photos", "--owner=anna")
+    assert said("anna", "--bucket=photos", "--read-only") == ""
+    told = json.loads(store.restfs("--json", "key", "add", "bert", "--bucket=photos"))
+    assert told["warning"].startswith("bert has no more rights in photos than everybody") and told["secret_key"]
+
+
 def test_limited_keys_are_limited_at_the_s3_door(store):
     store.restfs("user", "add", "anna")
     store.restfs("bucket", "add", "photos", "--owner=anna")

@@ -47,6 +47,24 @@ rpc_user_list(struct rpc *rpc, struct request *rq, json_t *params, json_t **resu
 	return RFS_OK;
 }
 
+/* A key's limits give no rights: where its user has none, it is of no use. NULL: he has some. */
+static const char *
+key_warning(struct rpc *rpc, struct request *rq, struct bytes user, const struct bucket_row *bucket)
+{
+	const char *who = arena_str(rq->arena, user), *where = arena_str(rq->arena, bucket->name);
+	const struct access_target target = {.bucket = bucket};
+	struct request as_user = {.arena = rq->arena};
+
+	if (auth_user_find(rpc->core->auth, rq, user, &as_user.who) ||
+		!auth_check(rpc->core->auth, &as_user, &target, OP_OBJECT_WRITE))
+		return NULL;
+	return arena_printf(rq->arena,
+		"%s has no more rights in %s than everybody, and a key gives none: restfs bucket set %s --owner=NAME "
+		"does, "
+		"for %s or a group with %s in it",
+		who, where, where, who, who);
+}
+
 enum rfs_err
 rpc_key_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **result)
 {
@@ -56,6 +74,7 @@ rpc_key_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **res
 		.read_only = json_is_true(json_object_get(params, "read_only")),
 	};
 	struct bytes user = rpc_param_bytes(params, "user"), access_key, secret;
+	const char *warning = NULL;
 	struct bucket_row bucket;
 	enum rfs_err err;
 
@@ -64,8 +83,10 @@ rpc_key_create(struct rpc *rpc, struct request *rq, json_t *params, json_t **res
 	if ((err = auth_key_create(rpc->core->auth, rq, user, &scope, rpc_param_bytes(params, "access_key"),
 		     rpc_param_bytes(params, "secret_key"), &access_key, &secret)))
 		return err;
-	*result = json_pack("{s:s%, s:s%, s:s%}", "access_key", access_key.data, access_key.len, "secret_key",
-		secret.data, secret.len, "user", user.data, user.len);
+	if (scope.bucket.len > 0)
+		warning = key_warning(rpc, rq, user, &bucket);
+	*result = json_pack("{s:s%, s:s%, s:s%, s:s?}", "access_key", access_key.data, access_key.len, "secret_key",
+		secret.data, secret.len, "user", user.data, user.len, "warning", warning);
 	return RFS_OK;
 }
 
