@@ -11,6 +11,7 @@
  */
 #include "core/core_int.h"
 #include "base/crash_point.h"
+#include "managers/storage/scrub.h"
 
 #define PARTS_PAGE 1000
 
@@ -111,6 +112,9 @@ list_verify(struct completion *c)
 			at++;
 		if (at == count || all[at].number != args->parts[i].number || !claim_matches(&args->parts[i], &all[at]))
 			return request_fail(c->rq, RFS_ERR_INVALID_PART, "part %u was not uploaded, or is another one than the list says", args->parts[i].number);
+		if (damage_is_known(c->core->storage, c->at.bucket.id, all[at].content.data_id))
+			return request_fail(c->rq, RFS_ERR_INVALID_PART,
+				"part %u is damaged, and has to be uploaded again", args->parts[i].number);
 		if (i + 1 < args->part_count && all[at].content.size < UPLOAD_PART_MIN_BYTES)
 			return RFS_ERR_ENTITY_TOO_SMALL;
 		c->parts[i] = all[at];

@@ -271,6 +271,22 @@ def test_what_is_known_to_be_damaged_is_not_copied(store):
     assert get(store, "copy") == LARGE
 
 
+def test_what_is_known_to_be_damaged_becomes_no_part_of_an_object(store):
+    s3 = store.client()
+    upload = {"Bucket": BUCKET, "Key": "upload", "UploadId": s3.create_multipart_upload(Bucket=BUCKET, Key="upload")["UploadId"]}
+    body = random.Random(3).randbytes(5000)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=body)["ETag"]}]}
+    damage(store, body)
+    assert [d["key"] for d in restfs(store, "verify", BUCKET, status=1)["damaged"]] == ["upload"]
+    with pytest.raises(ClientError) as error:
+        s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+    assert error.value.response["Error"]["Code"] == "InvalidPart" and "part 1 is damaged" in error.value.response["Error"]["Message"]
+    assert known(store) == [(BUCKET, "upload", "verify")]
+    s3.upload_part(**upload, PartNumber=1, Body=body)
+    s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+    assert get(store, "upload") == body and known(store) == []
+
+
 def test_a_slow_scrub_does_not_keep_the_daemon(store):
     """At 4 KiB a second it would take a quarter of an hour."""
     store.stop()

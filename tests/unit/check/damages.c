@@ -660,6 +660,12 @@ cursor_cannot_be_read(struct victim *v)
 }
 
 static void
+known_damage_cannot_be_read(struct victim *v)
+{
+	row_set(v, key_damage(v->rq.arena, v->bucket, 1), BYTES_LITERAL("x"));
+}
+
+static void
 bucket_row_removed(struct victim *v)
 {
 	row_remove(v, key_bucket(v->rq.arena, v->dedup));
@@ -766,6 +772,7 @@ const struct damage damages[] = {
 	DAMAGE(feed_state_cannot_be_read, "row-damaged bbb/"),
 	DAMAGE(cursor_ahead_of_its_feed, "feed-broken bbb/"),
 	DAMAGE(cursor_cannot_be_read, "row-damaged bbb/"),
+	DAMAGE(known_damage_cannot_be_read, "row-damaged /"),
 	DAMAGE(bucket_row_removed, "bucket-wrong /", "bucket-wrong /"),
 	DAMAGE(bucket_name_removed, "bucket-wrong bbb/"),
 	DAMAGE(bucket_name_of_nothing, "bucket-wrong /"),
