@@ -136,7 +136,7 @@ damage_is_known(struct storage *s, uint64_t bucket, uint64_t data_id)
 
 	pthread_mutex_lock(&d->lock);
 	item = item_find_locked(d, bucket, data_id);
-	known = item && !item->gone;
+	known = item && !item->gone && data_id; /* 0: of what is empty, too */
 	pthread_mutex_unlock(&d->lock);
 	return known;
 }
@@ -144,7 +144,7 @@ damage_is_known(struct storage *s, uint64_t bucket, uint64_t data_id)
 void
 damage_repaired(struct storage *s, const struct bucket_row *bucket, struct bytes key, uint64_t data_id)
 {
-	if (item_forget(s->damages, bucket->id, data_id))
+	if (data_id && item_forget(s->damages, bucket->id, data_id))
 		log_info(0, "object %.*s/%.*s can be read again", (int)bucket->name.len,
 			(const char *)bucket->name.data, (int)key.len, (const char *)key.data);
 }

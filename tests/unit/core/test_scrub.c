@@ -1,5 +1,6 @@
 /* Reading for damage: every block of every object and upload is read, what is wrong is named, and what has changed
  * meanwhile is not wrong. */
+#include "base/metrics.h"
 #include "dedup_help.h"
 #include "managers/storage/scrub.h"
 
@@ -189,6 +190,28 @@ a_part_of_an_open_upload_is_read_too(void **state)
 	assert_int_equal(count, 1);
 	assert_true(bytes_equal_str(list[0].key, "open"));
 	t.damaged = true;
+	store_close(&t);
+}
+
+/* A row that cannot be read says of no content which one it is; nor has what is empty a number. */
+static void
+what_is_empty_is_not_damaged(void **state)
+{
+	struct bucket_row bucket;
+	struct damage_info *list;
+	struct test_store t;
+	size_t count;
+
+	store_open(&t);
+	fill(&t);
+	assert_int_equal(bucket_find(t.core.metadata, store_request(&t), BYTES_LITERAL("read"), &bucket), RFS_OK);
+	damage_note(t.core.storage, &bucket, BYTES_LITERAL("dir/small"),
+		key_upload_part(t.rq.arena, bucket.id, (uint8_t[UPLOAD_ID_BYTES]){0}, 1), 0, "verify",
+		"its row cannot be read");
+	assert_false(damage_is_known(t.core.storage, bucket.id, 0));
+	assert_int_equal(damage_list(t.core.storage, &t.rq, &list, &count), RFS_OK);
+	assert_int_equal(count, 0); /* there is no such row */
+	assert_int_equal(metric_get(METRIC_DAMAGED_OBJECTS), 0);
 	store_close(&t);
 }
 
@@ -482,6 +505,7 @@ main(void)
 		cmocka_unit_test(a_whole_bucket_is_read_to_the_last_byte),
 		cmocka_unit_test(damage_is_told_by_key_and_forgotten_with_the_object),
 		cmocka_unit_test(a_part_of_an_open_upload_is_read_too),
+		cmocka_unit_test(what_is_empty_is_not_damaged),
 		cmocka_unit_test(an_object_that_is_replaced_while_it_is_read_is_not_damaged),
 		cmocka_unit_test(one_bucket_is_verified_at_a_time),
 		cmocka_unit_test(who_reads_may_be_stopped),
