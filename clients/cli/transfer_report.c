@@ -102,6 +102,7 @@ report_same(struct transfer *t, const struct job *job)
 	progress_add(job->size);
 	pthread_mutex_lock(&t->report_lock);
 	t->counts.same++;
+	t->unanswered = 0; /* to say so, the store was asked */
 	pthread_mutex_unlock(&t->report_lock);
 }
 
@@ -169,10 +170,11 @@ report_unwritten(struct transfer *t, const char *path)
 
 /* A store that has gone away has gone for all the other files, too. */
 static void
-unanswered_count(struct transfer *t)
+answer_count(struct transfer *t, bool is_unanswered)
 {
 	pthread_mutex_lock(&t->report_lock);
-	if (++t->unanswered >= UNANSWERED_MOST * t->options->parallel)
+	t->unanswered = is_unanswered ? t->unanswered + 1 : 0;
+	if (t->unanswered >= UNANSWERED_MOST * t->options->parallel)
 		atomic_store(&t->given_up, "the store does not answer");
 	pthread_mutex_unlock(&t->report_lock);
 }
@@ -192,8 +194,7 @@ report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name
 	/* Of thousands of files that an interrupt caught, nobody wants to read, nor of each part of one that failed. */
 	if (failure->stopped || (w->large && atomic_exchange(&w->large->failed, true)))
 		return false;
-	if (failure->status == 0)
-		unanswered_count(w->transfer);
+	answer_count(w->transfer, failure->is_unanswered);
 	return report_failed(w->transfer, name, "%s%s", where, failure->text);
 }
 

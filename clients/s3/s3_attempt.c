@@ -429,6 +429,7 @@ broken(struct exchange *x, CURLcode code, struct s3_outcome *outcome)
 			s3_conn_fail(conn, "it was given up");
 		return false;
 	}
+	conn->failure.is_unanswered = true;
 	outcome->is_away = code == CURLE_COULDNT_CONNECT;
 	outcome->may_repeat =
 		code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE &&

@@ -13,7 +13,8 @@ s3_failure_clear(struct s3_conn *conn)
 {
 	conn->failure.status = 0;
 	conn->failure.code[0] = conn->failure.text[0] = '\0';
-	conn->failure.stopped = conn->failure.is_larger = conn->failure.is_foreign = conn->has_said = false;
+	conn->failure.stopped = conn->failure.is_unanswered = conn->has_said = false;
+	conn->failure.is_larger = conn->failure.is_foreign = false;
 }
 
 void

@@ -80,6 +80,7 @@ struct s3_failure {
 	char code[64];             /* "NoSuchKey"; "" where the answer has none */
 	char text[S3_ERROR_BYTES]; /* one sentence, without the names of what was asked for */
 	bool stopped;
+	bool is_unanswered; /* no attempt had an answer, or a whole one */
 	bool is_larger;  /* of s3_get: the object has more than its `size` */
 	bool is_foreign; /* what answered does not seem to be an S3 store: its 404 says nothing of what is there */
 };

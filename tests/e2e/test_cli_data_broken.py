@@ -344,6 +344,34 @@ def test_a_store_that_keeps_something_else_is_seen(fake, tmp_path, headers):
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
+def test_a_store_whose_objects_are_damaged_has_answered(fake, tmp_path):
+    page = listing(*(content(f"{number:02}", 5) for number in range(30)))
+    fake.answer = lambda request: request.reply(200, page) if "list-type" in request.path else request.reply(200, b"wrong", ETag=etag(b"right"))
+    out = fake.restfs.run("cp", "-r", "s3://bucket", tmp_path / "to", "--parallel=4", status=1)
+    assert out == b"downloaded: 0 files, 0 B; failed: 30\n" and fake.restfs.stderr.count("damaged") == 30
+
+
+def test_a_store_that_says_what_is_the_same_has_answered(fake, tmp_path):
+    """Between two requests that it does not answer."""
+    (tmp_path / "up").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "up" / name).write_bytes(b"x")
+    last = threading.Event()
+
+    def answer(request):
+        if request.command == "GET":
+            return request.reply(200, listing("<Contents><Key>b</Key><Size>1</Size><ETag>&quot;x&quot;</ETag><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>"))
+        if request.command == "HEAD":
+            last.wait(PATIENCE_SECONDS)
+            return request.reply(200, length=1, ETag=etag(b"x"))
+        if request.path.endswith("/c"):
+            last.set()
+        request.close_connection = True
+
+    fake.answer = answer
+    assert fake.restfs.run("sync", tmp_path / "up", "s3://bucket", "--parallel=2", status=1) == b"uploaded: 0 files, 0 B; the same: 1; failed: 2\n"
+
+
 def test_a_busy_server_is_asked_again(fake, tmp_path):
     def answer(request):
         body = request.rfile.read(int(request.headers["Content-Length"]))
