@@ -19,14 +19,21 @@ said(const struct data *d, const char *what)
 		printf("%s s3://%s\n", what, d->path.bucket);
 }
 
+/* One's own may be made again; not every store's answer tells that it was there. */
 static bool
 make(struct data *d)
 {
+	bool is_there;
+
 	if (!is_bucket(d))
 		return false;
-	if (!s3_bucket_create(d->conn, d->path.bucket))
+	is_there = s3_bucket_head(d->conn, d->path.bucket);
+	if (!is_there && s3_conn_failure(d->conn)->is_unanswered)
 		return data_fail(d, NULL, NULL);
-	said(d, "made");
+	if (!s3_bucket_create(d->conn, d->path.bucket) &&
+		strcmp(s3_conn_failure(d->conn)->code, "BucketAlreadyOwnedByYou") != 0)
+		return data_fail(d, NULL, NULL);
+	said(d, is_there ? "already there" : "made");
 	return true;
 }
 

@@ -29,13 +29,12 @@ on_interrupt(int number)
 }
 
 static void
-said(const struct removal *r, const char *key)
+said(const struct removal *r, const char *key, const char *what)
 {
 	if (r->d->cli->json)
-		data_put_json(json_pack("{s:s, s:s, s:s}", "bucket", r->bucket, "key", key, "done",
-			r->dry_run ? "would remove" : "removed"));
+		data_put_json(json_pack("{s:s, s:s, s:s}", "bucket", r->bucket, "key", key, "done", what));
 	else if (!r->d->cli->quiet) {
-		printf("%s ", r->dry_run ? "would remove" : "removed");
+		printf("%s ", what);
 		data_put_path(r->d, r->bucket, key, "\n");
 	}
 }
@@ -64,7 +63,7 @@ batch_tell(struct removal *r, struct key_batch *b)
 {
 	for (size_t i = 0; i < b->count && !b->is_refused; i++)
 		if (b->failed == 0 || !is_among(b->keys[i], b->failures, b->failed))
-			said(r, b->keys[i]);
+			said(r, b->keys[i], r->dry_run ? "would remove" : "removed");
 	for (size_t i = 0; i < b->failed; i++)
 		complain(r, b->failures[i].key, b->failures[i].text);
 	if (b->is_refused && !r->refusal) {
@@ -181,7 +180,8 @@ data_empty_bucket(struct data *d, const char *bucket, bool dry_run)
 	return remove_below(d, bucket, "", NULL, dry_run);
 }
 
-/* To S3, what is not there is removed already; people want to be told that they mistyped. */
+/* To S3, what is not there is removed already; people want to be told that they mistyped. By force it is not looked
+ * at: then nobody knows whether it was there. */
 static bool
 remove_object(struct data *d, bool dry_run)
 {
@@ -191,14 +191,14 @@ remove_object(struct data *d, bool dry_run)
 
 	if (!data_is_object(d))
 		return false;
-	if (!force && !s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info)) {
+	if ((!force || dry_run) && !s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info)) {
 		if (!s3_conn_is_missing(d->conn))
 			return data_fail(d, NULL, NULL);
-		return cli_fail(d->cli, "%s: there is no such object (-r removes what is below)", d->text);
+		return force || cli_fail(d->cli, "%s: there is no such object (-r removes what is below)", d->text);
 	}
 	if (!dry_run && !s3_delete(d->conn, d->path.bucket, d->path.key))
 		return data_fail(d, NULL, NULL);
-	said(&r, d->path.key);
+	said(&r, d->path.key, dry_run ? "would remove" : force ? "gone" : "removed");
 	return true;
 }
 

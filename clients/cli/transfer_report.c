@@ -13,6 +13,10 @@ static const char *const verbs[] = {[TRANSFER_UPLOAD] = "upload",
 	[TRANSFER_DOWNLOAD] = "download",
 	[TRANSFER_COPY] = "copy",
 	[TRANSFER_RELAY] = "copy"};
+static const char *const past[] = {[TRANSFER_UPLOAD] = "uploaded",
+	[TRANSFER_DOWNLOAD] = "downloaded",
+	[TRANSFER_COPY] = "copied",
+	[TRANSFER_RELAY] = "copied"};
 
 /* A path, or s3://bucket/key. */
 static void
@@ -92,7 +96,7 @@ report_done(struct transfer *t, const struct job *job, uint64_t bytes)
 	t->counts.bytes += bytes;
 	t->unanswered = 0;
 	if (is_told(t))
-		say(t, verbs[t->kind], job, bytes);
+		say(t, t->options->move ? "move" : verbs[t->kind], job, bytes);
 	pthread_mutex_unlock(&t->report_lock);
 }
 
@@ -211,10 +215,6 @@ report_warning(struct transfer *t, const char *name, const char *text)
 void
 report_summary(struct transfer *t)
 {
-	static const char *const past[] = {[TRANSFER_UPLOAD] = "uploaded",
-		[TRANSFER_DOWNLOAD] = "downloaded",
-		[TRANSFER_COPY] = "copied",
-		[TRANSFER_RELAY] = "copied"};
 	const struct transfer_counts *c = &t->counts;
 	char bytes[32];
 
@@ -227,8 +227,9 @@ report_summary(struct transfer *t)
 	if (t->cli->quiet)
 		return;
 	progress_bytes((double)c->bytes, bytes, sizeof(bytes));
-	printf("%s%s: %llu file%s, %s", t->options->dry_run ? "would be " : "", past[t->kind],
-		(unsigned long long)c->files, c->files == 1 ? "" : "s", bytes);
+	printf("%s%s: %llu file%s, %s", t->options->dry_run ? "would be " : "",
+		t->options->move ? "moved" : past[t->kind], (unsigned long long)c->files, c->files == 1 ? "" : "s",
+		bytes);
 	if (c->same)
 		printf("; the same: %llu", (unsigned long long)c->same);
 	if (c->removed)

@@ -1,4 +1,4 @@
-/* s3_bucket_ops.c: ListBuckets, CreateBucket, DeleteBucket. */
+/* s3_bucket_ops.c: ListBuckets, HeadBucket, CreateBucket, DeleteBucket. */
 #include "s3/s3_client_int.h"
 #include "net/xml_write.h"
 
@@ -25,6 +25,16 @@ s3_buckets_list(struct s3_conn *conn, struct arena *arena, struct s3_bucket **ou
 			(*out)[(*count)++] = (struct s3_bucket){name, s3_xml_date(e, "CreationDate")};
 	}
 	return true;
+}
+
+bool
+s3_bucket_head(struct s3_conn *conn, const char *bucket)
+{
+	struct s3_request request = {.method = "HEAD", .bucket = bucket};
+	struct s3_answer answer;
+
+	arena_reset(conn->small);
+	return s3_request_do(conn, conn->small, &request, &answer);
 }
 
 /* AWS wants the region named everywhere but in its first. */

@@ -149,6 +149,7 @@ struct s3_bucket {
 };
 
 bool s3_buckets_list(struct s3_conn *conn, struct arena *arena, struct s3_bucket **out, size_t *count);
+bool s3_bucket_head(struct s3_conn *conn, const char *bucket); /* false: it is not there, or the failure */
 bool s3_bucket_create(struct s3_conn *conn, const char *bucket);
 bool s3_bucket_remove(struct s3_conn *conn, const char *bucket); /* an empty one */
 

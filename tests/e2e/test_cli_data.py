@@ -55,6 +55,7 @@ def names(lines):
 def test_buckets_are_made_listed_and_removed(cli, s3, bucket_name):
     path = f"s3://{bucket_name}"
     assert cli("mb", path, path + "-2") == f"made {path}\nmade {path}-2\n"
+    assert cli("mb", path) == f"already there {path}\n" and cli.json("mb", path) == [{"bucket": bucket_name, "done": "already there"}]
     assert {path, path + "-2"} <= set(names(cli.lines("ls")))
     assert cli.lines("ls", "--names", path + "*") == [f"{path}/", f"{path}-2/"]
     s3.put_object(Bucket=bucket_name, Key="a", Body=b"")
@@ -165,6 +166,8 @@ def test_objects_are_removed_and_what_is_not_there_is_said(cli, s3, full):
     assert f"{full}/nothing: there is no such object" in cli("rm", full + "/nothing", full + "/z", status=1)
     assert left() == KEYS[:-1]
     assert cli("rm", "--force", full + "/nothing", "-q") == ""
+    assert cli("rm", "-f", full + "/nothing") == f"gone {full}/nothing\n" and cli.json("rm", "-f", full + "/nothing")[0]["done"] == "gone"
+    assert cli("rm", "-fn", full + "/nothing", full + "/a.txt") == f"would remove {full}/a.txt\n"
     assert cli.lines("rm", "-rn", full + "/b") == [f"would remove {full}/{key}" for key in KEYS[1:4]]
     assert left() == KEYS[:-1]
     s3.put_object(Bucket=full[5:], Key="b", Body=b"beside the directory")

@@ -80,7 +80,8 @@ def test_within_the_store_and_moves(restfs, s3, bucket, tmp_path):
     restfs.run("cp", "-r", f"s3://{bucket}/one", f"s3://{bucket}/two")
     restfs.run("mv", "-r", f"s3://{bucket}/one", f"s3://{bucket}/three")
     assert set(keys(s3, bucket)) == {"two/a", "two/b/c", "three/a", "three/b/c"}
-    restfs.run("mv", f"s3://{bucket}/two/a", tmp_path / "a")
+    assert [row["action"] for row in restfs.lines("mv", "-n", f"s3://{bucket}/two/a", tmp_path / "a")] == ["move", "summary"]
+    assert restfs.run("mv", "-v", f"s3://{bucket}/two/a", tmp_path / "a").decode() == f"move s3://{bucket}/two/a -> {tmp_path}/a\nmoved: 1 file, 1 B\n"
     assert "two/a" not in keys(s3, bucket) and (tmp_path / "a").read_bytes() == b"a"
 
 
