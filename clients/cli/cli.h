@@ -97,6 +97,8 @@ bool cli_fail(struct cli *cli, const char *format, ...) __attribute__((format(pr
 bool cli_is_name(struct cli *cli, const char *param, const char *names);
 /* Prints `error`, and gives this exit code. */
 int cli_complain(const struct cli *cli, int code);
+/* The same, of a call: parameters that the server does not take are wrong usage. */
+int cli_complain_refused(const struct cli *cli);
 /* Standard output has been written, as far as is known; else `error`. */
 bool cli_flush(struct cli *cli);
 

@@ -20,21 +20,22 @@ take(void *data, struct bytes part)
 }
 
 static bool
-print(struct cli *cli, struct s3_conn *conn, const char *text)
+object_read(struct cli *cli, const char *text, struct place *out)
 {
-	struct s3_get get = {.receive = take, .data = conn};
+	if (!place_read(cli, text, out))
+		return false;
+	return (out->bucket && out->root[0]) || cli_fail(cli, "%s is no object: a path is s3://BUCKET/KEY", text);
+}
+
+static bool
+print(struct cli *cli, struct s3_conn *conn, const struct place *place)
+{
+	struct s3_get get = {.bucket = place->bucket, .key = place->root, .receive = take, .data = conn};
 	struct arena *arena = arena_new(8192);
 	struct s3_info info;
-	struct place place;
-	bool done = place_read(cli, text, &place);
+	bool done = s3_get(conn, arena, &get, &info) ||
+		    cli_fail(cli, "s3://%s/%s: %s", place->bucket, place->root, s3_conn_failure(conn)->text);
 
-	if (done && (!place.bucket || !place.root[0]))
-		done = cli_fail(cli, "%s is no object: a path is s3://BUCKET/KEY", text);
-	if (done) {
-		get.bucket = place.bucket;
-		get.key = place.root;
-		done = s3_get(conn, arena, &get, &info) || cli_fail(cli, "%s: %s", text, s3_conn_failure(conn)->text);
-	}
 	arena_free(arena);
 	return done;
 }
@@ -43,16 +44,21 @@ int
 cli_cat(struct cli *cli)
 {
 	const json_t *list = json_object_get(cli->params, "path");
-	struct s3_client *client = cli_s3_open(cli);
+	size_t count = json_array_size(list);
+	struct place *places = ARENA_ARRAY(cli->arena, struct place, count);
+	struct s3_client *client;
 	struct s3_conn *conn;
 	int code = EXIT_DONE;
 
-	if (!client)
+	for (size_t i = 0; i < count; i++)
+		if (!object_read(cli, json_string_value(json_array_get(list, i)), &places[i]))
+			return cli_complain(cli, EXIT_USAGE);
+	if (!(client = cli_s3_open(cli)))
 		return cli_complain(cli, EXIT_USAGE);
 	s3_client_limit_rate(client, (uint64_t)cli_number(cli, "limit_rate", 0));
 	conn = s3_conn_new(client);
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (!print(cli, conn, json_string_value(json_array_get(list, i))))
+	for (size_t i = 0; i < count; i++)
+		if (!print(cli, conn, &places[i]))
 			code = cli_complain(cli, EXIT_REFUSED);
 	s3_conn_free(conn);
 	s3_client_free(client);

@@ -51,12 +51,13 @@ cli_diff(struct cli *cli)
 	struct arena *arena;
 	struct merge m;
 	bool same;
+	int code;
 
 	if (!transfer_options_read(cli, &options))
 		return cli_complain(cli, EXIT_USAGE);
 	options.diff = options.dry_run = true;
-	if (!merge_open(&m, &t, cli, &options))
-		return cli_complain(cli, EXIT_USAGE);
+	if ((code = merge_open(&m, &t, cli, &options)) != EXIT_DONE)
+		return code;
 	arena = arena_new(65536);
 	trees_compare(&m, arena);
 	same = transfer_end(&t) && t.counts.files == 0 && merge_is_whole(&m);

@@ -85,6 +85,6 @@ cli_log(struct cli *cli)
 	if (!cli_is_name(cli, "module", CLI_MODULES))
 		return cli_complain(cli, EXIT_USAGE);
 	if ((level && !level_set(cli, level, module)) || (reads && !read_newest(cli)))
-		return cli_complain(cli, EXIT_REFUSED);
+		return cli_complain_refused(cli);
 	return EXIT_DONE;
 }

@@ -46,6 +46,12 @@ cli_complain(const struct cli *cli, int code)
 	return code;
 }
 
+int
+cli_complain_refused(const struct cli *cli)
+{
+	return cli_complain(cli, strcmp(cli->error_name, "INVALID_PARAMS") == 0 ? EXIT_USAGE : EXIT_REFUSED);
+}
+
 /* In the table's order: what is done here has a function. */
 static int (*const functions[])(struct cli *) = {
 #define GROUP(name, title) NULL,
@@ -118,7 +124,7 @@ run(struct cli *cli, int argc, char **argv)
 		return functions[cli->command - cli_table](cli);
 	result = call_all_pages(cli);
 	if (!result)
-		return cli_complain(cli, EXIT_REFUSED);
+		return cli_complain_refused(cli);
 	cli_show(cli, result);
 	warning_show(result);
 	/* Who asks whether all is well has to be told by the code, too. */

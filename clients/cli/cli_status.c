@@ -122,7 +122,7 @@ cli_status(struct cli *cli)
 	bool healthy;
 
 	if (!status)
-		return cli_complain(cli, EXIT_REFUSED);
+		return cli_complain_refused(cli);
 	healthy = json_is_true(json_object_get(status, "healthy"));
 	json_object_set_new(json_object_get(status, "requests"), "per_second", json_real(rate));
 	if (cli->json) {

@@ -171,9 +171,12 @@ synchronise(struct cli *cli, bool removes)
 	struct syncing s = {.removes = removes};
 	struct transfer_options options;
 	bool done;
+	int code;
 
-	if (!transfer_options_read(cli, &options) || !merge_open(&s.merge, &s.transfer, cli, &options))
+	if (!transfer_options_read(cli, &options))
 		return cli_complain(cli, EXIT_USAGE);
+	if ((code = merge_open(&s.merge, &s.transfer, cli, &options)) != EXIT_DONE)
+		return code;
 	s.arena = arena_new(65536);
 	s.names = arena_new(65536);
 	buf_init(&s.extra, NULL);

@@ -251,5 +251,5 @@ cli_top(struct cli *cli)
 	json_decref(t.before);
 	json_decref(t.now);
 	json_decref(t.live);
-	return done ? EXIT_DONE : cli_complain(cli, EXIT_REFUSED);
+	return done ? EXIT_DONE : cli_complain_refused(cli);
 }

@@ -109,5 +109,5 @@ cli_trace(struct cli *cli)
 	json_object_set_new(params, "wait_ms", json_integer(WAIT_MS));
 	(void)trace(cli, params);
 	json_decref(params);
-	return cli_complain(cli, EXIT_REFUSED);
+	return cli_complain_refused(cli);
 }

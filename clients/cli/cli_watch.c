@@ -27,6 +27,7 @@ struct watch {
 	const char *command; /* NULL: changes are shown */
 	char prefix[KEY_BYTES];
 	json_int_t position;
+	bool has_position; /* it was given */
 	json_int_t set; /* where the cursor stands */
 	int64_t set_ns; /* clock_monotonic_ns() */
 };
@@ -118,7 +119,7 @@ position_find(struct watch *w)
 }
 
 static bool
-start(struct watch *w)
+arguments_take(struct watch *w)
 {
 	const json_t *params = w->cli->params, *after = json_object_get(params, "after");
 
@@ -129,7 +130,8 @@ start(struct watch *w)
 	if (after && w->cursor)
 		return cli_fail(w->cli, "it begins after a serial or behind a cursor, not both");
 	w->position = json_integer_value(after);
-	return after || position_find(w);
+	w->has_position = after != NULL;
+	return true;
 }
 
 /* --- a change ----------------------------------------------------------------------------------------------------- */
@@ -294,5 +296,7 @@ cli_watch(struct cli *cli)
 {
 	struct watch w = {.cli = cli};
 
-	return start(&w) && watch(&w) ? EXIT_DONE : cli_complain(cli, EXIT_REFUSED);
+	if (!arguments_take(&w))
+		return cli_complain(cli, EXIT_USAGE);
+	return (w.has_position || position_find(&w)) && watch(&w) ? EXIT_DONE : cli_complain_refused(cli);
 }

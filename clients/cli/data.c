@@ -27,34 +27,46 @@ close_all(struct data *d)
 	s3_client_free(d->client);
 }
 
-static void
-run_path(struct data *d, const char *text, bool (*run)(struct data *d))
+/* The path of that number; without any, all buckets. */
+static bool
+path_take(struct data *d, size_t number)
 {
-	d->text = text;
-	if (cli_s3_path(d->cli, text, &d->path) && run(d))
-		return;
-	d->failures++;
-	fflush(stdout);
-	cli_complain(d->cli, EXIT_REFUSED);
+	const json_t *paths = json_object_get(d->cli->params, "paths");
+
+	d->text = paths ? json_string_value(json_array_get(paths, number)) : "s3://";
+	return cli_s3_path(d->cli, d->text, &d->path);
+}
+
+static int
+paths_run(struct data *d, bool (*check)(struct data *d), bool (*run)(struct data *d))
+{
+	const json_t *paths = json_object_get(d->cli->params, "paths");
+	size_t count = paths ? json_array_size(paths) : 1;
+	int code = EXIT_DONE;
+
+	for (size_t i = 0; i < count; i++)
+		if (!path_take(d, i) || !check(d))
+			return cli_complain(d->cli, EXIT_USAGE);
+	for (size_t i = 0; i < count; i++) {
+		if (path_take(d, i) && run(d))
+			continue;
+		fflush(stdout);
+		code = cli_complain(d->cli, EXIT_REFUSED);
+	}
+	return code;
 }
 
 int
-data_each_path(struct cli *cli, bool (*run)(struct data *d))
+data_each_path(struct cli *cli, bool (*check)(struct data *d), bool (*run)(struct data *d))
 {
-	const json_t *paths = json_object_get(cli->params, "paths"), *one;
 	struct data d;
-	size_t i;
+	int code;
 
 	if (!open_all(&d, cli))
 		return cli_complain(cli, EXIT_USAGE);
-	if (!paths)
-		run_path(&d, "s3://", run);
-	json_array_foreach(paths, i, one)
-	{
-		run_path(&d, json_string_value(one), run);
-	}
+	code = paths_run(&d, check, run);
 	close_all(&d);
-	return d.failures > 0 ? EXIT_REFUSED : EXIT_DONE;
+	return code;
 }
 
 bool

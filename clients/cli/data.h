@@ -16,11 +16,13 @@ struct data {
 	struct s3_path path;  /* that is looked at */
 	const char *text;     /* as it was given */
 	bool human, terminal; /* sizes as 1.2 GiB; names are seen by people */
-	unsigned failures;
 };
 
-/* For each of the paths, `run`; false from it: it is said what failed. Gives the exit code. */
-int data_each_path(struct cli *cli, bool (*run)(struct data *d));
+/*
+ * For each of the paths, `run`; false from it: it is said what failed. Before the first, `check` of each: false from it
+ * is wrong usage, and nothing is done. Gives the exit code.
+ */
+int data_each_path(struct cli *cli, bool (*check)(struct data *d), bool (*run)(struct data *d));
 /* `error` is what the connection says, of this path or of the one that is looked at (NULL); gives false. */
 bool data_fail(struct data *d, const char *bucket, const char *key);
 /* The path names an object; else `error`. */

@@ -25,8 +25,6 @@ make(struct data *d)
 {
 	bool is_there;
 
-	if (!is_bucket(d))
-		return false;
 	is_there = s3_bucket_head(d->conn, d->path.bucket);
 	if (!is_there && s3_conn_failure(d->conn)->is_unanswered)
 		return data_fail(d, NULL, NULL);
@@ -40,8 +38,6 @@ make(struct data *d)
 static bool
 remove_one(struct data *d)
 {
-	if (!is_bucket(d))
-		return false;
 	if (cli_flag(d->cli, "force") && !data_empty_bucket(d, d->path.bucket, cli_flag(d->cli, "dry_run")))
 		return false;
 	if (cli_flag(d->cli, "dry_run")) {
@@ -60,11 +56,11 @@ remove_one(struct data *d)
 int
 data_mb(struct cli *cli)
 {
-	return data_each_path(cli, make);
+	return data_each_path(cli, is_bucket, make);
 }
 
 int
 data_rb(struct cli *cli)
 {
-	return data_each_path(cli, remove_one);
+	return data_each_path(cli, is_bucket, remove_one);
 }

@@ -99,14 +99,21 @@ bucket_usage(struct data *d, const char *bucket, const char *prefix)
 	return fine;
 }
 
+/* A bucket, or all. */
+static bool
+is_counted(struct data *d)
+{
+	return (d->path.is_s3 && !d->path.bucket[0]) || data_is_in_bucket(d);
+}
+
 static bool
 usage(struct data *d)
 {
 	struct s3_bucket *buckets;
 	size_t count;
 
-	if (!d->path.is_s3 || d->path.bucket[0])
-		return data_is_in_bucket(d) && bucket_usage(d, d->path.bucket, data_folder(d));
+	if (d->path.bucket[0])
+		return bucket_usage(d, d->path.bucket, data_folder(d));
 	if (!s3_buckets_list(d->conn, d->cli->arena, &buckets, &count))
 		return data_fail(d, NULL, NULL);
 	for (size_t i = 0; i < count; i++) {
@@ -120,5 +127,5 @@ usage(struct data *d)
 int
 data_du(struct cli *cli)
 {
-	return data_each_path(cli, usage);
+	return data_each_path(cli, is_counted, usage);
 }

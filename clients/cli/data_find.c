@@ -26,11 +26,19 @@ looked_at(void *arg, const char *name, const struct s3_object *o)
 }
 
 static bool
+is_searched(struct data *d)
+{
+	struct filter filter;
+
+	return data_is_in_bucket(d) && filter_read(d->cli, &filter);
+}
+
+static bool
 find(struct data *d)
 {
 	struct search s = {.d = d, .end = "\n"};
 
-	if (!data_is_in_bucket(d) || !filter_read(d->cli, &s.filter))
+	if (!filter_read(d->cli, &s.filter))
 		return false;
 	s.root = data_folder(d);
 	if (cli_flag(d->cli, "null") && !d->cli->json)
@@ -41,5 +49,5 @@ find(struct data *d)
 int
 data_find(struct cli *cli)
 {
-	return data_each_path(cli, find);
+	return data_each_path(cli, is_searched, find);
 }

@@ -126,15 +126,25 @@ name_list(struct data *d, struct listing *l)
 }
 
 static bool
+is_of_buckets(const struct data *d)
+{
+	return d->path.is_s3 && (!d->path.bucket[0] || strpbrk(d->path.bucket, WILDCARDS)) && !d->path.key[0];
+}
+
+static bool
+is_listed(struct data *d)
+{
+	return is_of_buckets(d) || data_is_in_bucket(d);
+}
+
+static bool
 list(struct data *d)
 {
 	struct listing l = {.d = d, .root = d->path.key, .names = cli_flag(d->cli, "names")};
 	size_t len;
 
-	if (d->path.is_s3 && (!d->path.bucket[0] || strpbrk(d->path.bucket, WILDCARDS)) && !d->path.key[0])
+	if (is_of_buckets(d))
 		return buckets_list(d, d->path.bucket);
-	if (!data_is_in_bucket(d))
-		return false;
 	len = strlen(d->path.key);
 	if (strpbrk(d->path.key, WILDCARDS))
 		return pattern_list(d, &l);
@@ -146,5 +156,5 @@ list(struct data *d)
 int
 data_ls(struct cli *cli)
 {
-	return data_each_path(cli, list);
+	return data_each_path(cli, is_listed, list);
 }

@@ -61,8 +61,6 @@ stat_show(struct data *d)
 {
 	struct s3_info info;
 
-	if (!data_is_object(d))
-		return false;
 	if (!s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info))
 		return data_fail(d, NULL, NULL);
 	if (d->cli->json)
@@ -107,8 +105,6 @@ head_show(struct data *d)
 	const char *etag;
 	uint64_t size;
 
-	if (!data_is_object(d))
-		return false;
 	if (!s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info))
 		return data_fail(d, NULL, NULL);
 	size = info.size;
@@ -135,6 +131,16 @@ head_show(struct data *d)
 #define SHARED_SECONDS 604800
 
 static bool
+is_shared(struct data *d)
+{
+	int64_t seconds = cli_number(d->cli, "expires", SHARED_SECONDS);
+
+	if (seconds < 1 || seconds > SHARED_SECONDS)
+		return cli_fail(d->cli, "--expires is from 1s to 7d: no store takes more");
+	return data_is_object(d);
+}
+
+static bool
 share_show(struct data *d)
 {
 	int64_t seconds = cli_number(d->cli, "expires", SHARED_SECONDS);
@@ -143,10 +149,6 @@ share_show(struct data *d)
 	struct s3_profile profile;
 	char *url;
 
-	if (!data_is_object(d))
-		return false;
-	if (seconds < 1 || seconds > SHARED_SECONDS)
-		return cli_fail(d->cli, "--expires is from 1s to 7d: no store takes more");
 	if (!s3_profile_load(d->cli->arena, d->cli->profile, d->cli->endpoint, &profile, error) ||
 		!s3_presign(
 			&profile, d->cli->arena, method, d->path.bucket, d->path.key, (uint32_t)seconds, &url, error))
@@ -163,17 +165,17 @@ share_show(struct data *d)
 int
 data_stat(struct cli *cli)
 {
-	return data_each_path(cli, stat_show);
+	return data_each_path(cli, data_is_object, stat_show);
 }
 
 int
 data_head(struct cli *cli)
 {
-	return data_each_path(cli, head_show);
+	return data_each_path(cli, data_is_object, head_show);
 }
 
 int
 data_share(struct cli *cli)
 {
-	return data_each_path(cli, share_show);
+	return data_each_path(cli, is_shared, share_show);
 }

@@ -156,8 +156,6 @@ remove_below(struct data *d, const char *bucket, const char *prefix, const char 
 	int64_t parallel = cli_number(d->cli, "parallel", PARALLEL_DEFAULT);
 	bool fine;
 
-	if (parallel < 1 || parallel > PARALLEL_MAX)
-		return cli_fail(d->cli, "--parallel is 1 to %d", PARALLEL_MAX);
 	if (!filter_read(d->cli, &r.filter))
 		return false;
 	r.remover = remover_new(d->client, bucket, (unsigned)parallel);
@@ -189,8 +187,6 @@ remove_object(struct data *d, bool dry_run)
 	bool force = cli_flag(d->cli, "force");
 	struct s3_info info;
 
-	if (!data_is_object(d))
-		return false;
 	if ((!force || dry_run) && !s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info)) {
 		if (!s3_conn_is_missing(d->conn))
 			return data_fail(d, NULL, NULL);
@@ -203,13 +199,28 @@ remove_object(struct data *d, bool dry_run)
 }
 
 static bool
+is_removed(struct data *d)
+{
+	static const char *const filters[] = {"filters", "newer_than", "older_than", "larger", "smaller"};
+	int64_t parallel = cli_number(d->cli, "parallel", PARALLEL_DEFAULT);
+	struct filter filter;
+
+	if (parallel < 1 || parallel > PARALLEL_MAX)
+		return cli_fail(d->cli, "--parallel is 1 to %d", PARALLEL_MAX);
+	if (cli_flag(d->cli, "recursive"))
+		return data_is_in_bucket(d) && filter_read(d->cli, &filter);
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
+		if (json_object_get(d->cli->params, filters[i]))
+			return cli_fail(d->cli, "%s: only of what -r removes can some be chosen", d->text);
+	return data_is_object(d);
+}
+
+static bool
 remove_path(struct data *d)
 {
 	bool dry_run = cli_flag(d->cli, "dry_run");
 	const char *folder;
 
-	if (!data_is_in_bucket(d))
-		return false;
 	if (!cli_flag(d->cli, "recursive"))
 		return remove_object(d, dry_run);
 	folder = data_folder(d);
@@ -219,5 +230,5 @@ remove_path(struct data *d)
 int
 data_rm(struct cli *cli)
 {
-	return data_each_path(cli, remove_path);
+	return data_each_path(cli, is_removed, remove_path);
 }

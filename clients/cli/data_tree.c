@@ -73,8 +73,6 @@ tree(struct data *d)
 	struct tree t = {.d = d, .depth = cli_number(d->cli, "depth", -1)};
 	bool fine;
 
-	if (!data_is_in_bucket(d))
-		return false;
 	buf_init(&t.stem, NULL);
 	buf_put_str(&t.stem, "");
 	data_put_path(d, d->path.bucket, data_folder(d), "\n");
@@ -89,5 +87,5 @@ tree(struct data *d)
 int
 data_tree(struct cli *cli)
 {
-	return data_each_path(cli, tree);
+	return data_each_path(cli, data_is_in_bucket, tree);
 }

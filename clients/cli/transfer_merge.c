@@ -33,18 +33,23 @@ source_of(struct transfer *t, const struct place *place, struct s3_conn *conn, e
 	return stat(place->root, &st) != 0 && errno == ENOENT ? NULL : source_local(t, place->root, links);
 }
 
-bool
+int
 merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct transfer_options *options)
 {
 	*m = (struct merge){.transfer = t, .has_source = TO_ASK, .has_target = TO_ASK};
 	if (!place_read(cli, cli_text(cli, "source"), &m->from) || !place_read(cli, cli_text(cli, "target"), &m->to) ||
-		!local_source_check(cli, &m->from) || !transfer_open(t, cli, options, &m->from, &m->to))
-		return false;
+		!transfer_open(t, cli, options, &m->from, &m->to))
+		return cli_complain(cli, EXIT_USAGE);
+	if (!local_source_check(cli, &m->from)) {
+		transfer_close(t);
+		return cli_complain(cli, EXIT_REFUSED);
+	}
 	place_make_tree(cli, &m->from);
 	place_make_tree(cli, &m->to);
 	if (transfer_is_in_one_store(t) && place_overlaps(&m->from, &m->to)) {
 		transfer_close(t);
-		return cli_fail(cli, "one of source and target is in the other");
+		cli_fail(cli, "one of source and target is in the other");
+		return cli_complain(cli, EXIT_USAGE);
 	}
 	m->from_conn = s3_conn_new(t->from_client);
 	m->to_conn = s3_conn_new(t->client);
@@ -52,7 +57,7 @@ merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct tr
 	m->from_source = source_of(t, &m->from, m->from_conn, source_links(options));
 	/* What a link in a target leads to is not in it: neither is it written there, nor removed. */
 	m->to_source = source_of(t, &m->to, m->to_conn, options->diff ? source_links(options) : LINKS_OF_TARGET);
-	return true;
+	return EXIT_DONE;
 }
 
 void

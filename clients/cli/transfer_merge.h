@@ -20,8 +20,9 @@ struct merge {
 	bool saw_source;
 };
 
-/* Reads the two paths of the command, and opens the transfer. False: cli->error. */
-bool merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct transfer_options *options);
+/* Reads the two paths of the command, and opens the transfer. EXIT_DONE, or the exit code of what it has complained of.
+ */
+int merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct transfer_options *options);
 void merge_close(struct merge *m);
 /* The next name of either; what no filter of names takes is left out. */
 enum merge_side merge_next(struct merge *m);

@@ -285,7 +285,7 @@ def test_a_watch_that_was_never_answered_ends(daemon):
     assert "does restfsd run" in restfs(daemon, "watch", BUCKET, code=1)
     daemon.start()
     assert "NO_SUCH_BUCKET" in restfs(daemon, "watch", "nothing/here", code=1)
-    assert "which bucket" in restfs(daemon, "watch", "/here", code=1)
+    assert "which bucket" in restfs(daemon, "watch", "/here", code=2)
 
 
 def test_a_command_runs_for_each_change(daemon, tmp_path):
