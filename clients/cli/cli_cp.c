@@ -115,9 +115,10 @@ object_copy(struct copying *c, const struct place *from)
 
 	arena_reset(c->arena);
 	if (!s3_head(c->conn, c->arena, from->bucket, from->root, &info)) {
+		bool no_object = s3_missing_name(c->conn, from->bucket);
+
 		report_failed(c->t, arena_printf(c->arena, "s3://%s/%s", from->bucket, from->root), "%s%s",
-			s3_conn_failure(c->conn)->text,
-			s3_conn_is_missing(c->conn) ? " (of a prefix, all is copied with -r)" : "");
+			s3_conn_failure(c->conn)->text, no_object ? " (of a prefix, all is copied with -r)" : "");
 		return;
 	}
 	job.size = info.size;

@@ -72,11 +72,9 @@ data_each_path(struct cli *cli, bool (*check)(struct data *d), bool (*run)(struc
 bool
 data_fail(struct data *d, const char *bucket, const char *key)
 {
-	const struct s3_failure *failure = s3_conn_failure(d->conn);
-	/* The answer to HEAD has no text. */
-	bool no_object = s3_conn_is_missing(d->conn) && !failure->code[0];
-	const char *text = no_object ? "there is no such object" : failure->text;
+	const char *text = s3_conn_failure(d->conn)->text;
 
+	s3_missing_name(d->conn, bucket ? bucket : d->path.bucket);
 	if (!bucket)
 		return cli_fail(d->cli, "%s: %s", d->text, text);
 	return cli_fail(d->cli, "s3://%s%s%s: %s", bucket, key[0] ? "/" : "", key, text);

@@ -188,7 +188,7 @@ remove_object(struct data *d, bool dry_run)
 	struct s3_info info;
 
 	if ((!force || dry_run) && !s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info)) {
-		if (!s3_conn_is_missing(d->conn))
+		if (!s3_missing_name(d->conn, d->path.bucket))
 			return data_fail(d, NULL, NULL);
 		return force || cli_fail(d->cli, "%s: there is no such object (-r removes what is below)", d->text);
 	}

@@ -37,6 +37,21 @@ s3_bucket_head(struct s3_conn *conn, const char *bucket)
 	return s3_request_do(conn, conn->small, &request, &answer);
 }
 
+bool
+s3_missing_name(struct s3_conn *conn, const char *bucket)
+{
+	struct s3_failure failure = conn->failure;
+	bool no_bucket;
+
+	if (s3_conn_is_missing(conn) && !failure.code[0]) {
+		no_bucket = !s3_bucket_head(conn, bucket) && s3_conn_is_missing(conn);
+		conn->failure = failure;
+		strcpy(conn->failure.code, no_bucket ? "NoSuchBucket" : "NoSuchKey");
+		s3_conn_fail(conn, no_bucket ? "there is no such bucket" : "there is no such object");
+	}
+	return strcmp(conn->failure.code, "NoSuchKey") == 0;
+}
+
 /* AWS wants the region named everywhere but in its first. */
 bool
 s3_bucket_create(struct s3_conn *conn, const char *bucket)

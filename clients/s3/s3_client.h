@@ -87,6 +87,11 @@ struct s3_failure {
 const struct s3_failure *s3_conn_failure(const struct s3_conn *conn);
 /* It failed because that is not there: NoSuchKey, NoSuchBucket, 404. */
 bool s3_conn_is_missing(const struct s3_conn *conn);
+/*
+ * The answer to HEAD does not say what is missing: asks whether the bucket is there, and makes code and text of the
+ * failure say which of both it is (NoSuchKey, NoSuchBucket). True: the object is missing, and its bucket is not.
+ */
+bool s3_missing_name(struct s3_conn *conn, const char *bucket);
 /* The server's clock less ours, by the last answer; good to a second. */
 int64_t s3_conn_skew_ns(const struct s3_conn *conn);
 

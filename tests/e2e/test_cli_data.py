@@ -98,6 +98,17 @@ def test_what_the_administration_does_not_take_is_wrong_usage(cli, daemon, bucke
     assert says in cli("--data", str(daemon.data), *[word.replace("BUCKET", bucket) for word in words], status=2)
 
 
+@pytest.mark.parametrize("words", [["stat"], ["head"], ["cat"], ["rm"], ["rm", "-f"], ["rm", "-fn"], ["rm", "-r"], ["ls"], ["du"], ["tree"], ["find"]])
+def test_a_bucket_that_is_not_there_is_named_as_what_is_missing(cli, bucket_name, words):
+    said = cli(*words, f"s3://{bucket_name}/a", status=1)
+    assert re.search("no (such )?bucket", said) and "object" not in said
+
+
+def test_a_copy_out_of_a_bucket_that_is_not_there_says_so(cli, bucket_name, tmp_path):
+    done = subprocess.run([RESTFS, "cp", f"s3://{bucket_name}/a", tmp_path], capture_output=True, text=True, timeout=PATIENCE_SECONDS, env=cli.environment)
+    assert done.returncode == 1 and done.stderr == f"restfs: s3://{bucket_name}/a: there is no such bucket\n"
+
+
 @pytest.mark.parametrize("below, options, shown", [
     ("", [], ["a.txt", "b/", "b2/", "z"]), ("/", [], ["a.txt", "b/", "b2/", "z"]), ("/b", [], ["c.txt", "d.txt", "e/"]), ("/b/", ["-r"], ["c.txt", "d.txt", "e/f.jpg"]),
     ("/a.txt", [], ["a.txt"]), ("/b*", [], ["b/", "b2/"]), ("/b*", ["-r"], []), ("/b/*.txt", [], ["c.txt", "d.txt"]), ("/*/*.jpg", [], ["b2/x.jpg"]),
