@@ -86,6 +86,9 @@ const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us
 size_t cli_columns_fit(struct bytes text, size_t columns, size_t *used);
 size_t cli_columns(const char *text);
 
+/* A line of --json: each result is one, an object. Takes the reference. */
+void cli_put_json(json_t *object);
+
 /* cli_trace.c: a line, without when it was and its status. */
 void cli_show_request(FILE *out, const json_t *request);
 /* `lost` as answers have it: says so where something is missing. */

@@ -34,7 +34,7 @@ cli_show_finding(struct cli *cli, const struct cli_finding *f)
 
 		if (f->bucket_number)
 			json_object_set_new(line, "bucket_number", json_integer((json_int_t)f->bucket_number));
-		printf("%s\n    ", cli->listed++ ? "," : "");
+		printf("%s", cli->listed++ ? "," : "");
 		json_dumpf(line, stdout, JSON_COMPACT);
 		json_decref(line);
 	} else {

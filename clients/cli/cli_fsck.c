@@ -33,8 +33,7 @@ totals_show(const struct cli *cli, const struct check_totals *t)
 			   stored = t->block_bytes, findings = t->findings;
 
 	if (cli->json)
-		printf("\n  ],\n  \"buckets\": %llu,\n  \"objects\": %llu,\n  \"bytes\": %llu,\n  \"blocks\": %llu,\n  "
-		       "\"stored_bytes\": %llu\n}\n",
+		printf("],\"buckets\":%llu,\"objects\":%llu,\"bytes\":%llu,\"blocks\":%llu,\"stored_bytes\":%llu}\n",
 			buckets, objects, bytes, blocks, stored);
 	else
 		printf("%llu buckets, %llu objects of %llu bytes, %llu blocks of %llu bytes: %llu findings\n", buckets,
@@ -85,7 +84,7 @@ cli_fsck(struct cli *cli)
 	config_init(&config);
 	if (store_open(cli, &config, data, &drivers)) {
 		if (cli->json)
-			printf("{\n  \"findings\": [");
+			printf("{\"findings\":[");
 		err = check_store(&drivers, &options, &totals);
 		master_key_check(cli, data, &drivers, &totals);
 		totals_show(cli, &totals);

@@ -24,8 +24,7 @@ lines_show(struct cli *cli, const json_t *result)
 
 	json_array_foreach(lines, i, line) {
 		if (cli->json) {
-			json_dumpf(line, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-			putchar('\n');
+			cli_put_json(json_pack("{s:O}", "line", line));
 		} else {
 			cli_put_text(stdout, json_string_value(line));
 			putchar('\n');

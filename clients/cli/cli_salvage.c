@@ -54,14 +54,12 @@ totals_show(const struct cli *cli, const struct repair_totals *t, const char *ke
 			printf("the old files are in %s; they may be removed\n", kept);
 		return;
 	}
-	printf("\n  ],\n  \"buckets\": %llu,\n  \"objects\": %llu,\n  \"bytes\": %llu,\n  \"damaged\": %llu,\n  "
-	       "\"lost\": "
-	       "%llu,\n  \"kept\": ",
-		buckets, objects, bytes, damaged, lost);
+	printf("],\"buckets\":%llu,\"objects\":%llu,\"bytes\":%llu,\"damaged\":%llu,\"lost\":%llu,\"kept\":", buckets,
+		objects, bytes, damaged, lost);
 	path = json_string(kept);
 	json_dumpf(path, stdout, JSON_ENCODE_ANY);
 	json_decref(path);
-	printf("\n}\n");
+	printf("}\n");
 }
 
 static bool
@@ -96,7 +94,7 @@ cli_salvage(struct cli *cli)
 	log_init(LOG_ERROR, LOG_TEXT, -1);
 	config_init(&config);
 	if (cli->json)
-		printf("{\n  \"findings\": [");
+		printf("{\"findings\":[");
 	done = cli_become_owner(cli, data) && (config_set(&config, "data", data, error) || cli_fail(cli, "%s", error)) &&
 	       salvage(&run, &config, &totals, kept);
 	if (done || cli->json)

@@ -144,8 +144,7 @@ cli_show(struct cli *cli, json_t *result)
 	const char *show = cli->command->show;
 
 	if (cli->json) {
-		json_dumpf(result, stdout, JSON_INDENT(2));
-		printf("\n");
+		cli_put_json(json_incref(result));
 		return;
 	}
 	while (*(show += strspn(show, "; "))) {

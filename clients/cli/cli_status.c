@@ -125,12 +125,10 @@ cli_status(struct cli *cli)
 		return cli_complain_refused(cli);
 	healthy = json_is_true(json_object_get(status, "healthy"));
 	json_object_set_new(json_object_get(status, "requests"), "per_second", json_real(rate));
-	if (cli->json) {
-		json_dumpf(status, stdout, JSON_COMPACT);
-		putchar('\n');
-	} else {
+	if (cli->json)
+		cli_put_json(json_incref(status));
+	else
 		show(cli, status, rate);
-	}
 	json_decref(status);
 	return healthy ? EXIT_DONE : EXIT_REFUSED;
 }

@@ -43,6 +43,14 @@ cli_plain_text(struct arena *arena, const char *text)
 	return (const char *)out.data;
 }
 
+void
+cli_put_json(json_t *object)
+{
+	json_dumpf(object, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(object);
+}
+
 /* One that has the widths of all characters, whatever the environment says: names are UTF-8 everywhere. */
 static locale_t
 utf8_locale(void)

@@ -198,9 +198,7 @@ show(const struct top *t)
 			per_second(t, "received"), "sent_per_second", per_second(t, "sent"), "refused_per_second", per_second(t, "errors_4xx"),
 			"failed_per_second", per_second(t, "errors_5xx"));
 
-		json_dumpf(all, stdout, JSON_COMPACT);
-		putchar('\n');
-		json_decref(all);
+		cli_put_json(all);
 	} else if (t->terminal) {
 		screen_show(t, list);
 	} else {

@@ -53,8 +53,7 @@ ended_show(struct cli *cli, const json_t *request)
 	bool failed = !json_is_integer(status) || json_integer_value(status) >= 400;
 
 	if (cli->json) {
-		json_dumpf(request, stdout, JSON_COMPACT);
-		putchar('\n');
+		cli_put_json(json_incref((json_t *)request));
 		return;
 	}
 	printf("%s  %s", text_or(request, "began", "-"), failed ? cli_colour(stdout, COLOUR_RED) : "");

@@ -173,8 +173,7 @@ change_show(struct watch *w, const json_t *change)
 	const char *new_name = text_of(change, "new_name");
 
 	if (w->cli->json) {
-		json_dumpf(change, stdout, JSON_COMPACT);
-		putchar('\n');
+		cli_put_json(json_incref((json_t *)change));
 		return true;
 	}
 	printf("%s  %-6s  %12lld  ", text_of(change, "time"), text_of(change, "kind"),

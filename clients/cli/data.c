@@ -195,14 +195,6 @@ data_time(int64_t ns, char out[DATA_TEXT])
 	return out;
 }
 
-void
-data_put_json(json_t *value)
-{
-	json_dumpf(value, stdout, JSON_COMPACT);
-	putchar('\n');
-	json_decref(value);
-}
-
 json_t *
 data_object_json(const char *bucket, const struct s3_object *object)
 {
@@ -211,4 +203,10 @@ data_object_json(const char *bucket, const struct s3_object *object)
 	date_iso8601(object->modified_ns, modified);
 	return json_pack("{s:s, s:s, s:I, s:s, s:s}", "bucket", bucket, "key", object->key, "size",
 		(json_int_t)object->size, "modified", modified, "etag", object->etag);
+}
+
+json_t *
+data_folder_json(const char *bucket, const char *prefix)
+{
+	return json_pack("{s:s, s:s}", "bucket", bucket, "prefix", prefix);
 }

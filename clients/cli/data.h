@@ -50,10 +50,10 @@ void data_put_name(const struct data *d, const char *name);
 const char *data_size(const struct data *d, uint64_t size, char out[DATA_TEXT]);
 /* "2026-01-31 12:00:00", of this machine's time zone */
 const char *data_time(int64_t ns, char out[DATA_TEXT]);
-/* A line; takes the reference. */
-void data_put_json(json_t *value);
 /* What --json says of an object. */
 json_t *data_object_json(const char *bucket, const struct s3_object *object);
+/* And of a directory. */
+json_t *data_folder_json(const char *bucket, const char *prefix);
 
 /* --- data_rm.c ---------------------------------------------------------------------------------------------------- */
 

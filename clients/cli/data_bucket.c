@@ -14,7 +14,7 @@ static void
 said(const struct data *d, const char *what)
 {
 	if (d->cli->json)
-		data_put_json(json_pack("{s:s, s:s}", "bucket", d->path.bucket, "done", what));
+		cli_put_json(json_pack("{s:s, s:s}", "bucket", d->path.bucket, "done", what));
 	else if (!d->cli->quiet)
 		printf("%s s3://%s\n", what, d->path.bucket);
 }

@@ -27,7 +27,7 @@ folder_show(const struct usage *u, const struct folder *f)
 	char size[DATA_TEXT];
 
 	if (u->d->cli->json) {
-		data_put_json(json_pack("{s:s, s:s, s:I, s:I}", "bucket", u->d->path.bucket, "prefix", name, "bytes",
+		cli_put_json(json_pack("{s:s, s:s, s:I, s:I}", "bucket", u->d->path.bucket, "prefix", name, "bytes",
 			(json_int_t)f->bytes, "objects", (json_int_t)f->objects));
 		return;
 	}

@@ -17,7 +17,7 @@ looked_at(void *arg, const char *name, const struct s3_object *o)
 	if (!filter_takes(&s->filter, name + strlen(s->root), o->size, o->modified_ns))
 		return true;
 	if (s->d->cli->json)
-		data_put_json(data_object_json(s->d->path.bucket, o));
+		cli_put_json(data_object_json(s->d->path.bucket, o));
 	else
 		data_put_path(s->d, s->d->path.bucket, name, s->end);
 	if (!s->end[0])

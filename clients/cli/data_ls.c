@@ -43,11 +43,10 @@ listed(void *arg, const char *name, const struct s3_object *o)
 	if (l->pattern && strcmp(plain, l->pattern) != 0 && !glob_match(l->pattern, plain))
 		return true;
 	l->count++;
-	if (l->names)
+	if (l->d->cli->json)
+		cli_put_json(o ? data_object_json(l->d->path.bucket, o) : data_folder_json(l->d->path.bucket, name));
+	else if (l->names)
 		data_put_path(l->d, l->d->path.bucket, name, "\n");
-	else if (l->d->cli->json)
-		data_put_json(o ? data_object_json(l->d->path.bucket, o)
-				: json_pack("{s:s, s:s}", "bucket", l->d->path.bucket, "prefix", name));
 	else
 		object_show(l, name + strlen(l->root), o);
 	arena_reset(l->d->page);
@@ -69,7 +68,7 @@ buckets_list(struct data *d, const char *pattern)
 			continue;
 		date_iso8601(buckets[i].created_ns, created);
 		if (d->cli->json)
-			data_put_json(json_pack("{s:s, s:s}", "bucket", buckets[i].name, "created", created));
+			cli_put_json(json_pack("{s:s, s:s}", "bucket", buckets[i].name, "created", created));
 		else if (cli_flag(d->cli, "names"))
 			printf("s3://%s/\n", buckets[i].name);
 		else

@@ -64,7 +64,7 @@ stat_show(struct data *d)
 	if (!s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info))
 		return data_fail(d, NULL, NULL);
 	if (d->cli->json)
-		data_put_json(info_json(d, &info));
+		cli_put_json(info_json(d, &info));
 	else
 		info_show(d, &info);
 	arena_reset(d->page);
@@ -155,7 +155,7 @@ share_show(struct data *d)
 		return cli_fail(d->cli, "%s: %s", d->text, error);
 	date_iso8601(clock_wall_ns() + seconds * 1000000000, expires);
 	if (d->cli->json)
-		data_put_json(json_pack("{s:s, s:s, s:s, s:s, s:s}", "bucket", d->path.bucket, "key", d->path.key,
+		cli_put_json(json_pack("{s:s, s:s, s:s, s:s, s:s}", "bucket", d->path.bucket, "key", d->path.key,
 			"method", method, "url", url, "expires", expires));
 	else
 		printf("%s\n", url);

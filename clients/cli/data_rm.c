@@ -32,7 +32,7 @@ static void
 said(const struct removal *r, const char *key, const char *what)
 {
 	if (r->d->cli->json)
-		data_put_json(json_pack("{s:s, s:s, s:s}", "bucket", r->bucket, "key", key, "done", what));
+		cli_put_json(json_pack("{s:s, s:s, s:s}", "bucket", r->bucket, "key", key, "done", what));
 	else if (!r->d->cli->quiet) {
 		printf("%s ", what);
 		data_put_path(r->d, r->bucket, key, "\n");

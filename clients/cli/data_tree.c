@@ -3,9 +3,16 @@
 #include "cli_progress.h"
 #include <stdlib.h>
 
+/* An object, or a directory. */
+struct branch {
+	const char *name;
+	bool is_folder;
+	struct s3_object object; /* where it is one; in the level's arena */
+};
+
 struct level {
 	struct arena *arena;
-	const char **names;
+	struct branch *branches;
 	size_t count, room;
 };
 
@@ -20,32 +27,50 @@ static bool
 level_add(void *arg, const char *name, const struct s3_object *object)
 {
 	struct level *l = arg;
+	struct branch *b;
 
 	if (l->count == l->room) {
 		l->room = l->room ? 2 * l->room : 64;
-		l->names = xrealloc(l->names, l->room * sizeof(*l->names));
+		l->branches = xrealloc(l->branches, l->room * sizeof(*l->branches));
 	}
-	l->names[l->count++] = arena_str(l->arena, bytes_str(name));
+	b = &l->branches[l->count++];
+	*b = (struct branch){.name = arena_str(l->arena, bytes_str(name)), .is_folder = !object};
+	if (object) {
+		b->object = *object;
+		b->object.key = b->name;
+		b->object.etag = arena_str(l->arena, bytes_str(object->etag));
+	}
 	return true;
 }
 
 static bool tree_draw(struct tree *t, const char *prefix);
 
-static bool
-branch_draw(struct tree *t, const char *name, const char *prefix, bool last)
+static void
+branch_show(const struct tree *t, const struct branch *b, const char *prefix, bool last)
 {
-	size_t stem = t->stem.len, len = strlen(name);
-	bool folder = name[len - 1] == '/', fine = true;
+	if (t->d->cli->json) {
+		cli_put_json(b->is_folder ? data_folder_json(t->d->path.bucket, b->name)
+					  : data_object_json(t->d->path.bucket, &b->object));
+		return;
+	}
+	printf("%.*s%s%s", (int)t->stem.len, (const char *)t->stem.data, last ? "`-- " : "|-- ",
+		b->is_folder ? cli_colour(stdout, COLOUR_BLUE) : "");
+	data_put_name(t->d, b->name + strlen(prefix));
+	printf("%s\n", b->is_folder ? cli_colour(stdout, COLOUR_NONE) : "");
+}
 
-	printf("%.*s%s%s", (int)stem, (const char *)t->stem.data, last ? "`-- " : "|-- ",
-		folder ? cli_colour(stdout, COLOUR_BLUE) : "");
-	data_put_name(t->d, name + strlen(prefix));
-	printf("%s\n", folder ? cli_colour(stdout, COLOUR_NONE) : "");
-	t->folders += folder;
-	t->objects += !folder;
-	if (folder && t->depth != 0) {
+static bool
+branch_draw(struct tree *t, const struct branch *b, const char *prefix, bool last)
+{
+	size_t stem = t->stem.len;
+	bool fine = true;
+
+	branch_show(t, b, prefix, last);
+	t->folders += b->is_folder;
+	t->objects += !b->is_folder;
+	if (b->is_folder && t->depth != 0) {
 		buf_put_str(&t->stem, last ? "    " : "|   ");
-		fine = tree_draw(t, name);
+		fine = tree_draw(t, b->name);
 		t->stem.len = stem;
 	}
 	return fine;
@@ -59,10 +84,10 @@ tree_draw(struct tree *t, const char *prefix)
 
 	t->depth--;
 	for (size_t i = 0; fine && i < l.count; i++)
-		if (strcmp(l.names[i], prefix) != 0) /* an object that stands for the directory itself */
-			fine = branch_draw(t, l.names[i], prefix, i + 1 == l.count);
+		if (strcmp(l.branches[i].name, prefix) != 0) /* an object that stands for the directory itself */
+			fine = branch_draw(t, &l.branches[i], prefix, i + 1 == l.count);
 	t->depth++;
-	free(l.names);
+	free(l.branches);
 	arena_free(l.arena);
 	return fine;
 }
@@ -75,9 +100,10 @@ tree(struct data *d)
 
 	buf_init(&t.stem, NULL);
 	buf_put_str(&t.stem, "");
-	data_put_path(d, d->path.bucket, data_folder(d), "\n");
+	if (!d->cli->json)
+		data_put_path(d, d->path.bucket, data_folder(d), "\n");
 	fine = tree_draw(&t, data_folder(d));
-	if (fine)
+	if (fine && !d->cli->json)
 		printf("%llu directories, %llu objects\n", (unsigned long long)t.folders,
 			(unsigned long long)t.objects);
 	buf_fini(&t.stem);

@@ -36,19 +36,11 @@ place_json(const char *bucket, const char *name)
 }
 
 static void
-json_line(json_t *line)
-{
-	json_dumpf(line, stdout, JSON_COMPACT);
-	putchar('\n');
-	json_decref(line);
-}
-
-static void
 say(struct transfer *t, const char *verb, const struct job *job, uint64_t bytes)
 {
 	progress_hide();
 	if (t->cli->json)
-		json_line(json_pack("{s:s, s:o, s:o, s:I, s:b}", "action", verb, "from",
+		cli_put_json(json_pack("{s:s, s:o, s:o, s:I, s:b}", "action", verb, "from",
 			place_json(t->from_bucket, job->from), "to", place_json(t->to_bucket, job->to), "bytes",
 			(json_int_t)bytes, "dry_run", t->options->dry_run));
 	else {
@@ -74,7 +66,7 @@ report_difference(struct transfer *t, const char *what, const char *bucket, cons
 	t->counts.files++;
 	progress_hide();
 	if (t->cli->json)
-		json_line(json_pack("{s:s, s:o}", "difference", what, "path", place_json(bucket, name)));
+		cli_put_json(json_pack("{s:s, s:o}", "difference", what, "path", place_json(bucket, name)));
 	else {
 		printf("%s: ", what);
 		place_put(stdout, bucket, name);
@@ -118,7 +110,7 @@ report_removed(struct transfer *t, const char *name)
 	if (is_told(t)) {
 		progress_hide();
 		if (t->cli->json)
-			json_line(json_pack("{s:s, s:o, s:b}", "action", "remove", "path",
+			cli_put_json(json_pack("{s:s, s:o, s:b}", "action", "remove", "path",
 				place_json(t->to_bucket, name), "dry_run", t->options->dry_run));
 		else {
 			printf("%sremove ", t->options->dry_run ? "would " : "");
@@ -219,7 +211,7 @@ report_summary(struct transfer *t)
 	char bytes[32];
 
 	if (t->cli->json) {
-		json_line(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "action", "summary", "files",
+		cli_put_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "action", "summary", "files",
 			(json_int_t)c->files, "bytes", (json_int_t)c->bytes, "same", (json_int_t)c->same, "removed",
 			(json_int_t)c->removed, "failed", (json_int_t)c->failed, "dry_run", t->options->dry_run));
 		return;

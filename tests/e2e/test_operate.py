@@ -335,7 +335,7 @@ def test_the_log_is_shown_and_its_level_changes(daemon):
     newest = restfs(daemon, "log").splitlines()
     assert newest == [line for line in daemon.log().splitlines() if line[:2] == "20"][-100:]
     assert restfs(daemon, "log", "--lines=1").splitlines() == newest[-1:]
-    assert json.loads(restfs(daemon, "log", "--lines=1", "--json")) == newest[-1]
+    assert json.loads(restfs(daemon, "log", "--lines=1", "--json")) == {"line": newest[-1]}
     restfs(daemon, "log", "--module=x", code=2)
     restfs(daemon, "log", "--level=loud", code=2)
 
