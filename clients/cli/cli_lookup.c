@@ -114,9 +114,9 @@ cli_elsewhere(const char *word)
 	static const char *const words[][2] = {{"put", "cp"}, {"get", "cp"}, {"copy", "cp"}, {"upload", "cp"},
 		{"download", "cp"}, {"move", "mv"}, {"delete", "rm"}, {"remove", "rm"}, {"purge", "rm"},
 		{"mkdir", "mb"}, {"rmdir", "rb"}, {"lsd", "ls"}, {"presign", "share"}, {"rcat", "pipe"},
-		{"check", "diff"}, {"size", "du"}, {"events", "watch"}, {"--endpoint-url", "--endpoint"},
-		{"--bwlimit", "--limit-rate"}, {"--transfers", "--parallel"}, {"--concurrency", "--parallel"},
-		{"--max-workers", "--parallel"}};
+		{"check", "diff"}, {"size", "du"}, {"events", "watch"}, {"cleanup", "rm"},
+		{"--incomplete", "--uploads"}, {"--endpoint-url", "--endpoint"}, {"--bwlimit", "--limit-rate"},
+		{"--transfers", "--parallel"}, {"--concurrency", "--parallel"}, {"--max-workers", "--parallel"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i][0], word) == 0)

@@ -126,8 +126,8 @@ page_each(const struct s3_list_page *page, data_each *each, void *arg)
 }
 
 /* Nobody reads any more: it ends as SIGPIPE would have ended it. */
-static bool
-output_is_fine(struct data *d)
+bool
+data_output_is_fine(struct data *d)
 {
 	if (fflush(stdout) == 0)
 		return true;
@@ -148,7 +148,7 @@ data_walk(struct data *d, const char *bucket, const char *prefix, bool levels, d
 	while (fine && !listing.has_ended) {
 		arena_reset(arena);
 		fine = s3_listing_next(d->conn, arena, &listing, &page) || data_fail(d, bucket, prefix);
-		fine = fine && page_each(&page, each, arg) && output_is_fine(d);
+		fine = fine && page_each(&page, each, arg) && data_output_is_fine(d);
 	}
 	s3_listing_fini(&listing);
 	arena_free(arena);

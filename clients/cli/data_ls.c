@@ -2,7 +2,7 @@
  * data_ls.c: `restfs ls`: buckets, or what is in one, a level or everything. A path without a '/' at its end is an
  * object, or a directory whose contents are meant; one with * or ? in it is a pattern of what is on its level.
  */
-#include "data.h"
+#include "data_uploads.h"
 #include "cli_progress.h"
 #include "glob.h"
 #include "base/clock.h"
@@ -59,7 +59,7 @@ buckets_list(struct data *d, const char *pattern)
 	struct s3_bucket *buckets;
 	size_t count;
 
-	if (!s3_buckets_list(d->conn, d->page, &buckets, &count))
+	if (!s3_buckets_list(d->conn, d->cli->arena, &buckets, &count))
 		return data_fail(d, NULL, NULL);
 	for (size_t i = 0; i < count; i++) {
 		char text[DATA_TEXT], created[25];
@@ -67,7 +67,10 @@ buckets_list(struct data *d, const char *pattern)
 		if (pattern[0] && !glob_match(pattern, buckets[i].name))
 			continue;
 		date_iso8601(buckets[i].created_ns, created);
-		if (d->cli->json)
+		if (cli_flag(d->cli, "uploads")) {
+			if (!data_uploads_list(d, buckets[i].name))
+				return false;
+		} else if (d->cli->json)
 			cli_put_json(json_pack("{s:s, s:s}", "bucket", buckets[i].name, "created", created));
 		else if (cli_flag(d->cli, "names"))
 			printf("s3://%s/\n", buckets[i].name);
@@ -144,6 +147,8 @@ list(struct data *d)
 
 	if (is_of_buckets(d))
 		return buckets_list(d, d->path.bucket);
+	if (cli_flag(d->cli, "uploads"))
+		return data_uploads_list(d, d->path.bucket);
 	len = strlen(d->path.key);
 	if (strpbrk(d->path.key, WILDCARDS))
 		return pattern_list(d, &l);

@@ -1,6 +1,6 @@
 /* data_rm.c: `restfs rm`: an object, or everything below a path, a thousand with a request, and several at once. */
-#include "data.h"
 #include "data_remover.h"
+#include "data_uploads.h"
 #include "transfer_filter.h"
 #include <signal.h>
 
@@ -207,8 +207,13 @@ is_removed(struct data *d)
 
 	if (parallel < 1 || parallel > PARALLEL_MAX)
 		return cli_fail(d->cli, "--parallel is 1 to %d", PARALLEL_MAX);
+	if (cli_flag(d->cli, "uploads") &&
+		(json_object_get(d->cli->params, "larger") || json_object_get(d->cli->params, "smaller")))
+		return cli_fail(d->cli, "%s: uploads are not chosen by their size", d->text);
 	if (cli_flag(d->cli, "recursive"))
 		return data_is_in_bucket(d) && filter_read(d->cli, &filter);
+	if (cli_flag(d->cli, "uploads"))
+		return data_is_object(d) && filter_read(d->cli, &filter);
 	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
 		if (json_object_get(d->cli->params, filters[i]))
 			return cli_fail(d->cli, "%s: only of what -r removes can some be chosen", d->text);
@@ -221,6 +226,8 @@ remove_path(struct data *d)
 	bool dry_run = cli_flag(d->cli, "dry_run");
 	const char *folder;
 
+	if (cli_flag(d->cli, "uploads"))
+		return data_uploads_remove(d);
 	if (!cli_flag(d->cli, "recursive"))
 		return remove_object(d, dry_run);
 	folder = data_folder(d);

@@ -58,7 +58,7 @@ upload_resume(struct worker *w, struct large *large, const struct s3_put *put, i
 	struct s3_upload *begun;
 	size_t count;
 
-	if (!s3_uploads_list(w->conn, large->arena, put->bucket, put->key, &begun, &count))
+	if (!s3_uploads_list(w->conn, large->arena, put->bucket, put->key, true, &begun, &count))
 		return false;
 	while (count-- > 0) {
 		if (begun[count].initiated_ns < since_ns)

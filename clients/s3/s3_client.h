@@ -319,8 +319,8 @@ bool s3_upload_part(struct s3_conn *conn, struct arena *arena, const struct s3_u
 bool s3_upload_part_copy(struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, unsigned number,
 	const char *from_bucket, const char *from_key, const char *etag, uint64_t offset, uint64_t len,
 	struct s3_part *out);
-/* Of that key only, oldest first. */
-bool s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key,
+/* Of keys that begin with `prefix`, in their order; `exact`: of that key only, oldest first. */
+bool s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *prefix, bool exact,
 	struct s3_upload **out, size_t *count);
 bool s3_parts_list(
 	struct s3_conn *conn, struct arena *arena, const struct s3_upload *upload, struct s3_part **out, size_t *count);

@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define PAGES_MAX 100 /* of uploads of one key, or of parts: a server gives a thousand of them on each */
+#define PAGES_MAX 100         /* of uploads of one key, or of parts: a server gives a thousand of them on each */
+#define UPLOAD_PAGES_MAX 1000 /* of uploads of many keys */
 
 bool
 s3_upload_create(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, struct s3_upload *out)
@@ -113,57 +114,77 @@ upload_compare(const void *a, const void *b)
 	return (x->initiated_ns > y->initiated_ns) - (x->initiated_ns < y->initiated_ns);
 }
 
-/* The uploads of a page that are of this very key; false: all that follow are of keys behind it. */
-static bool
-uploads_take(struct arena *arena, const struct xml_element *root, struct s3_upload *like, struct buf *out)
-{
-	const struct xml_element *encoding = xml_child(root, "EncodingType");
-	bool goes_on = true;
-
-	for (const struct xml_element *e = root->first_child; e; e = e->next) {
-		struct s3_upload upload = *like;
-		const struct xml_element *key = xml_child(e, "Key");
-		struct bytes name;
-
-		if (!bytes_equal_str(e->name, "Upload") || !key)
-			continue;
-		name = key->text;
-		if (encoding)
-			(void)url_decode(arena, key->text, true, &name);
-		upload.id = s3_xml_text(arena, e, "UploadId");
-		upload.initiated_ns = s3_xml_date(e, "Initiated");
-		goes_on = bytes_equal_str(name, like->key);
-		if (goes_on && upload.id)
-			buf_put(out, &upload, sizeof(upload));
-	}
-	return goes_on;
-}
-
-static const char *
-uploads_query(struct arena *arena, const char *key, const struct xml_element *before)
-{
-	struct buf query;
-
-	buf_init(&query, arena);
-	s3_query_put(&query, "uploads", NULL);
-	s3_query_put(&query, "encoding-type", "url");
-	s3_query_put(&query, "prefix", key);
-	if (before) {
-		const char *id = s3_xml_text(arena, before, "NextUploadIdMarker");
-
-		s3_query_put(&query, "key-marker", key);
-		s3_query_put(&query, "upload-id-marker", id ? id : "");
-	}
-	buf_u8(&query, 0);
-	return (const char *)query.data;
-}
-
 static bool
 is_truncated(struct arena *arena, const struct xml_element *root)
 {
 	const char *text = s3_xml_text(arena, root, "IsTruncated");
 
 	return text && strcmp(text, "true") == 0;
+}
+
+/* A list of uploads that is being read. */
+struct upload_search {
+	const char *bucket, *prefix;
+	bool exact;
+	struct arena *arena; /* of what is found */
+	struct buf found;
+	const char *key_marker, *id_marker; /* behind which the next page begins; NULL: it is the first */
+};
+
+static const char *
+key_text(struct arena *arena, const struct xml_element *root, const struct xml_element *parent, const char *name)
+{
+	const struct xml_element *e = xml_child(parent, name), *encoding = xml_child(root, "EncodingType");
+	struct bytes text = e ? e->text : bytes_of("", 0);
+
+	if (encoding && !url_decode(arena, text, true, &text))
+		text = e->text;
+	return arena_str(arena, text);
+}
+
+/* False: none behind these is wanted. */
+static bool
+uploads_take(struct upload_search *s, const struct xml_element *root)
+{
+	for (const struct xml_element *e = root->first_child; e; e = e->next) {
+		struct s3_upload upload = {.bucket = s->bucket};
+
+		if (!bytes_equal_str(e->name, "Upload") || !xml_child(e, "Key"))
+			continue;
+		upload.key = key_text(s->arena, root, e, "Key");
+		upload.id = s3_xml_text(s->arena, e, "UploadId");
+		upload.initiated_ns = s3_xml_date(e, "Initiated");
+		if (s->exact && strcmp(upload.key, s->prefix) != 0)
+			return false;
+		if (upload.id && strncmp(upload.key, s->prefix, strlen(s->prefix)) == 0)
+			buf_put(&s->found, &upload, sizeof(upload));
+	}
+	return true;
+}
+
+static bool
+uploads_go_on(struct upload_search *s, const struct xml_element *root)
+{
+	s->key_marker = s->exact ? s->prefix : key_text(s->arena, root, root, "NextKeyMarker");
+	s->id_marker = s3_xml_text(s->arena, root, "NextUploadIdMarker");
+	return is_truncated(s->arena, root);
+}
+
+static const char *
+uploads_query(struct arena *arena, const struct upload_search *s)
+{
+	struct buf query;
+
+	buf_init(&query, arena);
+	s3_query_put(&query, "uploads", NULL);
+	s3_query_put(&query, "encoding-type", "url");
+	s3_query_put(&query, "prefix", s->prefix);
+	if (s->key_marker) {
+		s3_query_put(&query, "key-marker", s->key_marker);
+		s3_query_put(&query, "upload-id-marker", s->id_marker ? s->id_marker : "");
+	}
+	buf_u8(&query, 0);
+	return (const char *)query.data;
 }
 
 static const struct xml_element *
@@ -178,28 +199,31 @@ uploads_page(struct s3_conn *conn, struct arena *arena, const char *bucket, cons
 }
 
 bool
-s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *key, struct s3_upload **out,
-	size_t *count)
+s3_uploads_list(struct s3_conn *conn, struct arena *arena, const char *bucket, const char *prefix, bool exact,
+	struct s3_upload **out, size_t *count)
 {
-	struct s3_upload like = {.bucket = bucket, .key = key};
+	struct upload_search s = {.bucket = bucket, .prefix = prefix, .exact = exact, .arena = arena};
+	unsigned pages = 0, most = exact ? PAGES_MAX : UPLOAD_PAGES_MAX;
+	struct arena *page = arena_new(65536);
 	const struct xml_element *root = NULL;
 	struct s3_seen queries = {0};
-	unsigned pages = 0;
-	struct buf found;
 	bool done = true;
 
-	buf_init(&found, arena);
+	buf_init(&s.found, arena);
 	do {
-		const char *query = uploads_query(arena, key, root);
+		const char *query;
 
-		done = pages++ < PAGES_MAX && s3_seen_add(&queries, query)
-			       ? (root = uploads_page(conn, arena, bucket, query)) != NULL
+		arena_reset(page);
+		query = uploads_query(page, &s);
+		done = pages++ < most && s3_seen_add(&queries, query)
+			       ? (root = uploads_page(conn, page, bucket, query)) != NULL
 			       : s3_conn_fail(conn, "the server's list of uploads has no end");
-	} while (done && uploads_take(arena, root, &like, &found) && is_truncated(arena, root));
+	} while (done && uploads_take(&s, root) && uploads_go_on(&s, root));
 	s3_seen_fini(&queries);
-	*out = (struct s3_upload *)found.data;
-	*count = found.len / sizeof(**out);
-	if (*count > 1)
+	arena_free(page);
+	*out = (struct s3_upload *)s.found.data;
+	*count = s.found.len / sizeof(**out);
+	if (exact && *count > 1)
 		qsort(*out, *count, sizeof(**out), upload_compare);
 	return done;
 }
