@@ -39,8 +39,10 @@ struct s3_profile {
  * command line says, NULL: nothing), the environment (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION,
  * AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, AWS_CA_BUNDLE or
  * SSL_CERT_FILE), $XDG_CONFIG_HOME/restfs/config (~/.config), AWS's files (AWS_CONFIG_FILE,
- * AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE). A profile that was named goes before the environment. False: `error`,
- * also of a place that has half of a pair of keys.
+ * AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE), where S3's endpoint in the profile's `services` goes before its
+ * endpoint_url. A profile that was named goes before the environment. AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true, or that
+ * setting of the profile, leaves out endpoints of AWS's environment and files (AWS SDKs and Tools reference guide,
+ * "Service-specific endpoints"). False: `error`, also of a place that has half of a pair of keys.
  */
 bool s3_profile_load(struct arena *arena, const char *profile, const char *endpoint, struct s3_profile *out,
 	char error[S3_ERROR_BYTES]);

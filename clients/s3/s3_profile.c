@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* What is known so far, and of which profile. */
 struct search {
@@ -17,6 +18,7 @@ struct search {
 	const char *profile; /* that is looked for */
 	const char *initial; /* which our own file says is used when none is named */
 	bool has_profile;    /* a file has it */
+	bool ignores;        /* endpoints of AWS's environment and files */
 	char *error;
 };
 
@@ -69,7 +71,8 @@ static bool
 environment_use(struct search *s)
 {
 	struct source from = {
-		.endpoint = first_of(environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL")),
+		.endpoint = s->ignores ? NULL
+				       : first_of(environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL")),
 		.region = first_of(environment("AWS_REGION"), environment("AWS_DEFAULT_REGION")),
 		.access_key = environment("AWS_ACCESS_KEY_ID"),
 		.secret_key = environment("AWS_SECRET_ACCESS_KEY"),
@@ -217,17 +220,31 @@ own_file_use(struct search *s, bool is_named)
 
 /* --- AWS's files -------------------------------------------------------------------------------------------------- */
 
-static bool
-aws_section_is(struct bytes line, const char *profile)
-{
-	struct bytes name = bytes_trimmed(bytes_sub(line, 1, line.len));
+/* What AWS's files say of the profile. */
+struct aws_files {
+	struct buf texts[2];
+	struct source source;
+	const char *services;         /* the section with endpoints of single services; NULL: none */
+	const char *service_endpoint; /* that of S3 in it */
+	const char *ignores;          /* "true": no endpoint but the command line's, and our own file's */
+	bool has_services;            /* there is that section */
+	bool in_s3;                   /* lines that are indented are of S3 */
+};
 
-	if (name.len == 0 || name.data[name.len - 1] != ']')
+/* "[profile NAME]", "[services NAME]"; of a profile "[NAME]", too. */
+static bool
+aws_section_is(struct bytes line, const char *kind, const char *name)
+{
+	struct bytes text = bytes_trimmed(bytes_sub(line, 1, line.len));
+	bool has_kind;
+
+	if (text.len == 0 || text.data[text.len - 1] != ']')
 		return false;
-	name = bytes_trimmed(bytes_sub(name, 0, name.len - 1));
-	if (bytes_starts_with(name, BYTES_LITERAL("profile ")))
-		name = bytes_trimmed(bytes_sub(name, 8, name.len));
-	return bytes_equal_str(name, profile);
+	text = bytes_trimmed(bytes_sub(text, 0, text.len - 1));
+	has_kind = bytes_starts_with(text, bytes_str(kind));
+	if (has_kind)
+		text = bytes_trimmed(bytes_sub(text, strlen(kind), text.len));
+	return (has_kind || strcmp(kind, "profile ") == 0) && bytes_equal_str(text, name);
 }
 
 static const char **
@@ -248,54 +265,111 @@ aws_field(struct source *s, struct bytes name)
 	return NULL;
 }
 
-/* "name = value"; settings that are indented belong to one before them, which is none of ours. */
-static void
-aws_line(struct search *s, struct source *from, struct bytes line)
+static bool
+is_indented(struct bytes line)
+{
+	return line.data[0] == ' ' || line.data[0] == '\t';
+}
+
+/* "name = value"; false: it is none. */
+static bool
+aws_setting(struct bytes line, struct bytes *name, struct bytes *value)
 {
 	size_t equals = bytes_find(line, '=', 0);
-	const char **field;
-	struct bytes value;
 
-	if (equals == SIZE_MAX || line.data[0] == ' ' || line.data[0] == '\t' || line.data[0] == '#')
+	if (equals == SIZE_MAX)
+		return false;
+	*name = bytes_trimmed(bytes_sub(line, 0, equals));
+	*value = bytes_trimmed(bytes_sub(line, equals + 1, line.len));
+	return name->len > 0 && name->data[0] != '#' && name->data[0] != ';';
+}
+
+/* Of a profile; settings that are indented belong to one before them, which is none of ours. */
+static void
+profile_line(struct search *s, struct aws_files *f, struct bytes line)
+{
+	const char **field;
+	struct bytes name, value;
+
+	if (is_indented(line) || !aws_setting(line, &name, &value))
 		return;
-	field = aws_field(from, bytes_trimmed(bytes_sub(line, 0, equals)));
-	value = bytes_trimmed(bytes_sub(line, equals + 1, line.len));
+	field = bytes_equal_str(name, "services")                          ? &f->services
+		: bytes_equal_str(name, "ignore_configured_endpoint_urls") ? &f->ignores
+									   : aws_field(&f->source, name);
 	if (field && value.len > 0)
 		*field = arena_str(s->arena, value);
 }
 
+/* "s3 =", and indented behind it "endpoint_url = URL". */
 static void
-aws_file_read(struct search *s, const char *path, struct source *from)
+services_line(struct search *s, struct aws_files *f, struct bytes line)
 {
-	bool is_ours = false;
-	struct buf text;
-	size_t at = 0;
+	struct bytes name, value;
 
-	buf_init(&text, NULL);
-	if (!path || !config_file_load(path, &text))
-		goto out;
-	while (at < text.len) {
-		size_t end = bytes_find(buf_bytes(&text), '\n', at);
-		struct bytes line = bytes_sub(buf_bytes(&text), at, (end == SIZE_MAX ? text.len : end) - at);
-
-		at += line.len + 1;
-		if (line.len > 0 && line.data[0] == '[') {
-			is_ours = aws_section_is(line, s->profile);
-			s->has_profile |= is_ours;
-		} else if (is_ours && line.len > 0)
-			aws_line(s, from, line);
-	}
-out:
-	buf_fini(&text);
+	if (!aws_setting(line, &name, &value))
+		return;
+	if (!is_indented(line))
+		f->in_s3 = bytes_equal_str(name, "s3");
+	else if (f->in_s3 && bytes_equal_str(name, "endpoint_url") && value.len > 0)
+		f->service_endpoint = arena_str(s->arena, value);
 }
 
+/* The lines of a section, in both files. False: neither has it. */
 static bool
-aws_files_use(struct search *s)
+aws_section_walk(struct search *s, struct aws_files *f, const char *kind, const char *name,
+	void (*take)(struct search *s, struct aws_files *f, struct bytes line))
 {
-	struct source from = {0};
+	bool found = false;
 
-	aws_file_read(s, file_path(s->arena, "AWS_CONFIG_FILE", ".aws/config"), &from);
-	aws_file_read(s, file_path(s->arena, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), &from);
+	for (size_t i = 0; i < 2; i++) {
+		struct bytes text = buf_bytes(&f->texts[i]);
+		bool is_in = false;
+
+		for (size_t at = 0; at < text.len;) {
+			size_t end = bytes_find(text, '\n', at);
+			struct bytes line = bytes_sub(text, at, (end == SIZE_MAX ? text.len : end) - at);
+
+			at += line.len + 1;
+			if (line.len > 0 && line.data[0] == '[')
+				found |= is_in = aws_section_is(line, kind, name);
+			else if (is_in && line.len > 0)
+				take(s, f, line);
+		}
+	}
+	return found;
+}
+
+static void
+aws_files_read(struct search *s, struct aws_files *f)
+{
+	const char *const paths[] = {file_path(s->arena, "AWS_CONFIG_FILE", ".aws/config"),
+		file_path(s->arena, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")};
+
+	*f = (struct aws_files){0};
+	for (size_t i = 0; i < 2; i++) {
+		buf_init(&f->texts[i], NULL);
+		if (paths[i])
+			(void)config_file_load(paths[i], &f->texts[i]);
+	}
+	s->has_profile |= aws_section_walk(s, f, "profile ", s->profile, profile_line);
+	if (f->services)
+		f->has_services = aws_section_walk(s, f, "services ", f->services, services_line);
+	for (size_t i = 0; i < 2; i++)
+		buf_fini(&f->texts[i]);
+}
+
+/* An endpoint of S3 alone goes before one of all services. */
+static bool
+aws_files_use(struct search *s, const struct aws_files *f)
+{
+	struct source from = f->source;
+
+	from.endpoint = s->ignores ? NULL : first_of(f->service_endpoint, from.endpoint);
+	if (f->services && !f->has_services && !s->ignores && !s->found.endpoint) {
+		snprintf(s->error, S3_ERROR_BYTES, "profile %s in AWS's files: there is no section [services %s]",
+			s->profile, f->services);
+		return false;
+	}
 	return source_use(s, &from, arena_printf(s->arena, "profile %s in AWS's files", s->profile));
 }
 
@@ -321,7 +395,13 @@ endpoint_check(struct search *s)
 static bool
 sources_use(struct search *s, bool is_named)
 {
-	if ((!is_named && !environment_use(s)) || !own_file_use(s, is_named) || !aws_files_use(s))
+	struct aws_files aws;
+	const char *ignores;
+
+	aws_files_read(s, &aws);
+	ignores = first_of(environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), aws.ignores);
+	s->ignores = ignores && strcasecmp(ignores, "true") == 0;
+	if ((!is_named && !environment_use(s)) || !own_file_use(s, is_named) || !aws_files_use(s, &aws))
 		return false;
 	if (is_named && !s->has_profile) {
 		snprintf(s->error, S3_ERROR_BYTES,

@@ -8,7 +8,8 @@
 
 static const char *const variables[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
 	"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "SSL_CERT_FILE",
-	"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "XDG_CONFIG_HOME"};
+	"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CONFIG_FILE",
+	"AWS_SHARED_CREDENTIALS_FILE", "XDG_CONFIG_HOME"};
 
 /* A home directory of its own, and nothing in the environment. */
 struct home {
@@ -145,6 +146,41 @@ test_a_named_profile_goes_before_the_environment(void **state)
 }
 
 static void
+test_an_endpoint_of_s3_alone_goes_before_that_of_all_services(void **state)
+{
+	struct home *h = *state;
+
+	put(h, ".aws", "config",
+		"[services local]\ndynamodb =\n  endpoint_url = http://other:1\ns3 =\n  use = x\n\tendpoint_url = "
+		"http://local:2/\nec2 =\n  endpoint_url = http://other:3\n"
+		"[default]\nservices = local\nendpoint_url = http://all:4\n"
+		"[profile none]\nservices = nowhere\nendpoint_url = http://all:5\n"
+		"[profile plain]\ns3 =\n  endpoint_url = http://no:6\nservices = empty\nendpoint_url = http://all:7\n"
+		"[services empty]\n# s3 =\nec2 =\n  endpoint_url = http://other:8\n"
+		"[profile off]\nservices = local\nignore_configured_endpoint_urls = True\n");
+	assert_true(load(h, NULL, NULL));
+	assert_string_equal(h->profile.endpoint, "http://local:2");
+	assert_true(load(h, "plain", NULL));
+	assert_string_equal(h->profile.endpoint, "http://all:7");
+	assert_false(load(h, "none", NULL));
+	assert_non_null(strstr(h->error, "profile none in AWS's files: there is no section [services nowhere]"));
+	assert_true(load(h, "none", "http://said:9"));
+	setenv("AWS_ENDPOINT_URL", "http://environment:9", 1);
+	assert_true(load(h, NULL, NULL));
+	assert_string_equal(h->profile.endpoint, "http://environment:9");
+	assert_true(load(h, "off", NULL));
+	assert_true(h->profile.is_amazon);
+	setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false", 1);
+	assert_true(load(h, "off", NULL));
+	assert_string_equal(h->profile.endpoint, "http://local:2");
+	setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true", 1);
+	assert_true(load(h, NULL, NULL));
+	assert_true(h->profile.is_amazon);
+	assert_true(load(h, NULL, "http://said:9"));
+	assert_string_equal(h->profile.endpoint, "http://said:9");
+}
+
+static void
 test_aws_files(void **state)
 {
 	struct home *h = *state;
@@ -230,6 +266,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			test_a_named_profile_goes_before_the_environment, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_aws_files, home_make, home_remove),
+		cmocka_unit_test_setup_teardown(
+			test_an_endpoint_of_s3_alone_goes_before_that_of_all_services, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_what_is_wrong_is_said, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_paths, home_make, home_remove),
 	};
