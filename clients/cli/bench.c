@@ -6,9 +6,11 @@
 #include "cli_progress.h"
 #include "base/clock.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SIZE 4096
 #define CLIENTS 16
@@ -107,6 +109,23 @@ store_take(struct cli *cli, struct bench_setting *s)
 	s->prefix = s->bucket ? arena_printf(cli->arena, "%s%srestfs-bench-%016llx/", path.key, path.key[0] ? "/" : "",
 					(unsigned long long)random_u64())
 			      : "";
+	return true;
+}
+
+/* What would only be seen at the end. Nothing stays of it, and what is there stays as it is. */
+static bool
+svg_check(struct cli *cli)
+{
+	const char *svg = cli_text(cli, "svg");
+	bool is_there = svg && access(svg, F_OK) == 0;
+	int fd = svg ? open(svg, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+
+	if (svg && fd < 0)
+		return cli_fail(cli, "cannot write %s: %s", svg, strerror(errno));
+	if (svg)
+		close(fd);
+	if (svg && !is_there)
+		unlink(svg);
 	return true;
 }
 
@@ -262,7 +281,7 @@ bench_main(struct cli *cli)
 
 	if ((mix && !mix_parse(cli, mix, weights)) || !numbers_take(cli, &s) || !store_take(cli, &s))
 		return cli_complain(cli, EXIT_USAGE);
-	if (!measure(&s, mix ? weights : NULL, &results))
+	if (!svg_check(cli) || !measure(&s, mix ? weights : NULL, &results))
 		code = cli_complain(cli, EXIT_REFUSED);
 	else if (errors_of(&results) > 0)
 		code = EXIT_REFUSED;

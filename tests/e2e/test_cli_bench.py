@@ -64,6 +64,21 @@ def test_wrong_settings(cli, arguments, says):
     assert says in cli("bench", *arguments, status=2)
 
 
+@pytest.mark.parametrize("name", ["nowhere/a.svg", ".", "a.svg/"])
+def test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured(cli, s3, daemon, tmp_path, name):
+    assert f"cannot write {tmp_path}/{name}: " in cli("bench", daemon.s3, "--duration=1h", f"--svg={tmp_path}/{name}", status=1)
+    assert left_over(s3) == []
+
+
+@pytest.mark.parametrize("before", [None, "an older one"])
+def test_of_a_picture_that_is_not_drawn_nothing_stays(cli, tmp_path, before):
+    picture = tmp_path / "a.svg"
+    if before:
+        picture.write_text(before)
+    assert "cannot make a bucket" in cli("bench", "http://127.0.0.1:1", "--duration=1", f"--svg={picture}", status=1)
+    assert (picture.read_text() if picture.exists() else None) == before
+
+
 def test_broken_off_it_cleans_up_and_shows_what_it_has(cli, s3, daemon):
     run = subprocess.Popen([RESTFS, "bench", daemon.s3, "--duration=1h", "--clients=2", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cli.environment)
     wait_until(lambda: any(s3.list_objects_v2(Bucket=name).get("KeyCount") for name in left_over(s3)))
