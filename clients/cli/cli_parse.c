@@ -50,31 +50,52 @@ option_find(
 	return false;
 }
 
-/* Of a few letters in a wrong name. */
+#define OPTION_NEAR 2 /* letters that may be wrong */
+
+/* The option among these that is nearer to the name than `best`; else `near`. */
+static const char *
+option_nearer(struct cli *cli, const char *arguments, const char *name, const char *near, size_t *best)
+{
+	struct argument a;
+
+	while (argument_next(&arguments, &a))
+		if (!a.positional && cli_distance(name, a.name) < *best) {
+			*best = cli_distance(name, a.name);
+			near = arena_str(cli->arena, bytes_str(a.name));
+		}
+	return near;
+}
+
+/* What was perhaps meant by a name that is no option's here; NULL: nothing is near. */
+static const char *
+option_near(struct cli *cli, struct words *w, const char *name)
+{
+	const char *near = cli_elsewhere(name);
+	size_t best = OPTION_NEAR + 1;
+	struct argument a;
+	json_t *to;
+
+	if (near && !option_find(cli, w, near, strlen(near), 0, &a, &to))
+		near = NULL;
+	if (strncmp(name, "--", 2) != 0)
+		return near;
+	if (cli->command)
+		near = option_nearer(cli, cli->command->arguments, name, near, &best);
+	for (const struct cli_command *g = NULL; (g = cli_next(g, CLI_GLOBAL));)
+		near = option_nearer(cli, g->arguments, name, near, &best);
+	return near;
+}
+
 static bool
 option_unknown(struct cli *cli, struct words *w, const char *word)
 {
-	const char *at, *near, *words = cli->command ? cli->command->words : "";
-	char name[32];
-	struct argument a;
-	size_t best = 3;
-	json_t *to;
+	const char *name = arena_str(cli->arena, bytes_of(word, strcspn(word, "="))), *near = option_near(cli, w, name);
+	const char *words = cli->command ? cli->command->words : NULL;
+	const char *where = words ? arena_printf(cli->arena, "\"%s\" has no option %s", words, name)
+				  : arena_printf(cli->arena, "there is no option %s before a command", name);
 
-	if (!cli->command)
-		return cli_fail(cli, "there is no option %s before a command; see restfs --help", word);
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
-	near = cli_elsewhere(name);
-	if (near && !option_find(cli, w, near, strlen(near), 0, &a, &to))
-		near = NULL;
-	for (at = cli->command->arguments; argument_next(&at, &a);)
-		if (!a.positional && cli_distance(name, a.name) < best) {
-			best = cli_distance(name, a.name);
-			near = arena_str(cli->arena, bytes_str(a.name));
-		}
-	if (near)
-		return cli_fail(cli, "\"%s\" has no option %s; did you mean %s? See restfs %s --help", words, name,
-			near, words);
-	return cli_fail(cli, "\"%s\" has no option %s; see restfs %s --help", words, name, words);
+	return cli_fail(cli, "%s;%s%s%s restfs %s%s--help", where, near ? " did you mean " : "", near ? near : "",
+		near ? "? See" : " see", words ? words : "", words ? " " : "");
 }
 
 static bool
