@@ -102,7 +102,8 @@ bool cli_is_name(struct cli *cli, const char *param, const char *names);
 int cli_complain(const struct cli *cli, int code);
 /* The same, of a call: parameters that the server does not take are wrong usage. */
 int cli_complain_refused(const struct cli *cli);
-/* Standard output has been written, as far as is known; else `error`. */
+/* Standard output has been written, as far as is known; else `error`. Where nobody reads it any more, the process ends
+ * without a word, as SIGPIPE would have ended it. */
 bool cli_flush(struct cli *cli);
 
 #endif

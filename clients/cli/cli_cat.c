@@ -12,6 +12,8 @@ take(void *data, struct bytes part)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EPIPE)
+			_exit(EXIT_REFUSED); /* as cli_flush */
 		if (n < 0)
 			return s3_conn_fail(data, "cannot be printed: %s", strerror(errno));
 		part = bytes_sub(part, (size_t)n, part.len);

@@ -1,8 +1,10 @@
 /* cli_follow.c: calls without an end: each in memory that the next one uses again, and over restarts of the server. */
 #include "cli.h"
 #include "base/clock.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PAUSE_FIRST_NS 100000000
 #define PAUSE_MOST_NS 5000000000
@@ -58,5 +60,9 @@ cli_call_patiently(struct cli *cli, const char *method, json_t *params)
 bool
 cli_flush(struct cli *cli)
 {
-	return (fflush(stdout) == 0 && !ferror(stdout)) || cli_fail(cli, "cannot write what there is to tell");
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return true;
+	if (errno == EPIPE)
+		_exit(EXIT_REFUSED);
+	return cli_fail(cli, "cannot write what there is to show: %s", strerror(errno));
 }

@@ -4,9 +4,13 @@
  */
 #include "cli.h"
 #include "cli_progress.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define DATA_OF_PACKAGE "/var/lib/restfs"
 
 #ifndef RESTFS_VERSION
 #define RESTFS_VERSION "unknown"
@@ -62,9 +66,6 @@ static int (*const functions[])(struct cli *) = {
 #define OPTION(name, text) NULL,
 #define GLOBAL(argument, text) NULL,
 #include "commands.def"
-#include <unistd.h>
-
-#define DATA_OF_PACKAGE "/var/lib/restfs"
 };
 
 /* The list of buckets may come in pages: the next one begins behind the last name. A feed is as long as it is: a page.
@@ -147,19 +148,28 @@ data_default(void)
 	return access("./data", F_OK) != 0 && access(DATA_OF_PACKAGE, F_OK) == 0 ? DATA_OF_PACKAGE : "./data";
 }
 
+/* What is closed is not free for a file or a connection of ours, which then would get what is printed: it can be
+ * neither written to nor read from. */
+static void
+standard_files_hold(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct cli cli = {.arena = arena_new(65536)};
 	int code;
 
+	standard_files_hold();
 	signal(SIGPIPE, SIG_IGN);
 	cli.data = data_default();
 	code = run(&cli, argc, argv);
-	if (fflush(stdout) != 0 && code == EXIT_DONE) {
-		fprintf(stderr, "restfs: cannot write the answer\n");
-		code = EXIT_REFUSED;
-	}
+	if (!cli_flush(&cli) && code == EXIT_DONE)
+		code = cli_complain(&cli, EXIT_REFUSED);
 	json_decref(cli.params);
 	if (cli.scratch)
 		arena_free(cli.scratch);

@@ -125,17 +125,6 @@ page_each(const struct s3_list_page *page, data_each *each, void *arg)
 	return true;
 }
 
-/* Nobody reads any more: it ends as SIGPIPE would have ended it. */
-bool
-data_output_is_fine(struct data *d)
-{
-	if (fflush(stdout) == 0)
-		return true;
-	if (errno == EPIPE)
-		_exit(EXIT_REFUSED);
-	return cli_fail(d->cli, "cannot write what there is to show: %s", strerror(errno));
-}
-
 /* Not in d->page: `each` may call what uses that. */
 bool
 data_walk(struct data *d, const char *bucket, const char *prefix, bool levels, data_each *each, void *arg)
@@ -148,7 +137,7 @@ data_walk(struct data *d, const char *bucket, const char *prefix, bool levels, d
 	while (fine && !listing.has_ended) {
 		arena_reset(arena);
 		fine = s3_listing_next(d->conn, arena, &listing, &page) || data_fail(d, bucket, prefix);
-		fine = fine && page_each(&page, each, arg) && data_output_is_fine(d);
+		fine = fine && page_each(&page, each, arg) && cli_flush(d->cli);
 	}
 	s3_listing_fini(&listing);
 	arena_free(arena);

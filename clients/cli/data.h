@@ -37,8 +37,6 @@ bool data_is_in_bucket(struct data *d);
  */
 typedef bool data_each(void *data, const char *name, const struct s3_object *object);
 bool data_walk(struct data *d, const char *bucket, const char *prefix, bool levels, data_each *each, void *arg);
-/* What was printed has been written; else `error`. */
-bool data_output_is_fine(struct data *d);
 /* What the path stands for as a directory: "" or "a/b/". In cli->arena. */
 const char *data_folder(struct data *d);
 

@@ -79,9 +79,9 @@ stat_show(struct data *d)
 struct beginning {
 	struct data *d;
 	uint64_t bytes, lines; /* that are left to show */
+	bool is_unwritten;     /* `error` says why */
 };
 
-/* False: it is all there. */
 static bool
 piece_show(void *arg, struct bytes part)
 {
@@ -92,7 +92,8 @@ piece_show(void *arg, struct bytes part)
 		b->lines -= part.data[end++] == '\n';
 	fwrite(part.data, 1, end, stdout);
 	b->bytes -= end;
-	return true;
+	b->is_unwritten = !cli_flush(b->d->cli);
+	return !b->is_unwritten;
 }
 
 /* A piece at a time, so that no more is sent than is shown, or little. */
@@ -100,7 +101,7 @@ static bool
 head_show(struct data *d)
 {
 	struct beginning b = {d, (uint64_t)cli_number(d->cli, "bytes", INT64_MAX),
-		(uint64_t)cli_number(d->cli, "lines", cli_number(d->cli, "bytes", -1) >= 0 ? INT64_MAX : LINES)};
+		(uint64_t)cli_number(d->cli, "lines", cli_number(d->cli, "bytes", -1) >= 0 ? INT64_MAX : LINES), false};
 	struct s3_info info;
 	const char *etag;
 	uint64_t size;
@@ -121,7 +122,7 @@ head_show(struct data *d)
 
 		arena_reset(d->page);
 		if (!s3_get(d->conn, d->page, &get, &info))
-			return data_fail(d, NULL, NULL);
+			return !b.is_unwritten && data_fail(d, NULL, NULL);
 	}
 	return true;
 }

@@ -64,7 +64,7 @@ upload_list(struct data *d, const struct s3_upload *u)
 		upload_show(d, u, parts_bytes(parts, count), count);
 	else if (!s3_conn_is_missing(d->conn))
 		return data_fail(d, u->bucket, u->key);
-	return data_output_is_fine(d);
+	return cli_flush(d->cli);
 }
 
 bool
@@ -108,7 +108,7 @@ upload_remove(struct data *d, const struct s3_upload *u, bool dry_run)
 		data_put_name(d, u->id);
 		putchar('\n');
 	}
-	return data_output_is_fine(d);
+	return cli_flush(d->cli);
 }
 
 /* Filters see names as rm -r does: from the directory on. */

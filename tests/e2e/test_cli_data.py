@@ -255,3 +255,20 @@ def test_filters_choose_what_is_removed(cli, full):
     assert cli.lines("rm", "-r", full, "--include=*.txt", "--exclude=d.*") == [f"removed {full}/{key}" for key in ("a.txt", "b/c.txt")]
     assert cli("rm", "-r", full, "--older-than=1d", "-q") == ""
     assert cli.lines("find", full) == [f"{full}/{key}" for key in KEYS[2:]]
+
+
+@pytest.mark.parametrize("words", ["ls -r FULL", "cat FULL/long", "cp FULL/long -", "head -c 8M FULL/long", "find FULL", "--help"])
+def test_a_reader_that_has_enough_hears_no_complaint(cli, daemon, s3, full, words):
+    s3.put_object(Bucket=full[5:], Key="long", Body=b"line\n" * 2000000)
+    done = subprocess.run(["bash", "-c", f'"$0" --data {daemon.data} {words.replace("FULL", full)} | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}', RESTFS],
+                          capture_output=True, text=True, env=cli.environment, timeout=PATIENCE_SECONDS)
+    # What fits into the pipe is written before its reader ends.
+    assert done.stderr == "" and done.returncode in (0, 1)
+
+
+@pytest.mark.parametrize("words", [["ls"], ["cat", "FULL/a.txt"], ["head", "FULL/a.txt"], ["stat", "FULL/a.txt"], ["user", "ls"]])
+def test_what_is_printed_into_a_closed_output_goes_nowhere_else(cli, daemon, full, words):
+    words = [word.replace("FULL", full) for word in words]
+    done = subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', RESTFS, "--data", daemon.data, *words], capture_output=True, text=True, env=cli.environment,
+                          timeout=PATIENCE_SECONDS)
+    assert done.returncode == 1 and done.stderr.endswith("Bad file descriptor\n") and done.stderr.count("\n") == 1
