@@ -53,7 +53,9 @@ file_finish(struct worker *w, int fd, const char *part, const struct job *job, c
 		close(fd);
 	else if (local_finish(w->transfer->options, folder, fd, local_name(part), local_name(job->to), mtime))
 		return true;
-	return report_unwritten(w->transfer, job->to);
+	(void)report_unwritten(w->transfer, job->to);
+	part_file_remove(w, job, part); /* it says no more which parts it has */
+	return false;
 }
 
 /* --- in one piece ------------------------------------------------------------------------------------------------- */

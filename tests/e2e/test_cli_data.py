@@ -272,3 +272,12 @@ def test_what_is_printed_into_a_closed_output_goes_nowhere_else(cli, daemon, ful
     done = subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', RESTFS, "--data", daemon.data, *words], capture_output=True, text=True, env=cli.environment,
                           timeout=PATIENCE_SECONDS)
     assert done.returncode == 1 and done.stderr.endswith("Bad file descriptor\n") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("size", [4, 11 * 1024 * 1024])
+def test_of_a_file_that_cannot_have_its_name_nothing_stays(cli, s3, bucket, tmp_path, size):
+    s3.put_object(Bucket=bucket, Key="a", Body=bytes(size))
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    done = subprocess.run([RESTFS, "cp", "-r", "--part-size=5M", f"s3://{bucket}", tmp_path], capture_output=True, text=True, env=cli.environment, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 1 and done.stderr == f"restfs: {tmp_path}/a: cannot be written: Is a directory\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
