@@ -111,10 +111,10 @@ cli_distance(const char *a, const char *b)
 const char *
 cli_elsewhere(const char *word)
 {
-	static const char *const words[][2] = {{"put", "cp"}, {"get", "cp"}, {"copy", "cp"}, {"upload", "cp"},
-		{"download", "cp"}, {"move", "mv"}, {"delete", "rm"}, {"remove", "rm"}, {"purge", "rm"},
-		{"mkdir", "mb"}, {"rmdir", "rb"}, {"lsd", "ls"}, {"presign", "share"}, {"rcat", "pipe"},
-		{"check", "diff"}, {"size", "du"}, {"events", "watch"}, {"cleanup", "rm"},
+	static const char *const words[][2] = {{"help", "--help"}, {"put", "cp"}, {"get", "cp"}, {"copy", "cp"},
+		{"upload", "cp"}, {"download", "cp"}, {"move", "mv"}, {"delete", "rm"}, {"remove", "rm"},
+		{"purge", "rm"}, {"mkdir", "mb"}, {"rmdir", "rb"}, {"lsd", "ls"}, {"presign", "share"},
+		{"rcat", "pipe"}, {"check", "diff"}, {"size", "du"}, {"events", "watch"}, {"cleanup", "rm"},
 		{"--incomplete", "--uploads"}, {"--endpoint-url", "--endpoint"}, {"--bwlimit", "--limit-rate"},
 		{"--transfers", "--parallel"}, {"--concurrency", "--parallel"}, {"--max-workers", "--parallel"}};
 

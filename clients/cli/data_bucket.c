@@ -28,9 +28,11 @@ make(struct data *d)
 	is_there = s3_bucket_head(d->conn, d->path.bucket);
 	if (!is_there && s3_conn_failure(d->conn)->is_unanswered)
 		return data_fail(d, NULL, NULL);
-	if (!s3_bucket_create(d->conn, d->path.bucket) &&
-		strcmp(s3_conn_failure(d->conn)->code, "BucketAlreadyOwnedByYou") != 0)
-		return data_fail(d, NULL, NULL);
+	if (!s3_bucket_create(d->conn, d->path.bucket)) {
+		is_there = strcmp(s3_conn_failure(d->conn)->code, "BucketAlreadyOwnedByYou") == 0;
+		if (!is_there)
+			return data_fail(d, NULL, NULL);
+	}
 	said(d, is_there ? "already there" : "made");
 	return true;
 }

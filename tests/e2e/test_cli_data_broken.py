@@ -372,8 +372,9 @@ def test_a_store_that_says_what_is_the_same_has_answered(fake, tmp_path):
     assert fake.restfs.run("sync", tmp_path / "up", "s3://bucket", "--parallel=2", status=1) == b"uploaded: 0 files, 0 B; the same: 1; failed: 2\n"
 
 
-def test_a_bucket_of_ones_own_is_there_already_whatever_the_store_answers(fake):
-    fake.answer = lambda request: request.reply(*(200,) if request.command == "HEAD" else (409, b"<Error><Code>BucketAlreadyOwnedByYou</Code></Error>"))
+@pytest.mark.parametrize("status", [200, 301, 403])
+def test_a_bucket_of_ones_own_is_there_already_whatever_the_store_answers(fake, status):
+    fake.answer = lambda request: request.reply(*(status,) if request.command == "HEAD" else (409, b"<Error><Code>BucketAlreadyOwnedByYou</Code></Error>"))
     assert fake.restfs.run("mb", "s3://bucket") == b"already there s3://bucket\n"
     fake.answer = lambda request: request.reply(*(403,) if request.command == "HEAD" else (409, b"<Error><Code>BucketAlreadyExists</Code></Error>"))
     fake.restfs.run("mb", "s3://bucket", status=1)

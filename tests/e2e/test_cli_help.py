@@ -50,6 +50,7 @@ def test_slips_get_a_suggestion():
     assert "no option --endpoint-url; did you mean --endpoint?" in restfs("ls", "--endpoint-url=http://127.0.0.1:1", status=2)
     assert "did you mean --limit-rate?" in restfs("cp", "--bwlimit", "1M", "a", "s3://b", status=2)
     assert "did you mean" not in restfs("ls", "--bwlimit=1M", status=2)
+    assert 'did you mean "--help"?' in restfs("help", "ls", status=2)
     # Those of every command, behind one and before.
     assert restfs("ls", "--jsn", status=2) == 'restfs: "ls" has no option --jsn; did you mean --json? See restfs ls --help\n'
     assert restfs("--endpont=http://127.0.0.1:1", "ls", status=2) == "restfs: there is no option --endpont before a command; did you mean --endpoint? See restfs --help\n"
