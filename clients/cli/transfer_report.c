@@ -175,6 +175,22 @@ answer_count(struct transfer *t, bool is_unanswered)
 	pthread_mutex_unlock(&t->report_lock);
 }
 
+/* Why what one file was refused for is so for all others, too; NULL: it may be of that one. */
+static const char *
+refusal_of_all(const struct s3_failure *failure)
+{
+	static const char *const codes[][2] = {{"NoSuchBucket", "there is no such bucket"},
+		{"InvalidAccessKeyId", "the store does not take the key"},
+		{"SignatureDoesNotMatch", "the store does not take the key"},
+		{"InvalidToken", "the store does not take the key"}, {"ExpiredToken", "the key has expired"},
+		{"InsufficientStorage", "the store has no room"}};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (strcmp(failure->code, codes[i][0]) == 0)
+			return codes[i][1];
+	return NULL;
+}
+
 bool
 report_refused(struct worker *w, const char *name)
 {
@@ -191,6 +207,8 @@ report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name
 	if (failure->stopped || (w->large && atomic_exchange(&w->large->failed, true)))
 		return false;
 	answer_count(w->transfer, failure->is_unanswered);
+	if (refusal_of_all(failure))
+		atomic_store(&w->transfer->given_up, refusal_of_all(failure));
 	return report_failed(w->transfer, name, "%s%s", where, failure->text);
 }
 

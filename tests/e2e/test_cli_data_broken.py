@@ -246,6 +246,18 @@ def test_of_a_store_that_has_gone_not_every_file_is_tried(own_daemon, tmp_path):
     own_daemon.start()
 
 
+@pytest.mark.parametrize("bucket_is_there, secret, why", [(False, None, "there is no such bucket"), (True, "wrong", "the store does not take the key")])
+def test_what_no_file_is_taken_for_is_not_tried_with_every_file(restfs, bucket, tmp_path, bucket_is_there, secret, why):
+    (tmp_path / "up").mkdir()
+    for number in range(500):
+        (tmp_path / "up" / f"{number}").write_bytes(b"x")
+    if secret:
+        restfs.environment["AWS_SECRET_ACCESS_KEY"] = secret
+    out = restfs.run("cp", "-r", tmp_path / "up", f"s3://{bucket}" if bucket_is_there else "s3://not-there", "--parallel=4", status=1)
+    assert out.endswith(f"; given up, as {why}: the same command goes on from here\n".encode())
+    assert 0 < len(restfs.stderr.splitlines()) <= 4
+
+
 # --- a server that lies ---------------------------------------------------------------------------------------------
 
 class Handler(http.server.BaseHTTPRequestHandler):
