@@ -28,7 +28,7 @@ folder_entry(struct copying *c, const struct job *job)
 {
 	struct worker w = {.transfer = c->t, .folder_fd = -1};
 	bool done = c->t->options->dry_run || local_folder(&w, job->to, job->root_len) >= 0 ||
-		    report_failed(c->t, job->to, "cannot be made: %s", local_problem(errno));
+		    report_failed(c->t, NULL, job->to, "cannot be made: %s", local_problem(errno));
 
 	local_folder_close(&w);
 	return done;
@@ -48,9 +48,9 @@ entry_push(struct copying *c, const struct place *from, const struct place *to, 
 	job.to = place_join(c->arena, to, e->name);
 	if (c->t->kind == TRANSFER_DOWNLOAD &&
 		!local_name_is_safe(arena_str(c->arena, bytes_of(e->name, len - is_folder))))
-		(void)report_failed(c->t, job.from, "its key is no path below a directory");
+		(void)report_failed(c->t, from->bucket, job.from, "its key is no path below a directory");
 	else if (c->t->kind == TRANSFER_DOWNLOAD && is_folder && e->size > 0)
-		(void)report_failed(c->t, job.from, FOLDER_HAS_CONTENT);
+		(void)report_failed(c->t, from->bucket, job.from, FOLDER_HAS_CONTENT);
 	else if (c->t->kind == TRANSFER_DOWNLOAD && is_folder)
 		(void)folder_entry(c, &job);
 	else
@@ -72,7 +72,7 @@ tree_copy(struct copying *c, struct place from)
 	if (c->many)
 		to.root = arena_printf(c->cli->arena, "%s%s/", to.root, place_base(c->cli, &from));
 	if (transfer_is_in_one_store(c->t) && place_overlaps(&from, &to)) {
-		report_failed(c->t, from.root[0] ? from.root : from.bucket, "one of source and target is in the other");
+		report_failed(c->t, from.bucket, from.root, "one of source and target is in the other");
 		return;
 	}
 	source = from.bucket ? source_s3(c->t, c->conn, from.bucket, from.root)
@@ -82,8 +82,7 @@ tree_copy(struct copying *c, struct place from)
 		is_empty = false;
 	}
 	if (is_empty && from.bucket && !source_has_holes(source) && !transfer_is_stopped(c->t))
-		report_failed(
-			c->t, arena_printf(c->cli->arena, "s3://%s/%s", from.bucket, from.root), "nothing is below it");
+		report_failed(c->t, from.bucket, from.root, "nothing is below it");
 	source_free(source);
 }
 
@@ -102,7 +101,7 @@ one_push(struct copying *c, const struct place *from, struct job *job)
 	job->to = to.root;
 	if (from->bucket && to.bucket && transfer_is_in_one_store(c->t) && strcmp(from->bucket, to.bucket) == 0 &&
 		strcmp(from->root, to.root) == 0)
-		report_failed(c->t, from->root, "is source and target");
+		report_failed(c->t, from->bucket, from->root, "is source and target");
 	else if (filter_takes(&c->t->options->filter, place_base(c->cli, from), job->size, job->mtime_ns))
 		transfer_push(c->t, job);
 }
@@ -117,8 +116,8 @@ object_copy(struct copying *c, const struct place *from)
 	if (!s3_head(c->conn, c->arena, from->bucket, from->root, &info)) {
 		bool no_object = s3_missing_name(c->conn, from->bucket);
 
-		report_failed(c->t, arena_printf(c->arena, "s3://%s/%s", from->bucket, from->root), "%s%s",
-			s3_conn_failure(c->conn)->text, no_object ? " (of a prefix, all is copied with -r)" : "");
+		report_failed(c->t, from->bucket, from->root, "%s%s", s3_conn_failure(c->conn)->text,
+			no_object ? " (of a prefix, all is copied with -r)" : "");
 		return;
 	}
 	job.size = info.size;
@@ -133,11 +132,11 @@ file_copy(struct copying *c, const struct place *from)
 	struct stat st;
 
 	if (stat(from->root, &st) != 0)
-		report_failed(c->t, from->root, "cannot be read: %s", strerror(errno));
+		report_failed(c->t, NULL, from->root, "cannot be read: %s", strerror(errno));
 	else if (S_ISDIR(st.st_mode) && c->recursive)
 		tree_copy(c, *from);
 	else if (S_ISDIR(st.st_mode))
-		report_failed(c->t, from->root, "is a directory (-r copies what is in it)");
+		report_failed(c->t, NULL, from->root, "is a directory (-r copies what is in it)");
 	else
 		one_push(c, from,
 			&(struct job){.size = (uint64_t)st.st_size, .mtime_ns = timespec_ns(&st.st_mtim), .etag = ""});
@@ -153,8 +152,7 @@ source_copy(struct copying *c, const struct place *from)
 	else if (c->recursive)
 		tree_copy(c, *from);
 	else if (len == 0 || from->root[len - 1] == '/')
-		report_failed(c->t, arena_printf(c->cli->arena, "s3://%s/%s", from->bucket, from->root),
-			"is no object (-r copies what is below it)");
+		report_failed(c->t, from->bucket, from->root, "is no object (-r copies what is below it)");
 	else
 		object_copy(c, from);
 }

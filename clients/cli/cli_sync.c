@@ -45,7 +45,8 @@ source_entry(struct syncing *s, bool in_doubt)
 	arena_reset(s->arena);
 	job = merge_job(&s->merge, s->arena, in_doubt);
 	if (s->transfer.kind == TRANSFER_DOWNLOAD && !local_name_is_safe(e->name))
-		(void)report_failed(&s->transfer, job.from, "its key is no path below a directory");
+		(void)report_failed(
+			&s->transfer, s->merge.from.bucket, job.from, "its key is no path below a directory");
 	else
 		transfer_push(&s->transfer, &job);
 }
@@ -95,10 +96,11 @@ batch_remove(struct syncing *s, const char *const *keys, size_t count)
 
 	arena_reset(s->arena);
 	if (!s3_delete_many(conn, s->arena, s->merge.to.bucket, keys, count, &failures, &failed))
-		return report_failed(
-			&s->transfer, keys[0], "%zu objects cannot be removed: %s", count, s3_conn_failure(conn)->text);
+		return report_failed(&s->transfer, s->merge.to.bucket, keys[0], "%zu objects cannot be removed: %s",
+			count, s3_conn_failure(conn)->text);
 	for (size_t i = 0; i < failed; i++)
-		(void)report_failed(&s->transfer, failures[i].key, "cannot be removed: %s", failures[i].text);
+		(void)report_failed(
+			&s->transfer, s->merge.to.bucket, failures[i].key, "cannot be removed: %s", failures[i].text);
 	for (size_t i = 0; i < count; i++)
 		if (failed == 0 || !has_failed(keys[i], failures, failed))
 			report_removed(&s->transfer, keys[i]);
@@ -121,7 +123,7 @@ file_remove(struct syncing *s, const char *path)
 	char *folder, *slash;
 
 	if (!local_remove(path, root_len, 0)) {
-		(void)report_failed(&s->transfer, path, "cannot be removed: %s", local_problem(errno));
+		(void)report_failed(&s->transfer, NULL, path, "cannot be removed: %s", local_problem(errno));
 		return;
 	}
 	report_removed(&s->transfer, path);
@@ -152,7 +154,7 @@ extra_remove(struct syncing *s, bool done)
 	const char *why = count ? obstacle(s, done) : NULL;
 
 	if (why)
-		(void)report_failed(&s->transfer, cli_text(s->transfer.cli, "source"), "%s", why);
+		(void)report_failed(&s->transfer, NULL, cli_text(s->transfer.cli, "source"), "%s", why);
 	else if (s->merge.to.bucket && !s->transfer.options->dry_run)
 		objects_remove(s, names, count);
 	else

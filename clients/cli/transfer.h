@@ -224,14 +224,15 @@ bool large_upload_begin(
 void report_done(struct transfer *t, const struct job *job, uint64_t bytes);
 void report_difference(struct transfer *t, const char *what, const char *bucket, const char *name);
 void report_same(struct transfer *t, const struct job *job);
-/* A line on stderr. Gives false. */
-bool report_failed(struct transfer *t, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A line on stderr, of an object, or of a path (`bucket` NULL). Gives false. */
+bool report_failed(struct transfer *t, const char *bucket, const char *name, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Of errno, at a target. Gives false. */
 bool report_unwritten(struct transfer *t, const char *path);
-/* Of the connection's failure. Gives false. */
-bool report_refused(struct worker *w, const char *name);
+/* Of the connection's failure, by the source. Gives false. */
+bool report_refused(struct worker *w, const struct job *job);
 /* The same, of that one of the worker's connections. */
-bool report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name);
+bool report_refused_by(struct worker *w, const struct s3_conn *conn, const struct job *job);
 void report_removed(struct transfer *t, const char *name);
 /* No failure, but to be known. */
 void report_warning(struct transfer *t, const char *name, const char *text);

@@ -129,9 +129,9 @@ file_remove(struct worker *w, const struct job *job)
 	/* What was written since then is in no copy. */
 	if (lstat(job->from, &st) == 0 && S_ISREG(st.st_mode) &&
 		(timespec_ns(&st.st_mtim) != job->mtime_ns || (uint64_t)st.st_size != job->size))
-		return report_failed(w->transfer, job->from, "was changed while it was copied, and stays");
+		return report_failed(w->transfer, NULL, job->from, "was changed while it was copied, and stays");
 	return unlink(job->from) == 0 ||
-	       report_failed(w->transfer, job->from, "was copied, and cannot be removed: %s", strerror(errno));
+	       report_failed(w->transfer, NULL, job->from, "was copied, and cannot be removed: %s", strerror(errno));
 }
 
 /* What was written over it since then is in no copy. */
@@ -142,10 +142,10 @@ object_remove(struct worker *w, const struct job *job)
 	struct s3_info info;
 
 	if (!s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &info))
-		return report_refused_by(w, w->from_conn, job->from);
+		return report_refused_by(w, w->from_conn, job);
 	if (job->etag[0] && strcmp(info.etag, job->etag) != 0)
-		return report_failed(t, job->from, "was changed while it was copied, and stays");
-	return s3_delete(w->from_conn, t->from_bucket, job->from) || report_refused_by(w, w->from_conn, job->from);
+		return report_failed(t, t->from_bucket, job->from, "was changed while it was copied, and stays");
+	return s3_delete(w->from_conn, t->from_bucket, job->from) || report_refused_by(w, w->from_conn, job);
 }
 
 bool

@@ -22,7 +22,7 @@ copy_refused(struct worker *w, const struct s3_conn *conn, struct large *large)
 
 	if (status >= 400 && status < 500 && status != 408 && status != 429)
 		own->is_vain = true; /* the source is another by now, or it may not be done */
-	return report_refused_by(w, conn, large->job->from);
+	return report_refused_by(w, conn, large->job);
 }
 
 void
@@ -92,12 +92,12 @@ copy_complete(struct worker *w, struct large *large)
 
 	if (!copy_is_of_source(large)) {
 		own->is_vain = true;
-		return report_failed(w->transfer, large->job->from,
+		return report_failed(w->transfer, w->transfer->from_bucket, large->job->from,
 			"its parts on the server are not what its checksum says, and were removed: copy it again%s",
 			own->has_its_parts ? " (with --part-size, if it came in parts of several sizes)" : "");
 	}
 	return s3_upload_complete(w->conn, w->arena, &large->upload, large->uploaded, large->parts, crc) ||
-	       report_refused(w, large->job->from);
+	       report_refused(w, large->job);
 }
 
 /* What failed is left on the server, if the next time can go on with it. */
@@ -180,13 +180,13 @@ transfer_copy(struct worker *w, struct job *job, bool *taken)
 	if (job->size <= copy_whole_max(t)) {
 		if (!s3_copy(
 			    w->conn, t->from_bucket, job->from, job->etag[0] ? job->etag : NULL, t->to_bucket, job->to))
-			return report_refused(w, job->from);
+			return report_refused(w, job);
 		progress_add(job->size);
 		return true;
 	}
 	*taken = true;
 	if (!s3_head(w->conn, w->arena, t->from_bucket, job->from, &info))
-		return report_refused(w, job->from);
+		return report_refused(w, job);
 	large = large_new(job, &copy_kind, job->size, copy_part_size(t));
 	large->own = ARENA_NEW(large->arena, struct copy_own);
 	if (copy_begin(w, large, &info)) {
@@ -194,5 +194,5 @@ transfer_copy(struct worker *w, struct job *job, bool *taken)
 		return true;
 	}
 	large_free(large);
-	return report_refused(w, job->from);
+	return report_refused(w, job);
 }

@@ -131,7 +131,7 @@ whole_download(struct worker *w, const struct job *job, bool *is_larger)
 	if ((done = s3_get(w->conn, w->arena, &get, &info)))
 		done = coming_finish(&c, &info);
 	else if (!(*is_larger = s3_conn_failure(w->conn)->is_larger) && !c.has_no_place)
-		(void)report_refused(w, job->from);
+		(void)report_refused(w, job);
 	if (c.fd >= 0) {
 		close(c.fd);
 		part_file_remove(w, job, c.part);
@@ -266,14 +266,15 @@ download_part(struct worker *w, struct large *large, unsigned number)
 		return true;
 	if (!s3_get(w->conn, w->arena, &get, &info)) {
 		if (!c.problem)
-			return report_refused(w, large->job->from);
+			return report_refused(w, large->job);
 		if (atomic_exchange(&large->failed, true))
 			return false; /* of another part it was said */
 		errno = c.problem;
 		return report_unwritten(w->transfer, large->job->to);
 	}
 	if (c.at != large_offset(large, number) + get.length)
-		return report_failed(w->transfer, large->job->from, "the object became shorter while it was read");
+		return report_failed(w->transfer, w->transfer->from_bucket, large->job->from,
+			"the object became shorter while it was read");
 	large->crcs[number] = mark.crc = c.crc;
 	return local_write(large->fd, &mark, sizeof(mark), mark_offset(large, number)) ||
 	       report_unwritten(w->transfer, large->job->to);
@@ -326,7 +327,7 @@ download_finish(struct worker *w, struct large *large, bool whole)
 		return false;
 	if (!download_verify(large)) {
 		part_file_remove(w, large->job, own->part);
-		return report_failed(w->transfer, large->job->from,
+		return report_failed(w->transfer, w->transfer->from_bucket, large->job->from,
 			"what came is not what the server's checksum says: it is damaged");
 	}
 	if (ftruncate(fd, (off_t)large->job->size) != 0)
@@ -364,9 +365,9 @@ static bool
 job_look(struct worker *w, struct job *job, bool is_larger, struct s3_info *info)
 {
 	if (!s3_head(w->conn, w->arena, w->transfer->from_bucket, job->from, info))
-		return report_refused(w, job->from);
+		return report_refused(w, job);
 	if (is_larger && info->size <= job->size)
-		return report_failed(w->transfer, job->from,
+		return report_failed(w->transfer, w->transfer->from_bucket, job->from,
 			"the server sends more than the %" PRIu64 " bytes that it says it has", job->size);
 	job->size = info->size;
 	return true;
@@ -381,9 +382,11 @@ transfer_download(struct worker *w, struct job *job, bool *taken)
 	struct s3_info info;
 
 	if (local_is_part(local_name(job->to)))
-		return report_failed(w->transfer, job->from, "its name is that of a file which is not whole yet");
+		return report_failed(w->transfer, w->transfer->from_bucket, job->from,
+			"its name is that of a file which is not whole yet");
 	if (local_folder(w, job->to, job->root_len) < 0)
-		return report_failed(w->transfer, job->to, "its directory cannot be made: %s", local_problem(errno));
+		return report_failed(
+			w->transfer, NULL, job->to, "its directory cannot be made: %s", local_problem(errno));
 	for (unsigned tries = 0; tries < S3_ATTEMPTS; tries++) {
 		if ((is_larger || job->size > whole_most) && !job_look(w, job, is_larger, &info))
 			return false;
@@ -396,5 +399,5 @@ transfer_download(struct worker *w, struct job *job, bool *taken)
 		if (!is_larger)
 			return false;
 	}
-	return report_failed(w->transfer, job->from, "it grows while it is read");
+	return report_failed(w->transfer, w->transfer->from_bucket, job->from, "it grows while it is read");
 }

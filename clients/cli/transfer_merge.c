@@ -76,6 +76,7 @@ merge_close(struct merge *m)
 static int
 side_next(struct merge *m, struct source *source, struct entry *out)
 {
+	const struct place *place = source == m->from_source ? &m->from : &m->to;
 	bool keeps_folders = m->from.bucket && m->to.bucket;
 	int has;
 
@@ -88,7 +89,8 @@ side_next(struct merge *m, struct source *source, struct entry *out)
 		if (keeps_folders || out->name[strlen(out->name) - 1] != '/')
 			break;
 		if (out->size > 0 && (source == m->from_source || m->transfer->options->diff))
-			(void)report_failed(m->transfer, out->name, FOLDER_HAS_CONTENT);
+			(void)report_failed(m->transfer, place->bucket,
+				place_join(m->transfer->cli->arena, place, out->name), FOLDER_HAS_CONTENT);
 	}
 	return has;
 }

@@ -133,9 +133,9 @@ whole_relay(struct worker *w, const struct job *job)
 	if (relay_get(&r, &get, &info)) {
 		put = copy_put(w->arena, w->transfer, job->to, &info);
 		body = relay_body(&r);
-		done = s3_put(w->conn, w->arena, &put, &body) || report_refused(w, job->from);
+		done = s3_put(w->conn, w->arena, &put, &body) || report_refused(w, job);
 	} else if (!r.problem)
-		(void)report_refused_by(w, w->from_conn, job->from);
+		(void)report_refused_by(w, w->from_conn, job);
 	relay_end(&r);
 	transfer_settled(w, done ? r.len : 0);
 	return done;
@@ -153,8 +153,8 @@ part_get(struct relay *r, struct large *large, unsigned number)
 
 	if (!relay_get(r, &get, &info))
 		return !r->problem && copy_refused(r->w, r->w->from_conn, large);
-	return r->len == get.length ||
-	       report_failed(r->w->transfer, large->job->from, "the object became shorter while it was read");
+	return r->len == get.length || report_failed(r->w->transfer, r->w->transfer->from_bucket, large->job->from,
+					       "the object became shorter while it was read");
 }
 
 static bool
@@ -218,7 +218,7 @@ large_relay(struct worker *w, struct job *job, const struct s3_info *info, uint6
 		return true;
 	}
 	large_free(large);
-	return report_refused(w, job->from);
+	return report_refused(w, job);
 }
 
 static bool
@@ -240,10 +240,10 @@ is_elsewhere(struct worker *w, const struct job *job)
 	if (strcmp(t->from_bucket, t->to_bucket) != 0 || strcmp(job->from, job->to) != 0)
 		return true;
 	if (!s3_head(w->conn, w->arena, t->to_bucket, job->to, &there))
-		return s3_conn_is_missing(w->conn) || report_refused(w, job->from);
+		return s3_conn_is_missing(w->conn) || report_refused(w, job);
 	return strcmp(job->etag, there.etag) != 0 || llabs(job->mtime_ns - there.modified_ns) >= SECOND_NS ||
-	       report_failed(
-		       w->transfer, job->from, "source and target may be the same object, by two names of its store");
+	       report_failed(w->transfer, t->from_bucket, job->from,
+		       "source and target may be the same object, by two names of its store");
 }
 
 bool
@@ -257,7 +257,7 @@ transfer_relay(struct worker *w, struct job *job, bool *taken)
 	if (job->size <= whole_most && !is_in_parts(job->etag))
 		return whole_relay(w, job);
 	if (!s3_head(w->from_conn, w->arena, w->transfer->from_bucket, job->from, &info))
-		return report_refused_by(w, w->from_conn, job->from);
+		return report_refused_by(w, w->from_conn, job);
 	job->size = info.size;
 	its_size = source_part_size(w, job, &info);
 	if (its_size == 0 && (job->size <= whole_most || is_verified_whole(&info)))

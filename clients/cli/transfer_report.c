@@ -123,12 +123,12 @@ report_removed(struct transfer *t, const char *name)
 }
 
 static void
-complain(struct transfer *t, const char *name, const char *text)
+complain(struct transfer *t, const char *bucket, const char *name, const char *text)
 {
 	progress_hide();
 	fflush(stdout);
 	fprintf(stderr, "%srestfs:%s ", cli_colour(stderr, COLOUR_RED), cli_colour(stderr, COLOUR_NONE));
-	cli_put_text(stderr, name);
+	place_put(stderr, bucket, name);
 	fprintf(stderr, ": ");
 	cli_put_text(stderr, text);
 	fputc('\n', stderr);
@@ -136,7 +136,7 @@ complain(struct transfer *t, const char *name, const char *text)
 }
 
 bool
-report_failed(struct transfer *t, const char *name, const char *format, ...)
+report_failed(struct transfer *t, const char *bucket, const char *name, const char *format, ...)
 {
 	char text[1024];
 	va_list args;
@@ -146,7 +146,7 @@ report_failed(struct transfer *t, const char *name, const char *format, ...)
 	va_end(args);
 	pthread_mutex_lock(&t->report_lock);
 	t->counts.failed++;
-	complain(t, name, text);
+	complain(t, bucket, name, text);
 	pthread_mutex_unlock(&t->report_lock);
 	return false;
 }
@@ -161,7 +161,7 @@ report_unwritten(struct transfer *t, const char *path)
 		atomic_store(&t->given_up, "there is no room");
 	else if (error == EROFS)
 		atomic_store(&t->given_up, "nothing can be written there");
-	return report_failed(t, path, "cannot be written: %s", local_problem(error));
+	return report_failed(t, NULL, path, "cannot be written: %s", local_problem(error));
 }
 
 /* A store that has gone away has gone for all the other files, too. */
@@ -192,13 +192,13 @@ refusal_of_all(const struct s3_failure *failure)
 }
 
 bool
-report_refused(struct worker *w, const char *name)
+report_refused(struct worker *w, const struct job *job)
 {
-	return report_refused_by(w, w->conn, name);
+	return report_refused_by(w, w->conn, job);
 }
 
 bool
-report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name)
+report_refused_by(struct worker *w, const struct s3_conn *conn, const struct job *job)
 {
 	const struct s3_failure *failure = s3_conn_failure(conn);
 	const char *where = w->from_conn == w->conn ? "" : conn == w->conn ? "at the target: " : "at the source: ";
@@ -209,7 +209,7 @@ report_refused_by(struct worker *w, const struct s3_conn *conn, const char *name
 	answer_count(w->transfer, failure->is_unanswered);
 	if (refusal_of_all(failure))
 		atomic_store(&w->transfer->given_up, refusal_of_all(failure));
-	return report_failed(w->transfer, name, "%s%s", where, failure->text);
+	return report_failed(w->transfer, w->transfer->from_bucket, job->from, "%s%s", where, failure->text);
 }
 
 void
@@ -218,7 +218,7 @@ report_warning(struct transfer *t, const char *name, const char *text)
 	if (t->cli->quiet)
 		return;
 	pthread_mutex_lock(&t->report_lock);
-	complain(t, name, text);
+	complain(t, NULL, name, text);
 	pthread_mutex_unlock(&t->report_lock);
 }
 

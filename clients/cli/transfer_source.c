@@ -53,7 +53,7 @@ static bool
 hole(struct source *s, const char *name, const char *what)
 {
 	s->has_holes = true;
-	return report_failed(s->transfer, name, "%s: %s", what, strerror(errno));
+	return report_failed(s->transfer, NULL, name, "%s: %s", what, strerror(errno));
 }
 
 /* A path as the user may write it; `name`: below the one at hand. */
@@ -187,7 +187,8 @@ file_entry(struct source *s, const struct level *l, const char *name, struct ent
 		.etag = ""};
 	if (!text_is_utf8(s->path)) {
 		s->has_holes = true;
-		return report_failed(s->transfer, s->path, "its name is not UTF-8, as a key has to be; rename it");
+		return report_failed(
+			s->transfer, NULL, s->path, "its name is not UTF-8, as a key has to be; rename it");
 	}
 	return true;
 }
@@ -279,7 +280,8 @@ page_read(struct source *s)
 	s->has_holes = true;
 	if (s3_conn_failure(s->conn)->stopped)
 		return false;
-	return report_failed(s->transfer, s->listing.query.bucket, "%s", s3_conn_failure(s->conn)->text);
+	return report_failed(
+		s->transfer, s->listing.query.bucket, s->listing.query.prefix, "%s", s3_conn_failure(s->conn)->text);
 }
 
 static int
@@ -297,7 +299,8 @@ s3_next(struct source *s, struct entry *out)
 	if (strncmp(o->key, s->listing.query.prefix, s->prefix_len) != 0 ||
 		(s->before && strcmp(s->before, o->key) >= 0)) {
 		s->has_holes = true;
-		report_failed(s->transfer, o->key, "the server's list is not in the order of keys");
+		report_failed(
+			s->transfer, s->listing.query.bucket, o->key, "the server's list is not in the order of keys");
 		return -1;
 	}
 	s->before = o->key;

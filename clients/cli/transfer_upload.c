@@ -19,8 +19,8 @@ file_open(struct worker *w, const char *path, int *fd, struct stat *st)
 {
 	*fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (*fd < 0 || fstat(*fd, st) != 0)
-		return report_failed(w->transfer, path, "cannot be read: %s", strerror(errno));
-	return S_ISREG(st->st_mode) || report_failed(w->transfer, path, "is no file");
+		return report_failed(w->transfer, NULL, path, "cannot be read: %s", strerror(errno));
+	return S_ISREG(st->st_mode) || report_failed(w->transfer, NULL, path, "is no file");
 }
 
 static bool
@@ -31,7 +31,7 @@ is_unchanged(struct worker *w, const char *path, int fd, const struct stat *befo
 	if (fstat(fd, &now) == 0 && now.st_size == before->st_size &&
 		timespec_ns(&now.st_mtim) == timespec_ns(&before->st_mtim))
 		return true;
-	return report_failed(w->transfer, path, "was changed while it was read");
+	return report_failed(w->transfer, NULL, path, "was changed while it was read");
 }
 
 static struct s3_put
@@ -64,9 +64,9 @@ whole_read(struct worker *w, const char *path, int fd, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return report_failed(w->transfer, path, "cannot be read: %s", strerror(errno));
+			return report_failed(w->transfer, NULL, path, "cannot be read: %s", strerror(errno));
 		if (n == 0)
-			return report_failed(w->transfer, path, "became shorter while it was read");
+			return report_failed(w->transfer, NULL, path, "became shorter while it was read");
 		done += (size_t)n;
 	}
 	return true;
@@ -84,7 +84,7 @@ whole_upload(struct worker *w, const struct job *job, int fd, const struct stat 
 		body.bytes = bytes_of(w->space, (size_t)st->st_size);
 	}
 	if (!s3_put(w->conn, w->arena, &put, &body))
-		return report_refused(w, job->from);
+		return report_refused(w, job);
 	transfer_settled(w, (uint64_t)st->st_size);
 	return is_unchanged(w, job->from, fd, st);
 }
@@ -151,9 +151,9 @@ upload_part(struct worker *w, struct large *large, unsigned number)
 	if (large->uploaded[number].number)
 		return true;
 	if (!s3_upload_part(w->conn, w->arena, &large->upload, number + 1, &body, &made))
-		return report_refused(w, large->job->from);
+		return report_refused(w, large->job);
 	if (!crc64_parse(made.crc64nvme, &large->crcs[number]))
-		return report_failed(w->transfer, large->job->from, "a part has no checksum");
+		return report_failed(w->transfer, NULL, large->job->from, "a part has no checksum");
 	made.etag = large_text(w->transfer, large, made.etag);
 	made.crc64nvme = NULL; /* upload_complete has them all */
 	large->uploaded[number] = made;
@@ -168,7 +168,7 @@ upload_complete(struct worker *w, struct large *large)
 	for (unsigned i = 0; i < large->parts; i++)
 		large->uploaded[i].crc64nvme = crc64_text(w->arena, large->crcs[i]);
 	return s3_upload_complete(w->conn, w->arena, &large->upload, large->uploaded, large->parts, crc) ||
-	       report_refused(w, large->job->from);
+	       report_refused(w, large->job);
 }
 
 /* One that failed is left on the server, for the next time; of a file that has changed it is of no use. */
@@ -198,7 +198,7 @@ large_upload(struct worker *w, struct job *job, int fd, const struct stat *st)
 		return true;
 	}
 	large_free(large);
-	return report_refused(w, job->from);
+	return report_refused(w, job);
 }
 
 bool

@@ -175,7 +175,7 @@ def test_parts_of_something_else_are_seen_at_the_end_and_removed(restfs, s3, buc
     begun(s3, third, other, [2], 5 * MIB)
     words = ("sync", f"s3://{bucket}", f"s3://{other}", *WORDS)
     assert counts(restfs.summary(*words, status=1)) == (0, 0, 0, 1)
-    assert restfs.stderr == "restfs: k: its parts on the server are not what its checksum says, and were removed: copy it again\n"
+    assert restfs.stderr == f"restfs: s3://{bucket}/k: its parts on the server are not what its checksum says, and were removed: copy it again\n"
     assert uploads(s3, other) == [] and contents(s3, other) == {}
     restfs.run(*words)
     assert contents(s3, other) == {"k": body}
