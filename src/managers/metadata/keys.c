@@ -86,6 +86,15 @@ key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes re
 }
 
 struct bytes
+key_counter_of(struct arena *a, uint64_t bucket, enum counter kind, uint64_t number)
+{
+	uint8_t rest[8];
+
+	store_be64(rest, number);
+	return key_counter(a, bucket, kind, bytes_of(rest, 8));
+}
+
+struct bytes
 key_quota(struct arena *a, uint64_t bucket, uint64_t user)
 {
 	uint8_t number[8];

@@ -55,6 +55,8 @@ struct bytes key_segment(struct arena *a, uint64_t bucket, uint64_t data_id, uin
 struct bytes key_block(struct arena *a, uint64_t bucket, uint64_t first);
 struct bytes key_hash(struct arena *a, uint64_t bucket, const uint8_t sha256[32]);
 struct bytes key_counter(struct arena *a, uint64_t bucket, enum counter kind, struct bytes rest);
+struct bytes key_counter_of(
+	struct arena *a, uint64_t bucket, enum counter kind, uint64_t number); /* its rest is the number */
 #define QUOTA_OF_BUCKET 0
 struct bytes key_quota(struct arena *a, uint64_t bucket, uint64_t user);
 struct bytes key_purge(struct arena *a, uint64_t bucket, uint64_t data_id);

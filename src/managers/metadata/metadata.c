@@ -7,6 +7,9 @@
 #include "base/waits.h"
 #include <stdlib.h>
 
+#define COUNTERS_APART \
+	4096 /* numbers of a range: the scan meets no more counters, nor marks of those that were removed */
+#define COUNTERS_PAGE 64
 #define NUMBER_LEASE 65536 /* numbers taken by one commit; those left at a crash are never used */
 
 struct metadata *
@@ -75,17 +78,66 @@ metadata_scan(struct metadata *m, struct request *rq, struct bytes from, struct 
 	return m->driver->ops->scan(m->driver, rq, from, to, limit, reverse, out);
 }
 
+static enum rfs_err
+counter_decode(const struct row *row, int64_t *out)
+{
+	if (row->found && row->value.len != 8)
+		return RFS_ERR_DAMAGED;
+	*out = row->found ? (int64_t)load_u64(row->value.data) : 0;
+	return RFS_OK;
+}
+
 enum rfs_err
 metadata_counter(struct metadata *m, struct request *rq, struct bytes key, int64_t *out)
 {
 	struct row row;
 	enum rfs_err err = metadata_get(m, rq, key, &row);
 
-	if (err)
-		return err;
-	if (row.found && row.value.len != 8)
-		return RFS_ERR_DAMAGED;
-	*out = row.found ? (int64_t)load_u64(row.value.data) : 0;
+	return err ? err : counter_decode(&row, out);
+}
+
+static uint64_t
+counter_number(const struct row *row)
+{
+	return load_be64(row->key.data + row->key.len - 8);
+}
+
+void
+counter_range_read(struct metadata *m, struct request *rq, uint64_t bucket, enum counter kind, uint64_t first,
+	uint64_t last, struct counter_range *out)
+{
+	struct row_page page;
+
+	*out = (struct counter_range){.bucket = bucket, .kind = kind, .first = first, .end = first};
+	if (first == last || last - first >= COUNTERS_APART ||
+		metadata_scan(m, rq, key_counter_of(rq->arena, bucket, kind, first),
+			key_counter_of(rq->arena, bucket, kind, last + 1), COUNTERS_PAGE, false, &page))
+		return;
+	out->page = page;
+	out->end = last + 1;
+	if (page.more && !MUTANT("counter-range-cut-short"))
+		out->end = counter_number(&page.rows[page.count - 1]) + 1;
+}
+
+enum rfs_err
+counter_range_get(
+	struct metadata *m, struct request *rq, const struct counter_range *known, uint64_t number, int64_t *out)
+{
+	size_t low = 0, high = known->page.count;
+
+	if (number < known->first || number >= known->end)
+		return metadata_counter(m, rq, key_counter_of(rq->arena, known->bucket, known->kind, number), out);
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (counter_number(&known->page.rows[middle]) < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*out = 0;
+	if (low < known->page.count && counter_number(&known->page.rows[low]) == number)
+		return counter_decode(&known->page.rows[low], out);
 	return RFS_OK;
 }
 

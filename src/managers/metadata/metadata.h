@@ -34,6 +34,21 @@ enum rfs_err metadata_get(struct metadata *m, struct request *rq, struct bytes k
 enum rfs_err metadata_scan(struct metadata *m, struct request *rq, struct bytes from, struct bytes to, size_t limit, bool reverse,
 	struct row_page *out) RFS_MUST_CHECK;
 enum rfs_err metadata_counter(struct metadata *m, struct request *rq, struct bytes key, int64_t *out) RFS_MUST_CHECK;
+/*
+ * The counters of a kind and of numbers first..last (what is behind the kind in their keys), by one scan: for who looks
+ * at many of which few are there. Where the numbers lie too far from each other, too many are there, or the scan fails,
+ * the rest are looked at when they are asked for. In the request's arena.
+ */
+struct counter_range {
+	uint64_t bucket;
+	enum counter kind;
+	uint64_t first, end; /* known: from first to before end */
+	struct row_page page;
+};
+void counter_range_read(struct metadata *m, struct request *rq, uint64_t bucket, enum counter kind, uint64_t first,
+	uint64_t last, struct counter_range *out);
+enum rfs_err counter_range_get(struct metadata *m, struct request *rq, const struct counter_range *known,
+	uint64_t number, int64_t *out) RFS_MUST_CHECK;
 /* Waits until the batch is durable and visible; what the batch changed or found changed of a bucket's row is forgotten by the cache. [worker] */
 enum rfs_err metadata_commit(struct metadata *m, struct request *rq, struct batch *batch) RFS_MUST_CHECK;
 /* The same in two steps, for who may not wait: rq->wake is called when it has ended, and metadata_commit_end, which must follow, tells how. [any] */
@@ -67,10 +82,11 @@ enum rfs_err metadata_scan_at(struct metadata *m, struct request *rq, struct byt
 	uint64_t serial, size_t limit, bool reverse, struct past_page *out) RFS_MUST_CHECK;
 
 /*
- * Is a content, which no other row names, named by rows of the past? By no more of them later: who keeps a row has CHECKed it, when it was
- * the content's.
+ * Is a content, which no other row names, named by rows of the past? By no more of them later: who keeps a row has
+ * CHECKed it, when it was the content's. `past`: the counters COUNTER_PAST of the bucket.
  */
-enum rfs_err past_has(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t data_id, bool *has) RFS_MUST_CHECK;
+enum rfs_err past_has(struct metadata *m, struct request *rq, const struct counter_range *past, uint64_t data_id,
+	bool *has) RFS_MUST_CHECK;
 
 /* Buckets: by name, cached; NO_SUCH_BUCKET. The row is in the request's arena. */
 enum rfs_err bucket_find(struct metadata *m, struct request *rq, struct bytes name, struct bucket_row *out) RFS_MUST_CHECK;

@@ -6,15 +6,6 @@
 #include "base/mutant.h"
 #include "managers/metadata/metadata_int.h"
 
-static struct bytes
-past_counter(struct arena *a, uint64_t bucket, uint64_t data_id)
-{
-	uint8_t number[8];
-
-	store_be64(number, data_id);
-	return key_counter(a, bucket, COUNTER_PAST, bytes_of(number, 8));
-}
-
 /* The row of an entry that is kept holds its content, which is counted: the reaper leaves it. */
 static void
 content_keep(struct batch *b, const struct bucket_row *bucket, struct bytes key, struct bytes value)
@@ -22,7 +13,7 @@ content_keep(struct batch *b, const struct bucket_row *bucket, struct bytes key,
 	struct version v;
 
 	if (key.data[8] == TABLE_ENTRY && !version_decode(b->arena, value, &v) && v.content.kind != CONTENT_EMPTY)
-		batch_add(b, past_counter(b->arena, bucket->id, v.content.data_id), 1);
+		batch_add(b, key_counter_of(b->arena, bucket->id, COUNTER_PAST, v.content.data_id), 1);
 }
 
 void
@@ -34,10 +25,10 @@ past_keep(struct batch *b, const struct bucket_row *bucket, struct bytes key, co
 }
 
 enum rfs_err
-past_has(struct metadata *m, struct request *rq, uint64_t bucket, uint64_t data_id, bool *has)
+past_has(struct metadata *m, struct request *rq, const struct counter_range *past, uint64_t data_id, bool *has)
 {
 	int64_t count = 0;
-	enum rfs_err err = metadata_counter(m, rq, past_counter(rq->arena, bucket, data_id), &count);
+	enum rfs_err err = counter_range_get(m, rq, past, data_id, &count);
 
 	*has = count > 0 && !MUTANT("past-bytes-reaped");
 	return err;

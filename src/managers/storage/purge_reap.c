@@ -180,6 +180,7 @@ struct reap {
 	struct request *rq;
 	uint64_t bucket;
 	struct reap_round *round;
+	struct counter_range past;               /* of the contents of the page that is at hand */
 	struct dead_block blocks[TOGETHER_MOST]; /* of the page that is at hand */
 	size_t block_count;
 };
@@ -226,9 +227,12 @@ by_number(const void *a, const void *b)
 static enum rfs_err
 blocks_drop(struct reap *r, const struct dead_block *blocks, size_t count)
 {
-	struct drops drops = { .batch = batch_new(r->bucket) };
+	struct counter_range references;
+	struct drops drops = {.batch = batch_new(r->bucket), .references = &references};
 	enum rfs_err err = RFS_OK;
 
+	counter_range_read(r->s->metadata, r->rq, r->bucket, COUNTER_REFERENCES, blocks[0].block,
+		blocks[count - 1].block, &references);
 	for (size_t i = 0, next; !err && i < count; i = next) {
 		for (next = i; next < count && blocks[next].block == blocks[i].block; next++)
 			batch_checked(batch_delete(drops.batch, blocks[next].row->key), blocks[next].row->serial);
@@ -276,7 +280,7 @@ content_is_free(struct reap *r, enum purge_state state, const struct content *co
 		r->round->left = true;
 		return RFS_OK;
 	}
-	err = past_has(r->s->metadata, r->rq, r->bucket, content->data_id, &kept);
+	err = past_has(r->s->metadata, r->rq, &r->past, content->data_id, &kept);
 	*is_free = !err && !kept;
 	return err;
 }
@@ -335,6 +339,13 @@ row_reap(struct reap *r, const struct row *row)
 	return err;
 }
 
+/* The data id in a purge row's key. */
+static uint64_t
+purge_number(const struct row *row)
+{
+	return load_be64(row->key.data + 9);
+}
+
 /* What is in the request's arena goes with each page. */
 void
 purged_reap(struct storage *s, struct request *rq, uint64_t bucket, struct reap_round *round)
@@ -351,8 +362,11 @@ purged_reap(struct storage *s, struct request *rq, uint64_t bucket, struct reap_
 		arena_reset(rq->arena);
 		end = key_table(rq->arena, bucket, TABLE_PURGE + 1, bytes_of(NULL, 0));
 		err = metadata_scan(s->metadata, rq, key_purge(rq->arena, bucket, next), end, REAP_PAGE, false, &page);
+		if (!err && page.count)
+			counter_range_read(s->metadata, rq, bucket, COUNTER_PAST, purge_number(&page.rows[0]),
+				purge_number(&page.rows[page.count - 1]), &r.past);
 		for (size_t i = 0; !err && i < page.count; i++) {
-			next = load_be64(page.rows[i].key.data + 9) + 1;
+			next = purge_number(&page.rows[i]) + 1;
 			err = row_ended(&r, row_reap(&r, &page.rows[i]));
 		}
 		gathered = blocks_reap(&r); /* they are none the worse for what stands behind them */

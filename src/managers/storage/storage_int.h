@@ -141,6 +141,8 @@ void run_add(struct batch *b, uint64_t bucket, const struct run_row *run, const 
 struct drops {
 	struct batch *batch;
 	uint64_t bytes; /* of runs that go with it */
+	const struct counter_range
+		*references; /* as they were; NULL: not known. The commit EXPECTs what they are then */
 };
 /* Adds `count` references less; the last one takes the run's row, and the hash row that names it. Once for each run in a batch: its EXPECT is judged after all ADDs. */
 enum rfs_err run_drop(struct storage *s, struct request *rq, uint64_t bucket, struct drops *drops, uint64_t first, size_t count) RFS_MUST_CHECK;

@@ -3,6 +3,8 @@
 #include "past_help.h"
 #include "recount.h"
 
+#define MANY 200
+
 static const struct bytes bucket_name = {(const uint8_t *)"past", 4};
 static struct test_store store;
 
@@ -134,6 +136,38 @@ bytes_are_kept_for_a_snapshot(void **state)
 	assert_was("d", second, NULL);
 }
 
+/* More than the reaper looks at together, among them contents that other names have. */
+static void
+bytes_of_many_are_kept_for_a_snapshot(void **state)
+{
+	struct compaction_report report;
+	char key[16], name[16];
+	uint64_t serial;
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "k%03d", i);
+		put(key, key);
+	}
+	serial = snapshot();
+	put("never", "kept");
+	for (int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "k%03d", i);
+		snprintf(name, sizeof(name), "r%03d", i);
+		if (i % 2)
+			assert_int_equal(store_rename(&store, "past", bytes_str(key), bytes_str(name)), RFS_OK);
+		else
+			delete (key);
+	}
+	delete ("never");
+	assert_reaped(MANY / 2);
+	assert_int_equal(storage_compact(store.core.storage, store_request(&store), &report), RFS_OK);
+	assert_reaped(MANY / 2);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "k%03d", i);
+		assert_was(key, serial, key);
+	}
+}
+
 /* Its end counts them: see store_close. What was put after the snapshot is not kept. */
 static void
 what_no_snapshot_needs_is_reaped(void **state)
@@ -224,6 +258,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(rows_are_kept_for_a_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_removed_before_a_snapshot_is_not_in_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_are_kept_for_a_snapshot, setup, teardown),
+		cmocka_unit_test_setup_teardown(bytes_of_many_are_kept_for_a_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_snapshot_needs_is_reaped, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_past_is_repaired, setup, teardown),
 	};
