@@ -373,6 +373,26 @@ job_look(struct worker *w, struct job *job, bool is_larger, struct s3_info *info
 	return true;
 }
 
+/* What is there may be a file, or a link, which are replaced: devices and pipes are not. */
+static bool
+target_check(struct worker *w, const struct job *job)
+{
+	int folder = local_folder(w, job->to, job->root_len);
+	const char *name = local_name(job->to);
+	struct stat st;
+
+	if (folder < 0)
+		return report_failed(
+			w->transfer, NULL, job->to, "its directory cannot be made: %s", local_problem(errno));
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG(st.st_mode))
+		return true;
+	if (S_ISDIR(st.st_mode))
+		return report_failed(w->transfer, NULL, job->to, "cannot be written: %s", strerror(EISDIR));
+	if (S_ISLNK(st.st_mode) && (fstatat(folder, name, &st, 0) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+		return true;
+	return report_failed(w->transfer, NULL, job->to, "is no file, and stays (a target - is stdout)");
+}
+
 /* By the size that the job has of a list, which may be older than the object: then it is looked at again. */
 bool
 transfer_download(struct worker *w, struct job *job, bool *taken)
@@ -384,9 +404,8 @@ transfer_download(struct worker *w, struct job *job, bool *taken)
 	if (local_is_part(local_name(job->to)))
 		return report_failed(w->transfer, w->transfer->from_bucket, job->from,
 			"its name is that of a file which is not whole yet");
-	if (local_folder(w, job->to, job->root_len) < 0)
-		return report_failed(
-			w->transfer, NULL, job->to, "its directory cannot be made: %s", local_problem(errno));
+	if (!target_check(w, job))
+		return false;
 	for (unsigned tries = 0; tries < S3_ATTEMPTS; tries++) {
 		if ((is_larger || job->size > whole_most) && !job_look(w, job, is_larger, &info))
 			return false;

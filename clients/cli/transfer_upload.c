@@ -17,7 +17,7 @@
 static bool
 file_open(struct worker *w, const char *path, int *fd, struct stat *st)
 {
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* of a pipe, nobody is waited for */
 	if (*fd < 0 || fstat(*fd, st) != 0)
 		return report_failed(w->transfer, NULL, path, "cannot be read: %s", strerror(errno));
 	return S_ISREG(st->st_mode) || report_failed(w->transfer, NULL, path, "is no file");

@@ -274,6 +274,16 @@ def test_what_is_printed_into_a_closed_output_goes_nowhere_else(cli, daemon, ful
     assert done.returncode == 1 and done.stderr.endswith("Bad file descriptor\n") and done.stderr.count("\n") == 1
 
 
+def test_a_pipe_is_neither_waited_for_nor_replaced(cli, s3, full, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("pipe", tmp_path / "link")
+    for name in ("pipe", "link"):
+        for words in ([tmp_path / name, full], [full + "/a.txt", tmp_path / name]):
+            done = subprocess.run([RESTFS, "cp", *words], capture_output=True, text=True, env=cli.environment, timeout=20)
+            assert done.returncode == 1 and done.stderr.startswith(f"restfs: {tmp_path}/{name}: is no file")
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink() and sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 @pytest.mark.parametrize("size", [4, 11 * 1024 * 1024])
 def test_of_a_file_that_cannot_have_its_name_nothing_stays(cli, s3, bucket, tmp_path, size):
     s3.put_object(Bucket=bucket, Key="a", Body=bytes(size))
