@@ -75,7 +75,7 @@ entry_kind(struct source *s, struct level *l, const struct dirent *d)
 
 	if (type == DT_UNKNOWN || (type == DT_LNK && s->links == LINKS_FOLLOWED)) {
 		if (fstatat(dirfd(l->dir), d->d_name, &st, type == DT_LNK ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
-			hole(s, d->d_name, "cannot be looked at");
+			hole(s, path_text(s, d->d_name), "cannot be looked at");
 			return NULL;
 		}
 		type = S_ISREG(st.st_mode)   ? DT_REG
@@ -179,7 +179,7 @@ file_entry(struct source *s, const struct level *l, const char *name, struct ent
 	struct stat st;
 
 	if (fstatat(dirfd(l->dir), name, &st, s->links == LINKS_FOLLOWED ? 0 : AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? false : hole(s, s->path, "cannot be looked at");
+		return errno == ENOENT ? false : hole(s, path_text(s, ""), "cannot be looked at");
 	*out = (struct entry){.name = s->path,
 		.size = (uint64_t)st.st_size,
 		.mtime_ns = timespec_ns(&st.st_mtim),
@@ -188,7 +188,7 @@ file_entry(struct source *s, const struct level *l, const char *name, struct ent
 	if (!text_is_utf8(s->path)) {
 		s->has_holes = true;
 		return report_failed(
-			s->transfer, NULL, s->path, "its name is not UTF-8, as a key has to be; rename it");
+			s->transfer, NULL, path_text(s, ""), "its name is not UTF-8, as a key has to be; rename it");
 	}
 	return true;
 }

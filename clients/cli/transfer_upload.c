@@ -20,7 +20,7 @@ file_open(struct worker *w, const char *path, int *fd, struct stat *st)
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* of a pipe, nobody is waited for */
 	if (*fd < 0 || fstat(*fd, st) != 0)
 		return report_failed(w->transfer, NULL, path, "cannot be read: %s", strerror(errno));
-	return S_ISREG(st->st_mode) || report_failed(w->transfer, NULL, path, "is no file");
+	return S_ISREG(st->st_mode) || report_failed(w->transfer, NULL, path, "is no file (a source - is stdin)");
 }
 
 static bool
@@ -69,6 +69,9 @@ whole_read(struct worker *w, const char *path, int fd, size_t len)
 			return report_failed(w->transfer, NULL, path, "became shorter while it was read");
 		done += (size_t)n;
 	}
+	/* Of those in /proc that say they have nothing, most have something. */
+	if (len == 0 && read(fd, w->space, 1) > 0)
+		return report_failed(w->transfer, NULL, path, "has more than its size says (restfs pipe takes it)");
 	return true;
 }
 

@@ -62,6 +62,19 @@ def test_one_file_goes_where_the_target_says(restfs, s3, bucket, tmp_path):
     assert read(tmp_path / "into") == {"other": b"text", "file.txt": b"text"} and (tmp_path / "named").read_bytes() == b"text"
 
 
+def test_a_file_whose_size_is_not_what_it_has_is_not_taken_for_empty(restfs, s3, bucket):
+    restfs.run("cp", "/proc/version", f"s3://{bucket}/", status=1)
+    assert restfs.stderr == "restfs: /proc/version: has more than its size says (restfs pipe takes it)\n" and keys(s3, bucket) == {}
+
+
+def test_what_cannot_be_read_in_a_tree_is_named_with_its_path(restfs, bucket, tmp_path):
+    (tmp_path / "up" / "sub").mkdir(parents=True)
+    os.symlink("nowhere", tmp_path / "up" / "sub" / "link")
+    (tmp_path / "up" / "sub" / os.fsdecode(b"\xff")).write_bytes(b"")
+    restfs.run("cp", "-r", "--follow", tmp_path / "up", f"s3://{bucket}", status=1)
+    assert all(line.startswith(f"restfs: {tmp_path}/up/sub/") for line in restfs.stderr.splitlines()) and len(restfs.stderr.splitlines()) == 2
+
+
 def test_large_files_go_in_parts(restfs, s3, bucket, tmp_path, rng):
     body = rng.randbytes(23 * MIB + 77)
     make(tmp_path, {"large": body})
