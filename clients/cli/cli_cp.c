@@ -71,7 +71,7 @@ tree_copy(struct copying *c, struct place from)
 	root_len = strlen(to.root);
 	if (c->many)
 		to.root = arena_printf(c->cli->arena, "%s%s/", to.root, place_base(c->cli, &from));
-	if (transfer_is_in_one_store(c->t) && place_overlaps(&from, &to)) {
+	if (c->t->is_in_one_store && place_overlaps(&from, &to)) {
 		report_failed(c->t, from.bucket, from.root, "one of source and target is in the other");
 		return;
 	}
@@ -99,8 +99,7 @@ one_push(struct copying *c, const struct place *from, struct job *job)
 	}
 	job->from = from->root;
 	job->to = to.root;
-	if (from->bucket && to.bucket && transfer_is_in_one_store(c->t) && strcmp(from->bucket, to.bucket) == 0 &&
-		strcmp(from->root, to.root) == 0)
+	if (c->t->is_in_one_store && strcmp(from->bucket, to.bucket) == 0 && strcmp(from->root, to.root) == 0)
 		report_failed(c->t, from->bucket, from->root, "is source and target");
 	else if (filter_takes(&c->t->options->filter, place_base(c->cli, from), job->size, job->mtime_ns))
 		transfer_push(c->t, job);
@@ -159,6 +158,21 @@ source_copy(struct copying *c, const struct place *from)
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
+/* One would take the other's place, or a tree be mixed with another. */
+static bool
+names_differ(struct copying *c, const struct place *from, size_t count)
+{
+	struct s3_seen seen = {0};
+	bool fine = true;
+
+	for (size_t i = 0; fine && i < count; i++)
+		fine = s3_seen_add(&seen, place_base(c->cli, &from[i])) ||
+		       cli_fail(c->cli, "two of the sources would have the name %s below the target",
+			       place_base(c->cli, &from[i]));
+	s3_seen_fini(&seen);
+	return fine;
+}
+
 static bool
 sources_read(struct copying *c, const json_t *list, struct place *from, size_t count)
 {
@@ -173,7 +187,7 @@ sources_read(struct copying *c, const json_t *list, struct place *from, size_t c
 	}
 	c->many = count > 1;
 	c->to_folder = c->many || len == 0 || c->to.root[len - 1] == '/' || place_is_local_folder(&c->to);
-	return true;
+	return names_differ(c, from, count);
 }
 
 static int

@@ -72,6 +72,7 @@ struct transfer {
 	const struct transfer_options *options;
 	struct s3_client *client;
 	struct s3_client *from_client; /* of a relay's source; else the same */
+	bool is_in_one_store;          /* source and target, as far as can be known */
 	enum transfer_kind kind;
 	const char *from_bucket, *to_bucket; /* NULL: local */
 
@@ -193,6 +194,7 @@ struct copy_own {
 	atomic_bool lacks_crc; /* of a part: nothing can be said of the whole */
 	atomic_bool is_vain;   /* the parts are of no use for another time */
 	bool has_its_parts;    /* they end where those of the source do: so the ETag has to be the same */
+	bool is_resumed;       /* parts were there, whatever they are of: something has to verify the whole */
 };
 
 /* What the target is to be, of what the source is. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define PIECE_BYTES (128 * 1024)
+#define SECOND_NS INT64_C(1000000000)
 
 /* The digest of a file's content. */
 static bool
@@ -69,12 +70,11 @@ on_piece(void *data, struct bytes piece)
 	return true;
 }
 
-/* What the server says of the whole, or else what is there, if that may be read. */
+/* What the server says of the whole, or else what is there. */
 static bool
 object_crc(struct worker *w, struct s3_conn *conn, const char *bucket, const char *key, const struct s3_info *info,
 	uint64_t *crc)
 {
-	const struct transfer_options *o = w->transfer->options;
 	struct s3_get get = {.bucket = bucket,
 		.key = key,
 		.etag = info->etag[0] ? info->etag : NULL,
@@ -85,21 +85,46 @@ object_crc(struct worker *w, struct s3_conn *conn, const char *bucket, const cha
 	if (crc64_parse(info->crc64nvme, crc))
 		return true;
 	*crc = 0;
-	return (o->checksum || o->diff) && s3_get(conn, w->arena, &get, &now);
+	return s3_get(conn, w->arena, &get, &now);
 }
 
-/* Are both objects the same, by the checksum of the whole. */
+static bool
+is_md5(const struct s3_info *info)
+{
+	uint8_t digest[16];
+
+	return !info->is_encrypted && hex_decode(bytes_str(info->etag), digest, 16);
+}
+
+/* The copy was made after what it is of; clocks are compared to a second. */
+static bool
+is_younger(const struct worker *w, const struct s3_info *to, const struct s3_info *from)
+{
+	int64_t margin_ns = w->conn == w->from_conn ? 0 : 2 * SECOND_NS;
+
+	return to->modified_ns - s3_conn_skew_ns(w->conn) >
+	       from->modified_ns - s3_conn_skew_ns(w->from_conn) + margin_ns;
+}
+
+/* Are both objects the same: by what their stores say of the content; else by reading it, if that is wanted, or by
+ * time.
+ */
 static bool
 is_copy_of(struct worker *w, const struct job *job)
 {
-	struct transfer *t = w->transfer;
+	const struct transfer *t = w->transfer;
 	struct s3_info from, to;
 	uint64_t from_crc, to_crc;
 
-	return s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &from) &&
-	       s3_head(w->conn, w->arena, t->to_bucket, job->to, &to) && from.size == to.size &&
-	       object_crc(w, w->from_conn, t->from_bucket, job->from, &from, &from_crc) &&
-	       object_crc(w, w->conn, t->to_bucket, job->to, &to, &to_crc) && from_crc == to_crc;
+	if (!s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &from) ||
+		!s3_head(w->conn, w->arena, t->to_bucket, job->to, &to) || from.size != to.size)
+		return false;
+	if (is_md5(&from) && is_md5(&to))
+		return strcmp(from.etag, to.etag) == 0;
+	if ((from.crc64nvme && to.crc64nvme) || t->options->checksum || t->options->diff)
+		return object_crc(w, w->from_conn, t->from_bucket, job->from, &from, &from_crc) &&
+		       object_crc(w, w->conn, t->to_bucket, job->to, &to, &to_crc) && from_crc == to_crc;
+	return is_younger(w, &to, &from);
 }
 
 /* What is wrong will be seen when it is transferred. */
@@ -143,7 +168,8 @@ object_remove(struct worker *w, const struct job *job)
 
 	if (!s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &info))
 		return report_refused_by(w, w->from_conn, job);
-	if (job->etag[0] && strcmp(info.etag, job->etag) != 0)
+	if ((job->etag[0] && strcmp(info.etag, job->etag) != 0) || info.size != job->size ||
+		(!job->etag[0] && llabs(info.modified_ns - job->mtime_ns) >= SECOND_NS))
 		return report_failed(t, t->from_bucket, job->from, "was changed while it was copied, and stays");
 	return s3_delete(w->from_conn, t->from_bucket, job->from) || report_refused_by(w, w->from_conn, job);
 }

@@ -53,7 +53,19 @@ copy_part(struct worker *w, struct large *large, unsigned number)
 	return true;
 }
 
-/* That of parts is the MD5 of theirs: does the source's follow from these? Of a server that encrypts nobody knows. */
+/* Parts of which nobody has said that their ETags are no MD5. */
+static bool
+etags_are_md5(const struct large *large)
+{
+	uint8_t digest[16];
+
+	for (unsigned i = 0; i < large->parts; i++)
+		if (large->uploaded[i].is_encrypted || !hex_decode(bytes_str(large->uploaded[i].etag), digest, 16))
+			return false;
+	return true;
+}
+
+/* An ETag of parts is the MD5 of theirs, and their count. */
 static bool
 etag_fits(const struct large *large)
 {
@@ -61,16 +73,15 @@ etag_fits(const struct large *large)
 	struct digest_value value;
 	uint8_t digest[16];
 	char text[33];
-	bool known = true;
 
-	for (unsigned i = 0; i < large->parts && known; i++) {
-		known = !large->uploaded[i].is_encrypted && hex_decode(bytes_str(large->uploaded[i].etag), digest, 16);
+	for (unsigned i = 0; i < large->parts; i++) {
+		(void)hex_decode(bytes_str(large->uploaded[i].etag), digest, 16);
 		digester_update(d, digest, 16);
 	}
 	digester_value(d, DIGEST_MD5, &value);
 	digester_free(d);
 	hex_encode(bytes_of(value.bytes, 16), text);
-	return !known || strncmp(text, large->job->etag, 32) == 0;
+	return strncmp(text, large->job->etag, 32) == 0;
 }
 
 static bool
@@ -81,7 +92,9 @@ copy_is_of_source(const struct large *large)
 
 	if (!own->lacks_crc && crc64_parse(own->crc64nvme, &crc))
 		return large_crc(large) == crc;
-	return !own->has_its_parts || etag_fits(large);
+	if (own->has_its_parts && etags_are_md5(large))
+		return etag_fits(large);
+	return !own->is_resumed;
 }
 
 static bool
@@ -97,7 +110,7 @@ copy_complete(struct worker *w, struct large *large)
 			own->has_its_parts ? " (with --part-size, if it came in parts of several sizes)" : "");
 	}
 	return s3_upload_complete(w->conn, w->arena, &large->upload, large->uploaded, large->parts, crc) ||
-	       report_refused(w, large->job);
+	       copy_refused(w, w->conn, large);
 }
 
 /* What failed is left on the server, if the next time can go on with it. */
@@ -121,6 +134,13 @@ part_may_fit(struct large *large, unsigned number, const struct s3_part *part)
 	return crc64_parse(part->crc64nvme, &large->crcs[number]);
 }
 
+/* How a body was signed on its way is nothing of the object; some stores keep it. */
+static bool
+is_of_the_way(const struct s3_header *header)
+{
+	return strcmp(header->name, "content-encoding") == 0 && strcmp(header->value, "aws-chunked") == 0;
+}
+
 struct s3_put
 copy_put(struct arena *arena, const struct transfer *t, const char *key, const struct s3_info *info)
 {
@@ -130,10 +150,11 @@ copy_put(struct arena *arena, const struct transfer *t, const char *key, const s
 	for (size_t i = 0; i < info->metadata_count; i++)
 		headers[i] = (struct s3_header){
 			arena_printf(arena, "x-amz-meta-%s", info->metadata[i].name), info->metadata[i].value};
+	put.header_count = info->metadata_count;
 	for (size_t i = 0; i < info->kept_count; i++)
-		headers[info->metadata_count + i] = info->kept[i];
+		if (!is_of_the_way(&info->kept[i]))
+			headers[put.header_count++] = info->kept[i];
 	put.headers = headers;
-	put.header_count = info->metadata_count + info->kept_count;
 	if (info->content_type[0])
 		put.content_type = info->content_type;
 	return put;
@@ -147,12 +168,18 @@ copy_begin(struct worker *w, struct large *large, const struct s3_info *info)
 	struct s3_put put = copy_put(w->arena, w->transfer, large->job->to, info);
 	struct copy_own *own = large->own;
 	int64_t since_ns = info->modified_ns + SECOND_NS;
+	uint64_t crc;
 
 	if (w->from_conn != w->conn)
 		since_ns += s3_conn_skew_ns(w->conn) - s3_conn_skew_ns(w->from_conn);
 	large->job->etag = arena_str(large->arena, bytes_str(info->etag));
-	own->crc64nvme = info->crc64nvme ? arena_str(large->arena, bytes_str(info->crc64nvme)) : NULL;
-	return large_upload_begin(w, large, &put, since_ns, own->crc64nvme || own->has_its_parts ? part_may_fit : NULL);
+	own->crc64nvme =
+		crc64_parse(info->crc64nvme, &crc) ? arena_str(large->arena, bytes_str(info->crc64nvme)) : NULL;
+	if (!large_upload_begin(w, large, &put, since_ns, own->crc64nvme || own->has_its_parts ? part_may_fit : NULL))
+		return false;
+	for (unsigned i = 0; i < large->parts; i++)
+		own->is_resumed |= large->uploaded[i].number > 0;
+	return true;
 }
 
 /* What the user says of parts; else they are larger than those of transfers, whose bytes have to go somewhere. */

@@ -46,7 +46,7 @@ merge_open(struct merge *m, struct transfer *t, struct cli *cli, const struct tr
 	}
 	place_make_tree(cli, &m->from);
 	place_make_tree(cli, &m->to);
-	if (transfer_is_in_one_store(t) && place_overlaps(&m->from, &m->to)) {
+	if (t->is_in_one_store && place_overlaps(&m->from, &m->to)) {
 		transfer_close(t);
 		cli_fail(cli, "one of source and target is in the other");
 		return cli_complain(cli, EXIT_USAGE);
@@ -123,20 +123,17 @@ merge_is_whole(const struct merge *m)
 
 /* --- likeness ----------------------------------------------------------------------------------------------------- */
 
-/* Of two objects: their ETags; where one is of parts, and says nothing of the content, their times, unless contents are
- * to be compared. Within a store both are of one clock. */
+/* Of two objects: their ETags, unless one is of parts, or of another store, which may make them of something else. */
 static enum merge_likeness
 objects_compare(const struct merge *m)
 {
 	const struct entry *from = &m->source, *to = &m->target;
-	bool relay = m->transfer->kind == TRANSFER_RELAY;
-	int64_t later_ns = relay ? s3_conn_skew_ns(m->to_conn) - s3_conn_skew_ns(m->from_conn) + MARGIN_NS : 0;
 
 	if (from->etag[0] && strcmp(from->etag, to->etag) == 0)
 		return LIKE_SAME;
-	if (!strchr(from->etag, '-') && !strchr(to->etag, '-'))
+	if (m->transfer->kind == TRANSFER_COPY && !strchr(from->etag, '-') && !strchr(to->etag, '-'))
 		return LIKE_OTHER;
-	return !m->transfer->options->checksum && to->mtime_ns > from->mtime_ns + later_ns ? LIKE_SAME : LIKE_UNKNOWN;
+	return LIKE_UNKNOWN;
 }
 
 enum merge_likeness

@@ -71,10 +71,36 @@ place_kind(struct cli *cli, const struct place *from, const struct place *to, en
 	       cli_fail(cli, "neither %s nor %s is in a store: write s3://BUCKET/KEY", from->root, to->root);
 }
 
-bool
-transfer_is_in_one_store(const struct transfer *t)
+/* 0: it is not listed. */
+static int64_t
+bucket_created_ns(struct s3_client *client, const char *bucket)
 {
-	return s3_client_is_same_store(t->client, t->from_client);
+	struct s3_conn *conn = s3_conn_new(client);
+	struct arena *arena = arena_new(4096);
+	struct s3_bucket *buckets;
+	int64_t created_ns = 0;
+	size_t count;
+
+	if (s3_buckets_list(conn, arena, &buckets, &count))
+		while (count-- > 0)
+			if (strcmp(buckets[count].name, bucket) == 0)
+				created_ns = buckets[count].created_ns;
+	arena_free(arena);
+	s3_conn_free(conn);
+	return created_ns;
+}
+
+/* Two endpoints may be two names of one store: then a bucket of one name was made at one time. */
+static bool
+is_one_store(const struct transfer *t)
+{
+	int64_t created_ns;
+
+	if (s3_client_is_same_store(t->client, t->from_client))
+		return true;
+	if (strcmp(t->from_bucket, t->to_bucket) != 0 || !(created_ns = bucket_created_ns(t->client, t->to_bucket)))
+		return false;
+	return created_ns == bucket_created_ns(t->from_client, t->from_bucket);
 }
 
 /* Of what is downloaded the source's store is the only one. */
@@ -107,6 +133,8 @@ transfer_open(struct transfer *t, struct cli *cli, const struct transfer_options
 	if (!place_kind(cli, from, to, &t->kind) || !clients_open(t))
 		return false;
 	s3_client_limit_rate(t->client, (uint64_t)cli_number(cli, "limit_rate", 0));
+	s3_client_limit_rate(t->from_client, (uint64_t)cli_number(cli, "limit_rate", 0));
+	t->is_in_one_store = from->bucket && to->bucket && is_one_store(t);
 	return true;
 }
 

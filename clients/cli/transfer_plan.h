@@ -22,8 +22,6 @@ const char *place_join(struct arena *arena, const struct place *place, const cha
 bool place_overlaps(const struct place *from, const struct place *to);
 /* What goes from one to the other. False: both are local. */
 bool place_kind(struct cli *cli, const struct place *from, const struct place *to, enum transfer_kind *out);
-/* Endpoints of both sides are the same. */
-bool transfer_is_in_one_store(const struct transfer *t);
 /* Clients, rate, kind, buckets. False: cli->error. transfer_close ends it, also if it was not begun. */
 bool transfer_open(struct transfer *t, struct cli *cli, const struct transfer_options *options,
 	const struct place *from, const struct place *to);

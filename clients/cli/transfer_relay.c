@@ -121,20 +121,39 @@ relay_end(struct relay *r)
 /* --- in one piece ------------------------------------------------------------------------------------------------- */
 
 static bool
-whole_relay(struct worker *w, const struct job *job)
+size_is_wrong(struct worker *w, const struct job *job)
+{
+	return report_failed(w->transfer, w->transfer->from_bucket, job->from,
+		"the source says two sizes of one object, or it was replaced: copy it again");
+}
+
+/* Of an object that was replaced since it was listed, what it is now. */
+static bool
+whole_put(struct relay *r, struct job *job, const struct s3_info *info)
+{
+	struct worker *w = r->w;
+	struct s3_put put = copy_put(w->arena, w->transfer, job->to, info);
+	struct s3_body body = relay_body(r);
+
+	if (r->len != job->size && strcmp(info->etag, job->etag) == 0)
+		return size_is_wrong(w, job);
+	job->size = r->len;
+	return s3_put(w->conn, w->arena, &put, &body) || report_refused(w, job);
+}
+
+static bool
+whole_relay(struct worker *w, struct job *job)
 {
 	struct relay r = {.w = w, .name = job->from};
 	struct s3_get get = {.has_size = true, .size = job->size};
 	struct s3_info info;
-	struct s3_body body;
-	struct s3_put put;
 	bool done = false;
 
-	if (relay_get(&r, &get, &info)) {
-		put = copy_put(w->arena, w->transfer, job->to, &info);
-		body = relay_body(&r);
-		done = s3_put(w->conn, w->arena, &put, &body) || report_refused(w, job);
-	} else if (!r.problem)
+	if (relay_get(&r, &get, &info))
+		done = whole_put(&r, job, &info);
+	else if (s3_conn_failure(w->from_conn)->is_larger)
+		(void)size_is_wrong(w, job);
+	else if (!r.problem)
 		(void)report_refused_by(w, w->from_conn, job);
 	relay_end(&r);
 	transfer_settled(w, done ? r.len : 0);
@@ -153,6 +172,8 @@ part_get(struct relay *r, struct large *large, unsigned number)
 
 	if (!relay_get(r, &get, &info))
 		return !r->problem && copy_refused(r->w, r->w->from_conn, large);
+	if (info.size != large->job->size)
+		return size_is_wrong(r->w, large->job);
 	return r->len == get.length || report_failed(r->w->transfer, r->w->transfer->from_bucket, large->job->from,
 					       "the object became shorter while it was read");
 }
@@ -201,7 +222,7 @@ source_part_size(struct worker *w, const struct job *job, const struct s3_info *
 		return 0;
 	if (first > PART_MAX || (first < S3_PART_MIN && parts > 1))
 		return 0;
-	return first > 0 && (parts - 1) * first + last == info->size && last <= first ? first : 0;
+	return last > 0 && last <= first && (parts - 1) * first + last == info->size ? first : 0;
 }
 
 static bool
@@ -249,7 +270,8 @@ is_elsewhere(struct worker *w, const struct job *job)
 bool
 transfer_relay(struct worker *w, struct job *job, bool *taken)
 {
-	uint64_t whole_most = 2 * w->transfer->options->part_size, its_size;
+	uint64_t part_size = w->transfer->options->part_size, its_size;
+	uint64_t whole_most = part_size < PUT_MAX / 2 ? 2 * part_size : PUT_MAX;
 	struct s3_info info;
 
 	if (w->transfer->options->move && !is_elsewhere(w, job))
@@ -258,6 +280,8 @@ transfer_relay(struct worker *w, struct job *job, bool *taken)
 		return whole_relay(w, job);
 	if (!s3_head(w->from_conn, w->arena, w->transfer->from_bucket, job->from, &info))
 		return report_refused_by(w, w->from_conn, job);
+	if (info.size != job->size && strcmp(info.etag, job->etag) == 0)
+		return size_is_wrong(w, job);
 	job->size = info.size;
 	its_size = source_part_size(w, job, &info);
 	if (its_size == 0 && (job->size <= whole_most || is_verified_whole(&info)))

@@ -13,7 +13,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define HEADERS_MAX 64
+#define HEADERS_OWN 2         /* of a request, besides those of the caller */
+#define HEADERS_FIRST 64      /* of an answer; there may be more */
 #define HEAD_MAX (256 * 1024) /* of an answer, with those before it, as 100 Continue */
 #define ANSWER_BODY_MAX (64 * 1024 * 1024)
 #define ERROR_BODY_MAX (1024 * 1024)
@@ -32,6 +33,7 @@ struct exchange {
 	struct s3_answer *answer;
 	struct buf body;  /* of the answer, where it goes nowhere else */
 	size_t head_len;  /* of the answer */
+	size_t header_room;
 	uint64_t sent;    /* of the request's body */
 	bool has_begun;   /* request->begin was called */
 	bool is_given_up; /* by a callback of the caller, or by ours */
@@ -93,7 +95,7 @@ headers_collect(struct exchange *x, struct sigv4_header *out)
 	if (profile->session_token)
 		out[count++] =
 			(struct sigv4_header){BYTES_LITERAL("x-amz-security-token"), bytes_str(profile->session_token)};
-	for (size_t i = 0; i < x->request->header_count && count < HEADERS_MAX; i++)
+	for (size_t i = 0; i < x->request->header_count; i++)
 		out[count++] = (struct sigv4_header){
 			bytes_str(x->request->headers[i].name), bytes_str(x->request->headers[i].value)};
 	for (size_t i = 0; i < count; i++)
@@ -105,7 +107,8 @@ static bool
 sign(struct exchange *x, struct bytes path)
 {
 	const struct s3_profile *profile = &x->conn->client->profile;
-	struct sigv4_header headers[HEADERS_MAX];
+	struct sigv4_header *headers =
+		ARENA_ARRAY(x->conn->scratch, struct sigv4_header, x->request->header_count + HEADERS_OWN);
 	struct sigv4_signed made;
 	uint8_t digest[32];
 	struct sigv4_request r = {
@@ -244,7 +247,17 @@ body_set(struct exchange *x)
 
 /* --- what comes back ---------------------------------------------------------------------------------------------- */
 
-static void
+/* A header may go into another request: no line may begin in the middle of it. */
+static bool
+is_one_line(struct bytes text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((text.data[i] < ' ' && text.data[i] != '\t') || text.data[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
 header_keep(struct exchange *x, struct bytes line)
 {
 	size_t colon = bytes_find(line, ':', 0);
@@ -252,13 +265,22 @@ header_keep(struct exchange *x, struct bytes line)
 	struct s3_header *h;
 	char *name;
 
-	if (colon == SIZE_MAX || answer->header_count == HEADERS_MAX)
-		return;
+	if (colon == SIZE_MAX)
+		return true;
+	if (!is_one_line(xml_trim(line)))
+		return s3_conn_fail(x->conn, "the server's answer has a header with control characters");
+	if (answer->header_count == x->header_room) {
+		x->header_room *= 2;
+		h = ARENA_ARRAY(x->arena, struct s3_header, x->header_room);
+		memcpy(h, answer->headers, answer->header_count * sizeof(*h));
+		answer->headers = h;
+	}
 	h = &answer->headers[answer->header_count++];
 	h->name = name = arena_str(x->arena, bytes_sub(line, 0, colon));
 	for (; *name; name++)
 		*name = (char)(*name >= 'A' && *name <= 'Z' ? *name + 32 : *name);
 	h->value = arena_str(x->arena, xml_trim(bytes_sub(line, colon + 1, line.len)));
+	return true;
 }
 
 /* One line of the head. A status line begins another answer, as after 100 Continue. */
@@ -277,8 +299,10 @@ on_header(char *text, size_t size, size_t count, void *data)
 	if (line.len > 12 && memcmp(text, "HTTP/", 5) == 0) {
 		x->answer->status = strtol(text + 9, NULL, 10);
 		x->answer->header_count = 0;
-	} else
-		header_keep(x, line);
+	} else if (!header_keep(x, line)) {
+		x->is_given_up = true;
+		return 0;
+	}
 	return size * count;
 }
 
@@ -465,12 +489,13 @@ bool
 s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *request, struct s3_answer *out,
 	struct s3_outcome *outcome)
 {
-	struct exchange x = {.conn = conn, .arena = arena, .request = request, .answer = out};
+	struct exchange x = {
+		.conn = conn, .arena = arena, .request = request, .answer = out, .header_room = HEADERS_FIRST};
 	CURLcode code;
 
 	arena_reset(conn->scratch);
 	*outcome = (struct s3_outcome){0};
-	*out = (struct s3_answer){.headers = ARENA_ARRAY(arena, struct s3_header, HEADERS_MAX)};
+	*out = (struct s3_answer){.headers = ARENA_ARRAY(arena, struct s3_header, HEADERS_FIRST)};
 	buf_init(&x.body, arena);
 	x.last_line = &x.lines;
 	if (!head_make(&x))

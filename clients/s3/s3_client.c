@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include <stdlib.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 #define RATE_BURST_NS (S3_SECOND_NS / 20) /* how much of an idle time may be caught up */
 #define NAP_NS (S3_SECOND_NS / 5)         /* between two looks at whether it was stopped */
@@ -69,10 +71,33 @@ s3_client_stop(struct s3_client *client)
 	atomic_store(&client->stopped, true);
 }
 
+/* The part behind the host; that of the scheme where there is none. */
+static unsigned long
+port_of(const char *endpoint)
+{
+	const char *host = strstr(endpoint, "://") + 3, *colon;
+
+	host = *host == '[' ? host + strcspn(host, "]") : host;
+	colon = strchr(host, ':');
+	return colon ? strtoul(colon + 1, NULL, 10) : strncmp(endpoint, "https:", 6) == 0 ? 443 : 80;
+}
+
+static struct bytes
+host_of(const struct s3_client *client)
+{
+	const char *host = client->authority;
+
+	return is_loopback(host) ? BYTES_LITERAL("localhost")
+				 : bytes_of(host, *host == '[' ? strcspn(host, "]") : strcspn(host, ":"));
+}
+
 bool
 s3_client_is_same_store(const struct s3_client *a, const struct s3_client *b)
 {
-	return strcmp(a->profile.endpoint, b->profile.endpoint) == 0;
+	struct bytes x = host_of(a), y = host_of(b);
+
+	return port_of(a->profile.endpoint) == port_of(b->profile.endpoint) && x.len == y.len &&
+	       strncasecmp((const char *)x.data, (const char *)y.data, x.len) == 0;
 }
 
 /* The time from which these bytes may go; those behind them wait for theirs. */

@@ -71,7 +71,7 @@ void s3_client_free(struct s3_client *client); /* NULL is allowed; after its con
 void s3_client_limit_rate(struct s3_client *client, uint64_t bytes_per_second);
 /* Calls give up where they are, with `stopped`; for a handler of signals, too. */
 void s3_client_stop(struct s3_client *client);
-bool s3_client_is_same_store(const struct s3_client *a, const struct s3_client *b); /* by their endpoints */
+bool s3_client_is_same_store(const struct s3_client *a, const struct s3_client *b); /* by host and port */
 
 struct s3_conn *s3_conn_new(struct s3_client *client);
 void s3_conn_free(struct s3_conn *conn);

@@ -5,6 +5,9 @@
 #include "s3/s3_client_int.h"
 #include "base/hash.h"
 #include <inttypes.h>
+#include <stdlib.h>
+
+#define PROGRESS_BYTES (64 * 1024) /* between two that broke off: less is none */
 
 /* One call of s3_get. */
 struct getting {
@@ -121,6 +124,15 @@ begin_first(struct getting *g, const struct s3_answer *answer)
 	return !g->get->begin || g->get->begin(g->get->data, g->info);
 }
 
+/* RFC 9110, 14.4: "bytes 5-9/100" is what was asked for, if it begins there. */
+static bool
+is_asked_range(const struct getting *g, const struct s3_answer *answer)
+{
+	const char *range = s3_answer_header(answer, "content-range");
+
+	return range && strncmp(range, "bytes ", 6) == 0 && strtoull(range + 6, NULL, 10) == g->get->offset + g->done;
+}
+
 static bool
 on_begin(void *data, const struct s3_answer *answer)
 {
@@ -129,6 +141,8 @@ on_begin(void *data, const struct s3_answer *answer)
 
 	if ((g->get->offset > 0 || g->done > 0) && answer->status != 206)
 		return s3_conn_fail(g->conn, "the server does not give parts of objects");
+	if (answer->status == 206 && !is_asked_range(g, answer))
+		return s3_conn_fail(g->conn, "the server gives another part of the object than was asked for");
 	if (g->etag && etag[0] && strcmp(g->etag, etag) != 0)
 		return s3_conn_fail(g->conn, "the object was replaced while it was read");
 	return g->has_begun || begin_first(g, answer);
@@ -197,8 +211,10 @@ s3_get(struct s3_conn *conn, struct arena *arena, const struct s3_get *get, stru
 	bool done;
 
 	while (!(done = attempt(&g, &outcome))) {
-		tries = g.done > before ? 0 : tries; /* it goes on */
-		before = g.done;
+		if (g.done - before >= PROGRESS_BYTES) { /* it goes on */
+			tries = 0;
+			before = g.done;
+		}
 		if (!s3_rest(conn, tries++, &outcome))
 			break;
 	}

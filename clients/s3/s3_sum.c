@@ -102,6 +102,11 @@ s3_stored_verify(
 	struct digest_value value;
 	uint8_t md5_said[16];
 
+	if (!said && !etag[0]) {
+		s3_conn_fail(conn, "the server does not say what it stored");
+		s3_foreign_say(conn, answer);
+		return false;
+	}
 	if (said)
 		return strcmp(said, crc64nvme) == 0 ||
 		       s3_conn_fail(conn, "the server stored something else than was sent: its checksum differs");

@@ -927,12 +927,36 @@ def test_parts_have_the_length_that_was_asked_for(fake, tmp_path, is_sized):
         first, last = map(int, request.headers["Range"].split("=")[1].split("-"))
         if is_sized:  # it became shorter, and nothing but this says so
             return request.reply(206, b"x" * MIB, Content_Range=f"bytes {first}-{first + MIB - 1}/{first + MIB}")
-        pour(request, 206, b"x" * MIB, 50 * MIB)
+        pour(request, 206, b"x" * MIB, 50 * MIB, Content_Range=f"bytes {first}-{last}/{12 * MIB}")
 
     fake.answer = answer
     fake.restfs.run("cp", "--part-size=5M", "s3://bucket/key", tmp_path / "file", status=1)
     assert not (tmp_path / "file").exists()
     assert ("became shorter" if is_sized else "sends more than") in fake.restfs.stderr
+
+
+@pytest.mark.parametrize("place", ["bytes 0-99/12582912", "bytes 1-2/12582912", "items 5242880-10485759/12582912", None])
+def test_another_part_than_was_asked_for_is_not_taken(fake, tmp_path, place):
+    def answer(request):
+        if request.command == "HEAD":
+            return request.reply(200, length=12 * MIB)
+        first, last = map(int, request.headers["Range"].split("=")[1].split("-"))
+        right = first == 0 or request.headers["Range"] == "bytes=10485760-12582911"
+        where = f"bytes {first}-{last}/{12 * MIB}" if right else place
+        request.reply(206, b"x" * (last - first + 1), **({"Content_Range": where} if where else {}))
+
+    fake.answer = answer
+    fake.restfs.run("cp", "--part-size=5M", "s3://bucket/key", tmp_path / "file", status=1)
+    assert "gives another part of the object than was asked for" in fake.restfs.stderr and not (tmp_path / "file").exists()
+
+
+def test_who_does_not_say_what_he_stored_has_not_stored_it(fake, tmp_path):
+    """As a web server that answers 200 to everything: mv would remove what is nowhere else."""
+    fake.answer = lambda request: (request.rfile.read(int(request.headers.get("Content-Length") or 0)), request.reply(200))
+    (tmp_path / "file").write_bytes(b"precious")
+    fake.restfs.run("mv", tmp_path / "file", "s3://bucket/key", status=1)
+    assert "does not say what it stored; what answered does not seem to be an S3 store" in fake.restfs.stderr
+    assert (tmp_path / "file").read_bytes() == b"precious"
 
 
 PAGE = b"<!DOCTYPE HTML>\n<html><body>Here it is</body></html>\n"

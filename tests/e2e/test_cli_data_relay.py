@@ -2,18 +2,20 @@
 import base64
 import hashlib
 import http.server
+import json
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from cli import Restfs
+from cli import RESTFS, Restfs
 from daemon import Daemon, wait_until
 from test_cli_data_broken import Handler, etag, parts, uploads
 from test_cli_data_copy import ODD_NAMES
-from test_cli_data_sync_store import contents, counts, put
+from test_cli_data_sync_store import contents, counts, in_parts, put
 
 MIB = 1024 * 1024
 OLD = "--source-profile=old"
@@ -192,12 +194,25 @@ def test_mv_takes_from_one_store_and_gives_to_the_other(restfs, s3, source, box)
     assert contents(s3, box) == objects and contents(source, box) == {}
 
 
-def test_what_two_names_of_one_store_make_look_like_a_copy_is_not_removed(restfs, s3, box, daemon, tmp_path):
-    profile_write(tmp_path, daemon.s3.replace("127.0.0.1", "localhost"), daemon.access_key, daemon.secret_key)
-    put(s3, box, {"a": b"1", "b": os.urandom(18 * MIB)})
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "127.1", "2130706433"])
+@pytest.mark.parametrize("words, status", [(("mv", "-r", "s3://{0}/", "s3://{0}/"), 1), (("cp", "-r", "s3://{0}/", "s3://{0}/z/"), 1), (("mirror", "s3://{0}/d/", "s3://{0}/"), 2),
+                                           (("mv", "s3://{0}/a", "s3://{0}/a"), 1)])
+def test_two_names_of_one_store_are_known_to_be_one(restfs, s3, box, daemon, tmp_path, name, words, status):
+    profile_write(tmp_path, daemon.s3.replace("127.0.0.1", name), daemon.access_key, daemon.secret_key)
+    put(s3, box, {"a": b"1", "d/b": b"2"})
     before = contents(s3, box)
-    restfs.run("mv", "-r", f"s3://{box}/", f"s3://{box}/", OLD, status=1)
-    assert "a: source and target may be the same object" in restfs.stderr
+    restfs.run(*(word.format(box) for word in words), OLD, status=status)
+    assert "one of source and target is in the other" in restfs.stderr or "is source and target" in restfs.stderr
+    assert contents(s3, box) == before
+
+
+def test_who_may_not_list_buckets_loses_nothing_by_a_second_name(restfs, s3, box, daemon, tmp_path):
+    made = subprocess.run([RESTFS, "--data", daemon.data, "key", "add", "root", f"--bucket={box}", "--prefix=d/", "--json"], capture_output=True, check=True).stdout
+    key = json.loads(made)
+    profile_write(tmp_path, daemon.s3.replace("127.0.0.1", "127.1"), key["access_key"], key["secret_key"])
+    put(s3, box, {"d/a": b"1", "d/b": os.urandom(18 * MIB)})
+    before = contents(s3, box)
+    restfs.run("mv", "-r", f"s3://{box}/d/", f"s3://{box}/d/", OLD, status=1)
     assert contents(s3, box) == before
 
 
@@ -207,6 +222,37 @@ def test_one_endpoint_is_one_store_whatever_its_keys_are(restfs, s3, box, daemon
     put(s3, box, {"a": b"1"})
     restfs.run(*(word.format(box) for word in words), OLD, status=2 if words[0] == "sync" else 1)
     assert contents(s3, box) == {"a": b"1"}
+
+
+@pytest.mark.parametrize("words", [("cp", "s3://{0}/a/x", "s3://{0}/b/x", "s3://{0}/t/"), ("mv", "-r", "s3://{0}/a/x", "s3://{0}/b/x", "s3://{0}/t/"),
+                                   ("mv", "{1}/a/x", "{1}/b/x", "s3://{0}/t/")])
+def test_two_sources_cannot_have_one_name(restfs, s3, box, tmp_path, words):
+    put(s3, box, {"a/x": b"1", "b/x": b"2"})
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_bytes(name.encode())
+    restfs.run(*(word.format(box, tmp_path) for word in words), status=2)
+    assert "two of the sources would have the name x below the target" in restfs.stderr
+    assert contents(s3, box) == {"a/x": b"1", "b/x": b"2"} and (tmp_path / "a/x").exists() and (tmp_path / "b/x").exists()
+
+
+def test_many_headers_come_along(restfs, s3, source, box):
+    metadata = {f"m{i}": str(i) for i in range(64)}
+    source.put_object(Bucket=box, Key="k", Body=b"1", Metadata=metadata, CacheControl="no-cache")
+    restfs.run("cp", f"s3://{box}/k", f"s3://{box}/k", OLD)
+    head = s3.head_object(Bucket=box, Key="k")
+    assert (head["Metadata"], head["CacheControl"]) == (metadata, "no-cache")
+
+
+def test_what_was_replaced_while_it_was_copied_is_copied_again(restfs, s3, source, box):
+    """The copy is younger than its source, and is another: times say nothing."""
+    put(source, box, {"k": os.urandom(18 * MIB)})
+    restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD)
+    put(source, box, {"k": os.urandom(18 * MIB)})
+    time.sleep(2.5)
+    in_parts(s3, box, "k", contents(s3, box)["k"], 8 * MIB)
+    assert counts(restfs.summary("sync", f"s3://{box}", f"s3://{box}", OLD)) == (1, 0, 0, 0)
+    assert contents(s3, box) == contents(source, box)
 
 
 def test_who_refuses_is_told(restfs, s3, source, box, old, daemon, tmp_path):
@@ -255,7 +301,8 @@ def liar(restfs, tmp_path):
 
 def answer_of(body, tag, part_size, damaged_at):
     sent = bytearray(body)
-    sent[damaged_at] ^= 1
+    if damaged_at is not None:
+        sent[damaged_at] ^= 1
 
     def answer(request):
         start, end = 0, len(body)
@@ -279,6 +326,26 @@ def test_damage_on_the_way_is_not_stored(restfs, s3, box, liar, size):
     restfs.run("cp", f"s3://{box}/k", f"s3://{box}/k", OLD, status=1)
     assert "k: at the source: what came is not what the server's checksum says: it is damaged" in restfs.stderr
     assert contents(s3, box) == {} and uploads(s3, box) == []
+
+
+@pytest.mark.parametrize("listed", [18 * MIB + 1, 18 * MIB - 1, 1000, 18 * MIB])
+@pytest.mark.parametrize("sent", [1000, 18 * MIB])
+def test_a_source_that_says_several_sizes_loses_nothing(restfs, s3, box, liar, listed, sent):
+    """Of an object that nothing verifies: by HEAD and GET it is `sent` bytes, by the list `listed`."""
+    removed, body = [], os.urandom(sent)
+
+    def answer(request):
+        if request.command == "DELETE":
+            removed.append(request.path)
+        if "list-type" not in request.path:
+            return answer_of(body, '"odd"', 0, None)(request)
+        request.reply(200, f"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>{listed}</Size><ETag>&quot;odd&quot;</ETag>"
+                           "<LastModified>2026-11-01T10:00:00.000Z</LastModified></Contents></ListBucketResult>".encode(), x_amz_request_id="1")
+
+    liar.answer = answer
+    restfs.run("mv", "-r", f"s3://{box}/", f"s3://{box}/", OLD, status=0 if sent == listed else 1)
+    assert len(removed) == (sent == listed)
+    assert contents(s3, box) == ({"k": body} if removed else {}) and uploads(s3, box) == []
 
 
 @pytest.mark.parametrize("damaged", [False, True])
