@@ -149,9 +149,13 @@ def test_a_certificate_or_key_that_is_none(tmp_path):
 @pytest.mark.parametrize("arguments, says", [
     ([], "--help"), (["--frob"], "--frob"), (["user"], "to do what"), (["user", "frob"], "user frob"), (["user", "add"], "NAME is missing"),
     (["user", "add", "a", "--frob"], "--frob"), (["user", "add", "a", "b"], "too many"), (["bucket", "info", "s3://b"], "name alone, without s3://"),
-    (["key", "add", "a", "--bucket=s3://b"], "name alone, without s3://"), (["mirror", "missing", "s3://b"], "missing: cannot be read: No such file")])
+    (["key", "add", "a", "--bucket=s3://b"], "name alone, without s3://")])
 def test_wrong_arguments_of_the_command_line(arguments, says):
     assert says in complaint(RESTFS, *arguments, status=WRONG_USAGE)
+
+
+def test_a_source_that_is_not_there():
+    assert "missing: cannot be read: No such file" in complaint(RESTFS, "mirror", "missing", "s3://b", status=REFUSED)
 
 
 def test_a_store_that_is_not_there(data, tmp_path):
