@@ -86,8 +86,11 @@ const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us
 size_t cli_columns_fit(struct bytes text, size_t columns, size_t *used);
 size_t cli_columns(const char *text);
 
-/* A line of --json: each result is one, an object. Takes the reference. */
+/* A line of --json: each result is one, an object. Takes the reference; NULL: it could not be made, for a name in it is
+ * no text, which is told. */
 void cli_put_json(json_t *object);
+/* Was one left out? */
+bool cli_json_has_holes(void);
 
 /* cli_trace.c: a line, without when it was and its status. */
 void cli_show_request(FILE *out, const json_t *request);

@@ -168,6 +168,8 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	cli.data = data_default();
 	code = run(&cli, argc, argv);
+	if (cli_json_has_holes() && code == EXIT_DONE)
+		code = EXIT_REFUSED;
 	if (!cli_flush(&cli) && code == EXIT_DONE)
 		code = cli_complain(&cli, EXIT_REFUSED);
 	json_decref(cli.params);

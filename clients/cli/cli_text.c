@@ -43,12 +43,26 @@ cli_plain_text(struct arena *arena, const char *text)
 	return (const char *)out.data;
 }
 
+static bool json_has_holes;
+
 void
 cli_put_json(json_t *object)
 {
+	if (!object) {
+		json_has_holes = true;
+		fflush(stdout);
+		fprintf(stderr, "restfs: a name is not UTF-8 and cannot be in JSON: what has it was left out\n");
+		return;
+	}
 	json_dumpf(object, stdout, JSON_COMPACT);
 	putchar('\n');
 	json_decref(object);
+}
+
+bool
+cli_json_has_holes(void)
+{
+	return json_has_holes;
 }
 
 /* One that has the widths of all characters, whatever the environment says: names are UTF-8 everywhere. */

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import http.server
+import json
 import re
 import resource
 import signal
@@ -584,6 +585,14 @@ def test_a_list_in_no_order_is_shown_whole(fake):
 
     fake.answer = answer
     assert [row["key"] for row in fake.restfs.lines("find", "s3://bucket/")] == ["m", "c", "x", "a"]
+
+
+@pytest.mark.parametrize("words", [["ls"], ["ls", "-r"], ["find"], ["tree"], ["rm", "-rn"]])
+def test_a_name_that_is_no_text_has_no_line_of_json_and_that_is_told(fake, words):
+    fake.answer = lambda request: request.reply(200, listing(content("a"), content("b%FF"), content("c")))
+    assert [json.loads(line)["key"] for line in fake.restfs.run("--json", *words, "s3://bucket", status=1).splitlines()] == ["a", "c"]
+    assert fake.restfs.stderr == "restfs: a name is not UTF-8 and cannot be in JSON: what has it was left out\n"
+    assert len(fake.restfs.run(*words, "s3://bucket").splitlines()) >= 3
 
 
 @pytest.mark.parametrize("element, words", [(common("a/"), ["ls"]), ("", ["cp", "-r", "-n"])])
