@@ -273,7 +273,8 @@ struct s3_put {
 	bool if_absent; /* If-None-Match: *; fails with 412 */
 };
 
-/* Sends the CRC64NVME of the body; where the server does not confirm it, compares the ETag's MD5. */
+/* Sends the CRC64NVME of the body, or its MD5 where the server takes none; where it does not confirm that, compares the
+ * ETag's MD5. */
 bool s3_put(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, const struct s3_body *body);
 bool s3_delete(struct s3_conn *conn, const char *bucket, const char *key);
 

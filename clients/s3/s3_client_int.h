@@ -16,6 +16,7 @@ struct s3_client {
 	const char *authority; /* of the endpoint: "host:port" */
 	bool sign_payload;     /* in clear over a network a signature that leaves the body out is worth little */
 	atomic_bool stopped;
+	atomic_bool lacks_crc; /* the server takes no CRC64NVME with a PUT */
 	uint64_t rate;        /* bytes a second; 0: no limit */
 	pthread_mutex_t lock; /* rate_free_ns */
 	int64_t rate_free_ns; /* clock_monotonic_ns() from which the next byte may go */
@@ -79,6 +80,8 @@ const char *s3_copy_source(struct arena *arena, const char *bucket, const char *
 /* s3_sum.c: checksums of bodies. The CRC64NVME in base64; NULL: the file cannot be read, or is shorter. */
 const char *s3_body_crc64nvme(struct s3_conn *conn, struct arena *arena, const struct s3_body *body);
 bool s3_body_sha256(struct s3_conn *conn, const struct s3_body *body, uint8_t out[32]);
+/* In base64, for Content-MD5. NULL: it cannot be read. */
+const char *s3_body_md5(struct s3_conn *conn, struct arena *arena, const struct s3_body *body);
 /* Has the server what was sent? By its own CRC64NVME, else by its ETag where that is an MD5. */
 bool s3_stored_verify(
 	struct s3_conn *conn, const struct s3_body *body, const struct s3_answer *answer, const char *crc64nvme);

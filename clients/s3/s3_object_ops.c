@@ -72,20 +72,48 @@ s3_put_headers(struct arena *arena, const struct s3_put *put, struct s3_header *
 	return count;
 }
 
-bool
-s3_put(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, const struct s3_body *body)
+/* `sum` is verified by the server, whose answer is held against `crc`. */
+static bool
+put_with(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, const struct s3_body *body,
+	struct s3_header sum, const char *crc)
 {
 	struct s3_request request = {.method = "PUT", .bucket = put->bucket, .key = put->key, .body = body};
-	const char *crc = s3_body_crc64nvme(conn, arena, body);
 	struct s3_header *headers;
 	struct s3_answer answer;
 
-	if (!crc)
-		return false;
 	request.header_count = s3_put_headers(arena, put, &headers);
-	headers[request.header_count++] = (struct s3_header){"x-amz-checksum-crc64nvme", crc};
+	headers[request.header_count++] = sum;
 	request.headers = headers;
 	return s3_request_do(conn, arena, &request, &answer) && s3_stored_verify(conn, body, &answer, crc);
+}
+
+/* Stores that are older than CRC64NVME (2024) may refuse its header, in ways of their own. */
+static bool
+may_lack_crc(const struct s3_failure *failure)
+{
+	return failure->status == 501 ||
+	       (failure->status == 400 &&
+		       (strcmp(failure->code, "InvalidRequest") == 0 || strcmp(failure->code, "InvalidArgument") == 0));
+}
+
+bool
+s3_put(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, const struct s3_body *body)
+{
+	const char *crc = s3_body_crc64nvme(conn, arena, body), *md5_text;
+
+	if (!crc)
+		return false;
+	if (!atomic_load(&conn->client->lacks_crc)) {
+		if (put_with(conn, arena, put, body, (struct s3_header){"x-amz-checksum-crc64nvme", crc}, crc))
+			return true;
+		if (!may_lack_crc(&conn->failure))
+			return false;
+	}
+	if (!(md5_text = s3_body_md5(conn, arena, body)) ||
+		!put_with(conn, arena, put, body, (struct s3_header){"content-md5", md5_text}, crc))
+		return false;
+	atomic_store(&conn->client->lacks_crc, true);
+	return true;
 }
 
 /* --- delete ------------------------------------------------------------------------------------------------------- */

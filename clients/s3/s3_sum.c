@@ -93,6 +93,18 @@ s3_body_sha256(struct s3_conn *conn, const struct s3_body *body, uint8_t out[32]
 	return true;
 }
 
+const char *
+s3_body_md5(struct s3_conn *conn, struct arena *arena, const struct s3_body *body)
+{
+	char *text = arena_alloc(arena, 25);
+	struct digest_value value;
+
+	if (!body_digest(conn, body, DIGEST_MD5, &value))
+		return NULL;
+	base64_encode(bytes_of(value.bytes, 16), text);
+	return text;
+}
+
 bool
 s3_stored_verify(
 	struct s3_conn *conn, const struct s3_body *body, const struct s3_answer *answer, const char *crc64nvme)

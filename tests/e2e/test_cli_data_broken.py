@@ -3,6 +3,7 @@ import base64
 import hashlib
 import http.server
 import json
+import os
 import re
 import resource
 import signal
@@ -942,6 +943,30 @@ def test_parts_have_the_length_that_was_asked_for(fake, tmp_path, is_sized):
     fake.restfs.run("cp", "--part-size=5M", "s3://bucket/key", tmp_path / "file", status=1)
     assert not (tmp_path / "file").exists()
     assert ("became shorter" if is_sized else "sends more than") in fake.restfs.stderr
+
+
+@pytest.mark.parametrize("refusal", [dict(status=501), dict(status=400, body=b"<Error><Code>InvalidArgument</Code></Error>")])
+@pytest.mark.parametrize("size", [5, 3 * MIB])
+def test_a_store_that_does_not_know_the_checksum_gets_another(fake, tmp_path, refusal, size):
+    stored = {}
+
+    def answer(request):
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if request.command == "PUT":
+            fake.requests.append(request.headers)
+        if request.headers.get("x-amz-checksum-crc64nvme"):
+            return request.reply(**refusal)
+        assert base64.b64decode(request.headers["Content-MD5"]) == hashlib.md5(body).digest()
+        stored[request.path] = body
+        request.reply(200, ETag=etag(body))
+
+    fake.answer = answer
+    files = {name: os.urandom(size) for name in ("a", "b")}
+    for name, body in files.items():
+        (tmp_path / name).write_bytes(body)
+    fake.restfs.run("cp", "--parallel=1", tmp_path / "a", tmp_path / "b", "s3://bucket/")
+    assert stored == {f"/bucket/{name}": body for name, body in files.items()}
+    assert len(fake.requests) == 3, "it is asked once"
 
 
 @pytest.mark.parametrize("place", ["bytes 0-99/12582912", "bytes 1-2/12582912", "items 5242880-10485759/12582912", None])
