@@ -72,7 +72,7 @@ def test_changes_are_told_in_order(daemon):
     assert lines[0] == ["serial", "kind", "name", "new_name", "changed", "size", "time", "who"] and lines[1][1:5] == ["bucket", "fed", "-", "made"] and lines[4][1:4] == ["delete", "a/1", "-"]
     assert "NO_SUCH_BUCKET" in restfs(daemon, "feed", "hungry", code=1)
     assert "INVALID_ARGUMENT" in restfs(daemon, "feed", "fed", f"--after={feed['next'] + 1}", code=1)
-    assert "INVALID_PARAMS" in restfs(daemon, "feed", "fed", "--limit=1001", code=1)
+    assert "INVALID_PARAMS" in restfs(daemon, "feed", "fed", "--limit=1001", code=2)
 
 
 def test_a_cursor_keeps_what_else_goes(daemon):
