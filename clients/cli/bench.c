@@ -117,14 +117,20 @@ static bool
 svg_check(struct cli *cli)
 {
 	const char *svg = cli_text(cli, "svg");
-	bool is_there = svg && access(svg, F_OK) == 0;
-	int fd = svg ? open(svg, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+	bool is_new = false;
+	int fd;
 
-	if (svg && fd < 0)
+	if (!svg)
+		return true;
+	fd = open(svg, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		fd = open(svg, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); /* a link to nothing is none of ours */
+		is_new = fd >= 0;
+	}
+	if (fd < 0)
 		return cli_fail(cli, "cannot write %s: %s", svg, strerror(errno));
-	if (svg)
-		close(fd);
-	if (svg && !is_there)
+	close(fd);
+	if (is_new)
 		unlink(svg);
 	return true;
 }

@@ -75,16 +75,20 @@ data_uploads_list(struct data *d, const char *bucket)
 	char *prefix = arena_alloc(d->cli->arena, size);
 	bool is_pattern = strpbrk(key, "*?[") != NULL;
 	struct s3_upload *uploads;
+	bool any = false;
 
 	if (is_pattern)
 		glob_prefix(key, prefix, size);
 	if (!s3_uploads_list(d->conn, d->cli->arena, bucket, is_pattern ? prefix : key, false, &uploads, &count))
 		return data_fail(d, bucket, "");
-	for (size_t i = 0; i < count; i++)
-		if ((is_pattern ? glob_match(key, uploads[i].key) : is_of_path(uploads[i].key, key, true)) &&
-			!upload_list(d, &uploads[i]))
+	for (size_t i = 0; i < count; i++) {
+		if (!(is_pattern ? glob_match(key, uploads[i].key) : is_of_path(uploads[i].key, key, true)))
+			continue;
+		if (!upload_list(d, &uploads[i]))
 			return false;
-	return true;
+		any = true;
+	}
+	return any || !key[0] || cli_fail(d->cli, "%s: there is no upload of it, nor of anything below it", d->text);
 }
 
 /* --- rm ----------------------------------------------------------------------------------------------------------- */

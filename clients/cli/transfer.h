@@ -179,6 +179,8 @@ uint64_t large_offset(const struct large *large, unsigned number);
 uint64_t large_length(const struct large *large, unsigned number);
 /* Runs a part; after the last, the end. */
 void large_part_run(struct worker *w, struct large *large, unsigned number);
+/* The server has some of them: another time can go on. */
+bool large_has_parts(const struct large *large);
 /* The whole's CRC64NVME, of those of the parts. */
 uint64_t large_crc(const struct large *large);
 /* In base64, in the arena. */

@@ -177,8 +177,7 @@ copy_begin(struct worker *w, struct large *large, const struct s3_info *info)
 		crc64_parse(info->crc64nvme, &crc) ? arena_str(large->arena, bytes_str(info->crc64nvme)) : NULL;
 	if (!large_upload_begin(w, large, &put, since_ns, own->crc64nvme || own->has_its_parts ? part_may_fit : NULL))
 		return false;
-	for (unsigned i = 0; i < large->parts; i++)
-		own->is_resumed |= large->uploaded[i].number > 0;
+	own->is_resumed = large_has_parts(large);
 	return true;
 }
 

@@ -118,6 +118,15 @@ large_part_run(struct worker *w, struct large *large, unsigned number)
 		large_end(w, large);
 }
 
+bool
+large_has_parts(const struct large *large)
+{
+	for (unsigned i = 0; i < large->parts; i++)
+		if (large->uploaded[i].number > 0)
+			return true;
+	return false;
+}
+
 uint64_t
 large_crc(const struct large *large)
 {

@@ -2,6 +2,8 @@
 #include "transfer_plan.h"
 #include <sys/stat.h>
 
+#define SECOND_NS INT64_C(1000000000)
+
 bool
 place_read(struct cli *cli, const char *text, struct place *out)
 {
@@ -90,6 +92,33 @@ bucket_created_ns(struct s3_client *client, const char *bucket)
 	return created_ns;
 }
 
+static bool
+objects_are_alike(const struct s3_object *a, const struct s3_object *b)
+{
+	return strcmp(a->key, b->key) == 0 && strcmp(a->etag, b->etag) == 0 && a->modified_ns == b->modified_ns;
+}
+
+/* What is first in both buckets. Where one cannot be listed, they may be. */
+static bool
+are_alike(const struct transfer *t)
+{
+	struct s3_list_query query = {.bucket = t->from_bucket};
+	struct s3_conn *from = s3_conn_new(t->from_client), *to = s3_conn_new(t->client);
+	struct arena *arena = arena_new(65536);
+	struct s3_list_page a = {0}, b = {0};
+	bool alike = true;
+
+	if (s3_list(from, arena, &query, NULL, &a) && s3_list(to, arena, &query, NULL, &b)) {
+		alike = a.count == b.count && a.count > 0;
+		for (size_t i = 0; alike && i < a.count; i++)
+			alike = objects_are_alike(&a.objects[i], &b.objects[i]);
+	}
+	arena_free(arena);
+	s3_conn_free(from);
+	s3_conn_free(to);
+	return alike;
+}
+
 /* Two endpoints may be two names of one store: then a bucket of one name was made at one time. */
 static bool
 is_one_store(const struct transfer *t)
@@ -98,9 +127,10 @@ is_one_store(const struct transfer *t)
 
 	if (s3_client_is_same_store(t->client, t->from_client))
 		return true;
-	if (strcmp(t->from_bucket, t->to_bucket) != 0 || !(created_ns = bucket_created_ns(t->client, t->to_bucket)))
+	if (strcmp(t->from_bucket, t->to_bucket) != 0 || !(created_ns = bucket_created_ns(t->client, t->to_bucket)) ||
+		created_ns != bucket_created_ns(t->from_client, t->from_bucket))
 		return false;
-	return created_ns == bucket_created_ns(t->from_client, t->from_bucket);
+	return created_ns % SECOND_NS != 0 || are_alike(t);
 }
 
 /* Of what is downloaded the source's store is the only one. */

@@ -74,6 +74,13 @@ on_come(void *data, struct bytes part)
 	return true;
 }
 
+/* Of several parts of one object only the first that fails is told of. */
+static bool
+is_first_failure(struct worker *w)
+{
+	return !w->large || !atomic_exchange(&w->large->failed, true);
+}
+
 /* False: said, but for what the source's connection says. */
 static bool
 relay_get(struct relay *r, struct s3_get *get, struct s3_info *info)
@@ -84,7 +91,7 @@ relay_get(struct relay *r, struct s3_get *get, struct s3_info *info)
 	get->data = r;
 	if (s3_get(r->w->from_conn, r->w->arena, get, info))
 		return true;
-	if (r->problem) {
+	if (r->problem && is_first_failure(r->w)) {
 		errno = r->problem;
 		(void)report_unwritten(r->w->transfer, spool_folder());
 	}
@@ -114,8 +121,12 @@ relay_body(const struct relay *r)
 static void
 relay_end(struct relay *r)
 {
-	if (r->w->spool_fd >= 0)
-		(void)ftruncate(r->w->spool_fd, 0);
+	struct worker *w = r->w;
+
+	if (w->spool_fd >= 0 && ftruncate(w->spool_fd, 0) != 0) {
+		close(w->spool_fd);
+		w->spool_fd = -1; /* its room goes with it */
+	}
 }
 
 /* --- in one piece ------------------------------------------------------------------------------------------------- */
@@ -123,8 +134,9 @@ relay_end(struct relay *r)
 static bool
 size_is_wrong(struct worker *w, const struct job *job)
 {
-	return report_failed(w->transfer, w->transfer->from_bucket, job->from,
-		"the source says two sizes of one object, or it was replaced: copy it again");
+	return is_first_failure(w) &&
+	       report_failed(w->transfer, w->transfer->from_bucket, job->from,
+		       "the source says two sizes of one object, or it was replaced: copy it again");
 }
 
 /* Of an object that was replaced since it was listed, what it is now. */
@@ -165,17 +177,23 @@ whole_relay(struct worker *w, struct job *job)
 static bool
 part_get(struct relay *r, struct large *large, unsigned number)
 {
+	struct copy_own *own = large->own;
 	struct s3_get get = {.offset = large_offset(large, number),
 		.length = large_length(large, number),
 		.etag = large->job->etag[0] ? large->job->etag : NULL};
 	struct s3_info info;
 
-	if (!relay_get(r, &get, &info))
-		return !r->problem && copy_refused(r->w, r->w->from_conn, large);
+	if (!relay_get(r, &get, &info)) {
+		if (!r->problem)
+			return copy_refused(r->w, r->w->from_conn, large);
+		own->is_vain |= !large_has_parts(large);
+		return false;
+	}
 	if (info.size != large->job->size)
 		return size_is_wrong(r->w, large->job);
-	return r->len == get.length || report_failed(r->w->transfer, r->w->transfer->from_bucket, large->job->from,
-					       "the object became shorter while it was read");
+	return r->len == get.length || !is_first_failure(r->w) ||
+	       report_failed(r->w->transfer, r->w->transfer->from_bucket, large->job->from,
+		       "the object became shorter while it was read");
 }
 
 static bool

@@ -330,9 +330,10 @@ aws_section_walk(struct search *s, struct aws_files *f, const char *kind, const 
 			struct bytes line = bytes_sub(text, at, (end == SIZE_MAX ? text.len : end) - at);
 
 			at += line.len + 1;
-			if (line.len > 0 && line.data[0] == '[')
+			if (line.len > 0 && line.data[0] == '[') {
 				found |= is_in = aws_section_is(line, kind, name);
-			else if (is_in && line.len > 0)
+				f->in_s3 = false;
+			} else if (is_in && line.len > 0)
 				take(s, f, line);
 		}
 	}

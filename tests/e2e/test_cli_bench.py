@@ -1,5 +1,6 @@
 """restfs bench: what it reports, and that nothing of it stays."""
 import json
+import os
 import signal
 import subprocess
 import xml.etree.ElementTree
@@ -68,6 +69,14 @@ def test_wrong_settings(cli, arguments, says):
 def test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured(cli, s3, daemon, tmp_path, name):
     assert f"cannot write {tmp_path}/{name}: " in cli("bench", daemon.s3, "--duration=1h", f"--svg={tmp_path}/{name}", status=1)
     assert left_over(s3) == []
+
+
+def test_a_link_and_a_pipe_stay_what_they_are(cli, tmp_path):
+    (tmp_path / "link").symlink_to("nothing")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        assert f"cannot write {tmp_path}/{name}: " in cli("bench", "http://127.0.0.1:1", "--duration=1", f"--svg={tmp_path}/{name}", status=1)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "pipe").is_fifo() and not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.parametrize("before", [None, "an older one"])

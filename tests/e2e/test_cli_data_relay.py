@@ -13,7 +13,7 @@ import pytest
 
 from cli import RESTFS, Restfs
 from daemon import Daemon, wait_until
-from test_cli_data_broken import Handler, etag, parts, uploads
+from test_cli_data_broken import Handler, etag, fake, parts, uploads  # noqa: F401
 from test_cli_data_copy import ODD_NAMES
 from test_cli_data_sync_store import contents, counts, in_parts, put
 
@@ -280,8 +280,10 @@ def test_a_local_source_has_no_store(restfs, box, tmp_path):
 def test_where_nothing_can_be_spooled_it_is_given_up(restfs, s3, source, box, tmp_path):
     put(source, box, {"a": b"1", "k": os.urandom(18 * MIB), "l": os.urandom(2 * MIB)})
     restfs.environment["TMPDIR"] = str(tmp_path / "nowhere")
+    assert restfs.summary("cp", f"s3://{box}/k", f"s3://{box}/k", OLD, status=1)["failed"] == 1
     restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD, status=1)
     assert f"{tmp_path}/nowhere: cannot be written: No such file or directory" in restfs.stderr
+    assert uploads(s3, box) == []
     assert contents(s3, box) == {"a": b"1"}
     restfs.environment["TMPDIR"] = str(tmp_path / "spool")
     restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD)
@@ -297,6 +299,29 @@ def liar(restfs, tmp_path):
     yield server
     server.shutdown()
     server.server_close()
+
+
+def listing(*objects):
+    rows = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>&quot;{tag}&quot;</ETag><LastModified>2026-11-01T10:00:00.000Z</LastModified></Contents>" for key, tag in objects)
+    return f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
+
+
+@pytest.mark.parametrize("theirs, status", [((), 0), ((("k", "two"),), 0), ((("k", "one"), ("l", "one")), 0), ((("k", "one"),), 1)])
+def test_buckets_that_were_made_in_one_second_are_of_one_store_if_they_hold_the_same(fake, liar, restfs, theirs, status):
+    def answer(objects):
+        def give(request):
+            if request.path == "/":
+                return request.reply(200, b"<ListAllMyBucketsResult><Buckets><Bucket><Name>twin</Name><CreationDate>2026-11-01T10:00:00.000Z</CreationDate>"
+                                          b"</Bucket></Buckets></ListAllMyBucketsResult>", x_amz_request_id="1")
+            if "list-type" in request.path:
+                return request.reply(200, listing(*objects).encode(), x_amz_request_id="1")
+            request.reply(200, b"1", ETag='"one"', Last_Modified="Sun, 01 Nov 2026 10:00:00 GMT")
+        return give
+
+    liar.answer, fake.answer = answer((("k", "one"),)), answer(theirs)
+    fake.restfs.environment["HOME"] = restfs.environment["HOME"]
+    fake.restfs.run("cp", "-n", "s3://twin/k", "s3://twin/k", OLD, status=status)
+    assert ("is source and target" in fake.restfs.stderr) == (status == 1)
 
 
 def answer_of(body, tag, part_size, damaged_at):

@@ -351,7 +351,8 @@ door_end(struct http_exchange *x)
 static void
 start_server(void)
 {
-	static const struct http_door door = {"fuzz", door_request, door_refuse, door_end, NULL, NULL};
+	static const struct http_door door = {
+		.name = "fuzz", .request = door_request, .refuse = door_refuse, .end = door_end};
 	struct http_options options = {
 		.header_time_ms = 3600000, .idle_time_ms = 3600000, .connections = 100, .connections_per_address = 100};
 	char error[HTTP_ERROR_BYTES];

@@ -385,7 +385,8 @@ struct fixture *
 fixture_new(unsigned loops, const struct http_options *options, struct tls_context *tls)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
-	struct http_door door = {"test", door_request, door_refuse, door_end, f, NULL};
+	struct http_door door = {
+		.name = "test", .request = door_request, .refuse = door_refuse, .end = door_end, .data = f};
 	char error[HTTP_ERROR_BYTES];
 
 	fixture_options(&f->options);
