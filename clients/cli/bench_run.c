@@ -290,7 +290,7 @@ bench_phase(struct bench_clients *all, const char *name, const unsigned weights[
 	int64_t begin = clock_monotonic_ns();
 	double seconds;
 
-	all->end_ns = begin + (int64_t)all->setting->seconds * 1000000000;
+	all->end_ns = begin + (int64_t)all->setting->seconds * NS_PER_SECOND;
 	progress_begin(name, PROGRESS_UNKNOWN, !all->setting->cli->quiet);
 	clients_run(all, weights);
 	progress_end();

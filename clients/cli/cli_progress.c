@@ -5,6 +5,7 @@
  * done in the last few seconds, each tick a little less worth than the next.
  */
 #include "cli_progress.h"
+#include "base/clock.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -188,8 +189,8 @@ draw_run(void *arg)
 
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += TICK_NS;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
+		until.tv_sec += until.tv_nsec / NS_PER_SECOND;
+		until.tv_nsec %= NS_PER_SECOND;
 		pthread_cond_timedwait(&progress.wake, &progress.lock, &until);
 		if (progress.ending)
 			break;

@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define INTERVAL_NS 1000000000
+#define INTERVAL_NS NS_PER_SECOND
 #define CLEAR "\x1b[H\x1b[2J"
 
 /* Two looks. */

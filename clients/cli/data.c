@@ -176,7 +176,7 @@ data_size(const struct data *d, uint64_t size, char out[DATA_TEXT])
 const char *
 data_time(int64_t ns, char out[DATA_TEXT])
 {
-	time_t seconds = (time_t)(ns / 1000000000);
+	time_t seconds = (time_t)(ns / NS_PER_SECOND);
 	struct tm tm;
 
 	if (!localtime_r(&seconds, &tm) || strftime(out, DATA_TEXT, "%Y-%m-%d %H:%M:%S", &tm) == 0)

@@ -154,7 +154,7 @@ share_show(struct data *d)
 		!s3_presign(
 			&profile, d->cli->arena, method, d->path.bucket, d->path.key, (uint32_t)seconds, &url, error))
 		return cli_fail(d->cli, "%s: %s", d->text, error);
-	date_iso8601(clock_wall_ns() + seconds * 1000000000, expires);
+	date_iso8601(clock_wall_ns() + seconds * NS_PER_SECOND, expires);
 	if (d->cli->json)
 		cli_put_json(json_pack("{s:s, s:s, s:s, s:s, s:s}", "bucket", d->path.bucket, "key", d->path.key,
 			"method", method, "url", url, "expires", expires));

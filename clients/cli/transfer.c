@@ -123,6 +123,12 @@ transfer_moved(struct worker *w, int64_t bytes)
 }
 
 void
+transfer_on_sent(void *worker, int64_t bytes)
+{
+	transfer_moved(worker, bytes);
+}
+
+void
 transfer_settled(struct worker *w, uint64_t bytes)
 {
 	transfer_moved(w, (int64_t)bytes - w->moved);

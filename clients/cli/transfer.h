@@ -125,6 +125,8 @@ bool transfer_is_stopped(const struct transfer *t);
 void transfer_interrupt_set(struct s3_client *client, struct s3_client *other);
 /* Bytes of the job or part at hand are on their way; negative: those have to go again. */
 void transfer_moved(struct worker *w, int64_t bytes);
+/* The same, as what s3_body and s3_part call, with the worker as their data. */
+void transfer_on_sent(void *worker, int64_t bytes);
 /* It has ended: so many of its bytes are done. */
 void transfer_settled(struct worker *w, uint64_t bytes);
 /* For transfer_large.c: parts that others may take. */

@@ -1,5 +1,6 @@
 /* transfer_compare.c: is the target what the source is? And the end of a move. */
 #include "transfer.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #define PIECE_BYTES (128 * 1024)
-#define SECOND_NS INT64_C(1000000000)
 
 /* The digest of a file's content. */
 static bool
@@ -100,7 +100,7 @@ is_md5(const struct s3_info *info)
 static bool
 is_younger(const struct worker *w, const struct s3_info *to, const struct s3_info *from)
 {
-	int64_t margin_ns = w->conn == w->from_conn ? 0 : 2 * SECOND_NS;
+	int64_t margin_ns = w->conn == w->from_conn ? 0 : 2 * NS_PER_SECOND;
 
 	return to->modified_ns - s3_conn_skew_ns(w->conn) >
 	       from->modified_ns - s3_conn_skew_ns(w->from_conn) + margin_ns;
@@ -169,7 +169,7 @@ object_remove(struct worker *w, const struct job *job)
 	if (!s3_head(w->from_conn, w->arena, t->from_bucket, job->from, &info))
 		return report_refused_by(w, w->from_conn, job);
 	if ((job->etag[0] && strcmp(info.etag, job->etag) != 0) || info.size != job->size ||
-		(!job->etag[0] && llabs(info.modified_ns - job->mtime_ns) >= SECOND_NS))
+		(!job->etag[0] && llabs(info.modified_ns - job->mtime_ns) >= NS_PER_SECOND))
 		return report_failed(t, t->from_bucket, job->from, "was changed while it was copied, and stays");
 	return s3_delete(w->from_conn, t->from_bucket, job->from) || report_refused_by(w, w->from_conn, job);
 }

@@ -6,13 +6,13 @@
  * object comes from another store (transfer_relay.c), where an ETag of the same parts may say it, too.
  */
 #include "transfer.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "cli_progress.h"
 
 #define S3_COPY_MAX (INT64_C(5) << 30)    /* at once */
 #define COPY_WHOLE_MAX (INT64_C(1) << 30) /* a server may take minutes for more */
 #define COPY_PART_BYTES (INT64_C(128) << 20)
-#define SECOND_NS INT64_C(1000000000)
 
 bool
 copy_refused(struct worker *w, const struct s3_conn *conn, struct large *large)
@@ -167,7 +167,7 @@ copy_begin(struct worker *w, struct large *large, const struct s3_info *info)
 {
 	struct s3_put put = copy_put(w->arena, w->transfer, large->job->to, info);
 	struct copy_own *own = large->own;
-	int64_t since_ns = info->modified_ns + SECOND_NS;
+	int64_t since_ns = info->modified_ns + NS_PER_SECOND;
 	uint64_t crc;
 
 	if (w->from_conn != w->conn)

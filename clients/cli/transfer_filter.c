@@ -2,8 +2,8 @@
 #include "transfer_filter.h"
 #include "glob.h"
 #include "cli_s3.h"
+#include "base/clock.h"
 
-#define SECOND_NS INT64_C(1000000000)
 #define NAME_BYTES 4096
 
 static bool
@@ -27,8 +27,8 @@ filter_read(struct cli *cli, struct filter *out)
 	for (size_t i = 0; i < json_array_size(rules); i++)
 		if (!rule_read(cli, json_string_value(json_array_get(rules, i)), &out->rules[out->rule_count++]))
 			return false;
-	out->newer_ns = newer == INT64_MIN ? INT64_MIN : newer * SECOND_NS;
-	out->older_ns = older == INT64_MAX ? INT64_MAX : older * SECOND_NS;
+	out->newer_ns = newer == INT64_MIN ? INT64_MIN : newer * NS_PER_SECOND;
+	out->older_ns = older == INT64_MAX ? INT64_MAX : older * NS_PER_SECOND;
 	out->larger = (uint64_t)cli_number(cli, "larger", 0);
 	out->smaller = (uint64_t)cli_number(cli, "smaller", -1);
 	return true;

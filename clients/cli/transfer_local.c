@@ -1,5 +1,6 @@
 /* transfer_local.c: files, as transfers write them: under another name until they are whole. */
 #include "transfer.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECOND_NS INT64_C(1000000000)
 #define PATH_BYTES 4096
 #define HASH_DIGITS 16
 #define NAME_BYTES 224 /* of a file, to which hash and suffix may be put: names have 255 */
@@ -201,9 +201,9 @@ local_write(int fd, const void *data, size_t len, uint64_t offset)
 bool
 local_finish(const struct transfer_options *o, int folder, int fd, const char *part, const char *name, int64_t mtime_ns)
 {
-	int64_t seconds = mtime_ns / SECOND_NS - (mtime_ns % SECOND_NS < 0);
+	int64_t seconds = mtime_ns / NS_PER_SECOND - (mtime_ns % NS_PER_SECOND < 0);
 	struct timespec times[2] = {
-		{.tv_nsec = UTIME_NOW}, {.tv_sec = seconds, .tv_nsec = mtime_ns - seconds * SECOND_NS}};
+		{.tv_nsec = UTIME_NOW}, {.tv_sec = seconds, .tv_nsec = mtime_ns - seconds * NS_PER_SECOND}};
 	bool done = futimens(fd, times) == 0 && (!o->sync_disk || fsync(fd) == 0);
 	int saved = done ? 0 : errno;
 
@@ -220,7 +220,7 @@ local_finish(const struct transfer_options *o, int folder, int fd, const char *p
 int64_t
 timespec_ns(const struct timespec *t)
 {
-	return t->tv_sec * SECOND_NS + t->tv_nsec;
+	return t->tv_sec * NS_PER_SECOND + t->tv_nsec;
 }
 
 const char *

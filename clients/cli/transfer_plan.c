@@ -1,8 +1,7 @@
 /* transfer_plan.c: see transfer_plan.h. */
 #include "transfer_plan.h"
+#include "base/clock.h"
 #include <sys/stat.h>
-
-#define SECOND_NS INT64_C(1000000000)
 
 bool
 place_read(struct cli *cli, const char *text, struct place *out)
@@ -130,7 +129,7 @@ is_one_store(const struct transfer *t)
 	if (strcmp(t->from_bucket, t->to_bucket) != 0 || !(created_ns = bucket_created_ns(t->client, t->to_bucket)) ||
 		created_ns != bucket_created_ns(t->from_client, t->from_bucket))
 		return false;
-	return created_ns % SECOND_NS != 0 || are_alike(t);
+	return created_ns % NS_PER_SECOND != 0 || are_alike(t);
 }
 
 /* Of what is downloaded the source's store is the only one. */

@@ -6,6 +6,7 @@
  * its way is in memory, or in a file without a name, so that it can be sent again.
  */
 #include "transfer.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 
 #define PUT_MAX (UINT64_C(5) << 30)    /* S3 takes no more at once */
 #define PART_MAX (UINT64_C(512) << 20) /* of the source's, each thread holds one */
-#define SECOND_NS INT64_C(1000000000)
 
 /* --- what is on its way ------------------------------------------------------------------------------------------- */
 
@@ -98,19 +98,13 @@ relay_get(struct relay *r, struct s3_get *get, struct s3_info *info)
 	return false;
 }
 
-static void
-on_sent(void *data, int64_t bytes)
-{
-	transfer_moved(data, bytes);
-}
-
 static struct s3_body
 relay_body(const struct relay *r)
 {
 	struct s3_body body = {.fd = r->w->spool_fd,
 		.len = r->len,
 		.crc64nvme = crc64_text(r->w->arena, r->crc),
-		.sent = on_sent,
+		.sent = transfer_on_sent,
 		.sent_data = r->w};
 
 	if (!r->is_spooled)
@@ -280,7 +274,7 @@ is_elsewhere(struct worker *w, const struct job *job)
 		return true;
 	if (!s3_head(w->conn, w->arena, t->to_bucket, job->to, &there))
 		return s3_conn_is_missing(w->conn) || report_refused(w, job);
-	return strcmp(job->etag, there.etag) != 0 || llabs(job->mtime_ns - there.modified_ns) >= SECOND_NS ||
+	return strcmp(job->etag, there.etag) != 0 || llabs(job->mtime_ns - there.modified_ns) >= NS_PER_SECOND ||
 	       report_failed(w->transfer, t->from_bucket, job->from,
 		       "source and target may be the same object, by two names of its store");
 }

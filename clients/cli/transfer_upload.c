@@ -45,12 +45,6 @@ put_of(const struct worker *w, const struct job *job, const struct stat *st)
 		.mtime_ns = timespec_ns(&st->st_mtim)};
 }
 
-static void
-on_sent(void *data, int64_t bytes)
-{
-	transfer_moved(data, bytes);
-}
-
 /* --- in one piece ------------------------------------------------------------------------------------------------- */
 
 static bool
@@ -79,7 +73,7 @@ static bool
 whole_upload(struct worker *w, const struct job *job, int fd, const struct stat *st)
 {
 	struct s3_put put = put_of(w, job, st);
-	struct s3_body body = {.fd = fd, .len = (uint64_t)st->st_size, .sent = on_sent, .sent_data = w};
+	struct s3_body body = {.fd = fd, .len = (uint64_t)st->st_size, .sent = transfer_on_sent, .sent_data = w};
 
 	if (st->st_size <= TRANSFER_SMALL_BYTES) {
 		if (!whole_read(w, job->from, fd, (size_t)st->st_size))
@@ -147,7 +141,7 @@ upload_part(struct worker *w, struct large *large, unsigned number)
 	struct s3_body body = {.fd = large->fd,
 		.offset = large_offset(large, number),
 		.len = large_length(large, number),
-		.sent = on_sent,
+		.sent = transfer_on_sent,
 		.sent_data = w};
 	struct s3_part made;
 

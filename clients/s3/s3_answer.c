@@ -100,18 +100,18 @@ s3_failure_read(struct s3_conn *conn, struct bytes body)
 static int64_t
 mtime_parse(const char *text)
 {
-	int64_t ns = 0, scale = S3_SECOND_NS / 10;
+	int64_t ns = 0, scale = NS_PER_SECOND / 10;
 	char *end;
 	long long seconds = strtoll(text, &end, 10);
 
-	if (end == text || llabs(seconds) > INT64_MAX / S3_SECOND_NS - 1)
+	if (end == text || llabs(seconds) > INT64_MAX / NS_PER_SECOND - 1)
 		return INT64_MIN;
 	if (*end == '.')
 		for (end++; *end >= '0' && *end <= '9'; end++, scale /= 10)
 			ns += (*end - '0') * scale;
 	if (*end != '\0')
 		return INT64_MIN;
-	return seconds * S3_SECOND_NS + (text[0] == '-' ? -ns : ns);
+	return seconds * NS_PER_SECOND + (text[0] == '-' ? -ns : ns);
 }
 
 static void

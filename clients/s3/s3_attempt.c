@@ -18,7 +18,7 @@
 #define HEAD_MAX (256 * 1024) /* of an answer, with those before it, as 100 Continue */
 #define ANSWER_BODY_MAX (64 * 1024 * 1024)
 #define ERROR_BODY_MAX (1024 * 1024)
-#define SKEW_TOLERATED_NS (5 * 60 * S3_SECOND_NS)
+#define SKEW_TOLERATED_NS (5 * 60 * NS_PER_SECOND)
 #define POSTED_MAX (1024 * 1024) /* longer bodies go through the callback, which heeds the rate */
 
 static const uint8_t sha256_of_nothing[32] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8,
@@ -357,7 +357,7 @@ skew_note(struct s3_conn *conn, const struct s3_answer *answer)
 
 	if (!date || !date_parse_http(bytes_str(date), &ns))
 		return;
-	conn->skew_ns = ns + S3_SECOND_NS / 2 - clock_wall_ns();
+	conn->skew_ns = ns + NS_PER_SECOND / 2 - clock_wall_ns();
 	conn->has_skew = true;
 }
 
@@ -412,7 +412,7 @@ refused(struct exchange *x, struct s3_outcome *outcome)
 	if (x->answer->status == 403 && !conn->client->profile.access_key)
 		s3_failure_add(conn, " (no key was given: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile)");
 	outcome->may_repeat = is_transient(conn, x->answer->status);
-	if (seconds > 0 && __builtin_mul_overflow(seconds, S3_SECOND_NS, &outcome->wait_ns))
+	if (seconds > 0 && __builtin_mul_overflow(seconds, NS_PER_SECOND, &outcome->wait_ns))
 		outcome->wait_ns = INT64_MAX; /* whoever rests has a bound of his own */
 	return false;
 }
@@ -505,6 +505,7 @@ s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *r
 	out->body = bytes_of(x.body.data, x.body.len - 1);
 	if (code != CURLE_OK)
 		return broken(&x, code, outcome);
+	atomic_store(&conn->client->has_answered, true);
 	skew_note(conn, out);
 	if (!is_success(out))
 		return refused(&x, outcome);

@@ -4,9 +4,9 @@
 #include "net/url.h"
 #include <stdio.h>
 
-#define REST_FIRST_NS (S3_SECOND_NS / 10)
-#define REST_MAX_NS (10 * S3_SECOND_NS)
-#define NAP_NS (S3_SECOND_NS / 5) /* between two looks at whether it was stopped */
+#define REST_FIRST_NS (NS_PER_SECOND / 10)
+#define REST_MAX_NS (10 * NS_PER_SECOND)
+#define NAP_NS (NS_PER_SECOND / 5) /* between two looks at whether it was stopped */
 
 void
 s3_failure_clear(struct s3_conn *conn)
@@ -40,7 +40,7 @@ rest_length(unsigned attempt, int64_t asked_ns)
 bool
 s3_rest(struct s3_conn *conn, unsigned attempt, const struct s3_outcome *outcome)
 {
-	unsigned most = outcome->is_away && conn->has_skew ? S3_ATTEMPTS_AWAY : S3_ATTEMPTS;
+	unsigned most = outcome->is_away && atomic_load(&conn->client->has_answered) ? S3_ATTEMPTS_AWAY : S3_ATTEMPTS;
 	int64_t end, now;
 
 	if (!outcome->may_repeat || attempt + 1 >= most)

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define RATE_BURST_NS (S3_SECOND_NS / 20) /* how much of an idle time may be caught up */
-#define NAP_NS (S3_SECOND_NS / 5)         /* between two looks at whether it was stopped */
+#define RATE_BURST_NS (NS_PER_SECOND / 20) /* how much of an idle time may be caught up */
+#define NAP_NS (NS_PER_SECOND / 5)         /* between two looks at whether it was stopped */
 #define CONNECT_SECONDS 15L
 #define SILENCE_SECONDS 300L /* without a byte: a server may think that long about a large upload's end */
 #define BUFFER_BYTES (256 * 1024L)

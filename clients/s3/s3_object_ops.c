@@ -1,5 +1,6 @@
 /* s3_object_ops.c: HeadObject, PutObject, DeleteObject, DeleteObjects, CopyObject. */
 #include "s3/s3_client_int.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "net/xml_write.h"
 #include <inttypes.h>
@@ -48,7 +49,7 @@ s3_head_part(struct s3_conn *conn, struct arena *arena, const char *bucket, cons
 static const char *
 mtime_text(struct arena *arena, int64_t ns)
 {
-	int64_t whole = ns / S3_SECOND_NS, rest = ns % S3_SECOND_NS;
+	int64_t whole = ns / NS_PER_SECOND, rest = ns % NS_PER_SECOND;
 
 	return arena_printf(
 		arena, "%s%" PRId64 ".%09" PRId64, ns < 0 && whole == 0 ? "-" : "", whole, rest < 0 ? -rest : rest);

@@ -8,7 +8,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define NS_PER_SECOND INT64_C(1000000000)
 #define SECONDS_PER_DAY INT64_C(86400)
 
 /* A date in the proleptic Gregorian calendar, UTC. */
@@ -44,10 +43,16 @@ clock_monotonic_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+struct timespec
+clock_timespec(int64_t ns)
+{
+	return (struct timespec){.tv_sec = ns / NS_PER_SECOND, .tv_nsec = ns % NS_PER_SECOND};
+}
+
 void
 sleep_ns(int64_t ns)
 {
-	struct timespec t = {ns / NS_PER_SECOND, ns % NS_PER_SECOND};
+	struct timespec t = clock_timespec(ns);
 
 	ASSERT_MAY_BLOCK();
 	if (ns <= 0)

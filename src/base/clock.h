@@ -3,9 +3,13 @@
 #define BASE_CLOCK_H
 
 #include "base/bytes.h"
+#include <time.h>
+
+#define NS_PER_SECOND INT64_C(1000000000)
 
 int64_t clock_wall_ns(void);      /* since 1970-01-01 UTC */
 int64_t clock_monotonic_ns(void);
+struct timespec clock_timespec(int64_t ns); /* of a time, or a duration, from 0 on */
 void sleep_ns(int64_t ns);        /* [worker] */
 
 /* From the kernel's generator; never fails. */

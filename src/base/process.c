@@ -117,7 +117,8 @@ started_read(void)
 	if (!at || sscanf(at, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &ticks) != 1)
 		return 0;
 	clock_gettime(CLOCK_BOOTTIME, &up);
-	return clock_wall_ns() / 1000000000 - up.tv_sec + (int64_t)(ticks / (unsigned long long)sysconf(_SC_CLK_TCK));
+	return clock_wall_ns() / NS_PER_SECOND - up.tv_sec +
+	       (int64_t)(ticks / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
 
 /* Once: clocks differ by a little each time, and a start that moves looks like another. */

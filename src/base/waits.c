@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define SLOTS 256
-#define LOOK_NS 1000000000 /* how long a caller may be gone before it is seen */
+#define LOOK_NS NS_PER_SECOND /* how long a caller may be gone before it is seen */
 
 struct slot {
 	atomic_uint count; /* changed under the lock */
@@ -181,7 +181,7 @@ look_locked(struct waits *s)
 static void
 sleep_locked(struct waits *s)
 {
-	struct timespec until = {s->next_look_ns / 1000000000, s->next_look_ns % 1000000000};
+	struct timespec until = clock_timespec(s->next_look_ns);
 
 	if (s->begun)
 		pthread_cond_timedwait(&s->changed, &s->lock, &until);

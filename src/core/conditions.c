@@ -1,8 +1,7 @@
 /* conditions.c: If-Match and its kin, in the order of RFC 9110, 13.2.2. [any] */
 #include "core/core_int.h"
+#include "base/clock.h"
 #include "base/mutant.h"
-
-#define NS_PER_SECOND 1000000000LL
 
 /* One tag of a list, without its quotes. */
 struct tag {

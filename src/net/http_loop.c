@@ -132,8 +132,8 @@ http_loop_date(struct http_loop *hl)
 {
 	int64_t now = clock_wall_ns();
 
-	if (now / 1000000000 != hl->date_second) {
-		hl->date_second = now / 1000000000;
+	if (now / NS_PER_SECOND != hl->date_second) {
+		hl->date_second = now / NS_PER_SECOND;
 		date_http(now, hl->date);
 	}
 	return hl->date;

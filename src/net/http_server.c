@@ -308,7 +308,7 @@ static void
 wait_for(struct http_server *s, size_t left, int64_t ms)
 {
 	int64_t until = clock_monotonic_ns() + ms * 1000000;
-	struct timespec at = {until / 1000000000, until % 1000000000};
+	struct timespec at = clock_timespec(until);
 
 	pthread_mutex_lock(&s->lock);
 	while (s->live > left) {

@@ -31,6 +31,25 @@ def parts(s3, bucket, key, upload):
     return {part["PartNumber"]: part["LastModified"] for part in s3.list_parts(Bucket=bucket, Key=key, UploadId=upload).get("Parts", [])}
 
 
+def upload_is_gone_on_with(restfs, s3, bucket, key, upload, *words):
+    """By that command, without a part that was there being sent again."""
+    before = parts(s3, bucket, key, upload)
+    seen = {}
+    process = restfs.start(*words)
+
+    def look():
+        try:
+            seen.update(parts(s3, bucket, key, upload))
+        except s3.exceptions.NoSuchUpload:
+            pass
+        return process.poll() is not None
+
+    wait_until(look)
+    assert process.wait() == 0, process.communicate()
+    assert {number: seen[number] for number in before} == before, "parts that were there were sent again"
+    assert uploads(s3, bucket) == []
+
+
 def kill_in_upload(restfs, s3, bucket, path):
     """The upload that is left, with some of its parts."""
     process = restfs.start("cp", path, f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=20M")
@@ -45,21 +64,8 @@ def test_an_upload_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path,
     body = rng.randbytes(40 * MIB)
     (tmp_path / "large").write_bytes(body)
     upload = kill_in_upload(restfs, s3, bucket, tmp_path / "large")
-    before = parts(s3, bucket, "large", upload)
-    seen = {}
-    process = restfs.start("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=20M")
-
-    def look():
-        try:
-            seen.update(parts(s3, bucket, "large", upload))
-        except s3.exceptions.NoSuchUpload:
-            pass
-        return process.poll() is not None
-
-    wait_until(look)
-    assert process.wait() == 0, process.communicate()
-    assert {number: seen[number] for number in before} == before, "parts that were there were sent again"
-    assert uploads(s3, bucket) == [] and s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+    upload_is_gone_on_with(restfs, s3, bucket, "large", upload, "cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=20M")
+    assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(restfs, s3, bucket, tmp_path, rng):
@@ -217,13 +223,14 @@ def test_a_part_that_is_left_is_nobodys_file(restfs, s3, bucket, tmp_path, rng):
     assert part.read_bytes() == before and s3.get_object(Bucket=bucket, Key=f"parts/{part.name}")["Body"].read() == b"x"
 
 
-def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path):
+@pytest.mark.parametrize("parallel", [4, 64])  # of 64 threads most have had no answer when the store goes
+def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path, parallel):
     restfs = Restfs(own_daemon.s3, own_daemon.access_key, own_daemon.secret_key, tmp_path)
     own_daemon.client().create_bucket(Bucket="again")
     (tmp_path / "up").mkdir()
     for number in range(1000):
         (tmp_path / "up" / f"{number}").write_bytes(b"x" * 1000)
-    process = restfs.start("cp", "-r", tmp_path / "up", "s3://again", "--parallel=4", "--limit-rate=100K")
+    process = restfs.start("cp", "-r", tmp_path / "up", "s3://again", f"--parallel={parallel}", "--limit-rate=100K")
     wait_until(lambda: own_daemon.client().list_objects_v2(Bucket="again").get("KeyCount"))
     own_daemon.kill()
     with pytest.raises(subprocess.TimeoutExpired):

@@ -13,7 +13,7 @@ import pytest
 
 from cli import RESTFS, Restfs
 from daemon import Daemon, wait_until
-from test_cli_data_broken import Handler, etag, fake, parts, uploads  # noqa: F401
+from test_cli_data_broken import Handler, etag, fake, parts, upload_is_gone_on_with, uploads  # noqa: F401
 from test_cli_data_copy import ODD_NAMES
 from test_cli_data_sync_store import contents, counts, in_parts, put
 
@@ -161,21 +161,8 @@ def test_one_that_was_killed_is_gone_on_with(restfs, s3, source, box, make):
     process.kill()
     process.communicate()
     upload, = uploads(s3, box)
-    before = parts(s3, box, "k", upload["UploadId"])
-    seen = {}
-    process = restfs.start(*words)
-
-    def look():
-        try:
-            seen.update(parts(s3, box, "k", upload["UploadId"]))
-        except s3.exceptions.NoSuchUpload:
-            pass
-        return process.poll() is not None
-
-    wait_until(look)
-    assert process.wait() == 0, process.communicate()
-    assert {number: seen[number] for number in before} == before, "parts that were there were sent again"
-    assert uploads(s3, box) == [] and s3.get_object(Bucket=box, Key="k")["Body"].read() == body
+    upload_is_gone_on_with(restfs, s3, box, "k", upload["UploadId"], *words)
+    assert s3.get_object(Bucket=box, Key="k")["Body"].read() == body
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(restfs, s3, source, box):

@@ -43,7 +43,7 @@ rpc_server_info(struct rpc *rpc, struct request *rq, json_t *params, json_t **re
 {
 	struct metadata_driver *driver = metadata_driver(rpc->core->metadata);
 	struct metadata_info info = {0};
-	json_int_t uptime = (clock_monotonic_ns() - rpc->started_ns) / 1000000000;
+	json_int_t uptime = (clock_monotonic_ns() - rpc->started_ns) / NS_PER_SECOND;
 	enum rfs_err err;
 
 	driver->ops->info(driver, &info);

@@ -126,10 +126,12 @@ rpc_server_status(struct rpc *rpc, struct request *rq, json_t *params, json_t **
 		return err;
 	driver->ops->info(driver, &info);
 	problems = problems_json(rq, &info, damaged);
-	*result = json_pack("{s:s, s:I, s:s, s:s?, s:s?, s:b, s:o, s:{s:I, s:I, s:I, s:b}, s:o, s:o, s:o, s:I}", "version", rpc->version,
-		"uptime_seconds", (json_int_t)((clock_monotonic_ns() - rpc->started_ns) / 1000000000), "region", rpc->core->region, "s3",
-		rpc->endpoints[0], "admin", rpc->endpoints[1], "healthy", json_array_size(problems) == 0, "problems", problems, "held", "buckets",
-		held.buckets, "objects", held.objects, "bytes", held.bytes, "at_least", held.more, "store", volumes_json(rpc, rq, &info), "scrub",
-		scrub_json(rpc, damaged), "requests", requests_json(rpc), "memory_bytes", (json_int_t)process_memory_bytes());
+	*result = json_pack("{s:s, s:I, s:s, s:s?, s:s?, s:b, s:o, s:{s:I, s:I, s:I, s:b}, s:o, s:o, s:o, s:I}",
+		"version", rpc->version, "uptime_seconds",
+		(json_int_t)((clock_monotonic_ns() - rpc->started_ns) / NS_PER_SECOND), "region", rpc->core->region,
+		"s3", rpc->endpoints[0], "admin", rpc->endpoints[1], "healthy", json_array_size(problems) == 0,
+		"problems", problems, "held", "buckets", held.buckets, "objects", held.objects, "bytes", held.bytes,
+		"at_least", held.more, "store", volumes_json(rpc, rq, &info), "scrub", scrub_json(rpc, damaged),
+		"requests", requests_json(rpc), "memory_bytes", (json_int_t)process_memory_bytes());
 	return RFS_OK;
 }

@@ -72,7 +72,7 @@ apply_if_range(struct s3_exchange *ex, struct object_get_args *args)
 				    bytes_equal(bytes_sub(text, 1, text.len - 2), get.version.etag);
 	else
 		args->range.given =
-			date_parse_http(text, &date) && date / 1000000000 == get.version.modified_ns / 1000000000;
+			date_parse_http(text, &date) && date / NS_PER_SECOND == get.version.modified_ns / NS_PER_SECOND;
 	object_get_close(&get);
 	return RFS_OK;
 }

@@ -26,6 +26,7 @@
 #ifndef DRIVERS_EMBEDDED_EMBEDDED_INT_H
 #define DRIVERS_EMBEDDED_EMBEDDED_INT_H
 
+#include "base/clock.h"
 #include "base/dump.h"
 #include "base/thread.h"
 #include "base/turn.h"
@@ -40,7 +41,7 @@
 #define ERROR_BYTES 512
 #define PAGE_BYTES 4096
 #define GROUP_MAX_BYTES ((uint64_t)4 * 1024 * 1024)
-#define BATCH_ID_EPOCH_NS ((int64_t)600 * 1000000000) /* ten minutes */
+#define BATCH_ID_EPOCH_NS (600 * NS_PER_SECOND) /* ten minutes */
 
 /* ---- records (record.c): the bytes are described in docs/format/volume.md ---- */
 

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define REPEAT_NS ((int64_t)600 * 1000000000)
+#define REPEAT_NS (600 * NS_PER_SECOND)
 
 struct mem_row {
 	struct bytes key, value; /* malloc'ed, one piece, at key.data */

@@ -6,8 +6,6 @@
 #include "net/url.h"
 #include <stdlib.h>
 
-#define SECOND_NS INT64_C(1000000000)
-
 void
 sigv4_signing_key(struct bytes secret, struct bytes date, struct bytes region, struct bytes service, uint8_t out[32])
 {
@@ -207,7 +205,7 @@ time_check(struct request *rq, const struct sigv4_request *r, const struct sigv4
 	if (s->kind == SIGV4_QUERY) {
 		if (age_ns < -SIGV4_SKEW_NS)
 			return request_fail(rq, RFS_ERR_ACCESS_DENIED, "Request is not yet valid");
-		if (age_ns > s->expires * SECOND_NS)
+		if (age_ns > s->expires * NS_PER_SECOND)
 			return request_fail(rq, RFS_ERR_REQUEST_EXPIRED, "Request has expired");
 	} else if (age_ns > SIGV4_SKEW_NS || age_ns < -SIGV4_SKEW_NS) {
 		return request_fail(rq, RFS_ERR_REQUEST_TIME_SKEWED,

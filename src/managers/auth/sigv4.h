@@ -15,9 +15,10 @@
 #define MANAGERS_AUTH_SIGV4_H
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/request.h"
 
-#define SIGV4_SKEW_NS (15 * 60 * INT64_C(1000000000)) /* how far a client's clock may be off */
+#define SIGV4_SKEW_NS (15 * 60 * NS_PER_SECOND)       /* how far a client's clock may be off */
 #define SIGV4_EXPIRES_MAX 604800                      /* seconds: seven days */
 
 struct sigv4_header {

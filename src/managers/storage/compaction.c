@@ -10,11 +10,11 @@
 #include "managers/storage/compaction_int.h"
 #include <stdlib.h>
 
-#define LOOK_AGAIN_NS (INT64_C(10) * 1000000000) /* the shortest time between looks that deletes bring about */
+#define LOOK_AGAIN_NS (10 * NS_PER_SECOND) /* the shortest time between looks that deletes bring about */
 #define LOOK_TICK_NS INT64_C(500000000)
-#define FIRST_LOOK_NS (INT64_C(60) * 1000000000) /* after the start: for what was deleted before it */
+#define FIRST_LOOK_NS (60 * NS_PER_SECOND) /* after the start: for what was deleted before it */
 #define REST_FACTOR 19 /* of twenty parts of the time it looks for at most one, unless asked, or the disk is full */
-#define FAILED_WAIT_NS (INT64_C(60) * 1000000000)
+#define FAILED_WAIT_NS (60 * NS_PER_SECOND)
 
 bool
 compaction_pace(void *data, uint64_t bytes)
@@ -28,7 +28,7 @@ compaction_pace(void *data, uint64_t bytes)
 		c->due_ns = now;
 	c->due_ns += (int64_t)((double)bytes * 1e9 / (double)c->rate);
 	while (!c->stopping && c->asked == c->answered && c->due_ns > clock_monotonic_ns()) {
-		struct timespec until = { .tv_sec = c->due_ns / 1000000000, .tv_nsec = c->due_ns % 1000000000 };
+		struct timespec until = clock_timespec(c->due_ns);
 
 		pthread_cond_timedwait(&c->wake, &c->lock, &until);
 	}
@@ -127,7 +127,7 @@ wait_for_work(struct compaction *c, bool first, uint64_t *asked)
 
 	while (!go_on) {
 		int64_t at = compaction_look_at_ns(c, first), now = clock_monotonic_ns(), tick = now + LOOK_TICK_NS;
-		struct timespec until = { .tv_sec = tick / 1000000000, .tv_nsec = tick % 1000000000 };
+		struct timespec until = clock_timespec(tick);
 
 		pthread_mutex_lock(&c->lock);
 		if (!c->stopping && c->asked == c->answered && now < at) {

@@ -46,7 +46,7 @@ struct pacer {
 static bool
 wait_locked(struct scrub *scrub, int64_t due_ns)
 {
-	struct timespec until = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+	struct timespec until = clock_timespec(due_ns);
 
 	while (!scrub->stopping && due_ns > clock_monotonic_ns())
 		pthread_cond_timedwait(&scrub->wake, &scrub->lock, &until);
@@ -293,7 +293,7 @@ scrub_main(void *data)
 	thread_role_set(THREAD_BACKGROUND, "scrub");
 	pthread_mutex_lock(&scrub->lock);
 	while (!scrub->stopping) {
-		struct timespec until = {.tv_sec = next_ns / 1000000000, .tv_nsec = next_ns % 1000000000};
+		struct timespec until = clock_timespec(next_ns);
 
 		if (scrub->asked || (scrub->enabled && clock_monotonic_ns() >= next_ns)) {
 			round_locked(scrub);
