@@ -120,7 +120,9 @@ cli_time_text(double seconds, char out[CLI_NUMBER_BYTES])
 {
 	unsigned long long s = (unsigned long long)seconds;
 
-	if (seconds < 0.001)
+	if (seconds == 0)
+		snprintf(out, CLI_NUMBER_BYTES, "0 s");
+	else if (seconds < 0.001)
 		snprintf(out, CLI_NUMBER_BYTES, "%.0f us", seconds * 1e6);
 	else if (seconds < 1)
 		snprintf(out, CLI_NUMBER_BYTES, "%.*f ms", seconds < 0.1 ? 1 : 0, seconds * 1e3);

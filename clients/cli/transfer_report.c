@@ -191,6 +191,14 @@ refusal_of_all(const struct s3_failure *failure)
 	return NULL;
 }
 
+const char *
+report_side(const struct transfer *t, const struct s3_conn *conn)
+{
+	if (t->from_client == t->client)
+		return "";
+	return s3_conn_client(conn) == t->client ? "at the target: " : "at the source: ";
+}
+
 bool
 report_refused(struct worker *w, const struct job *job)
 {
@@ -201,7 +209,6 @@ bool
 report_refused_by(struct worker *w, const struct s3_conn *conn, const struct job *job)
 {
 	const struct s3_failure *failure = s3_conn_failure(conn);
-	const char *where = w->from_conn == w->conn ? "" : conn == w->conn ? "at the target: " : "at the source: ";
 
 	/* Of thousands of files that an interrupt caught, nobody wants to read, nor of each part of one that failed. */
 	if (failure->stopped || (w->large && atomic_exchange(&w->large->failed, true)))
@@ -209,7 +216,8 @@ report_refused_by(struct worker *w, const struct s3_conn *conn, const struct job
 	answer_count(w->transfer, failure->is_unanswered);
 	if (refusal_of_all(failure))
 		atomic_store(&w->transfer->given_up, refusal_of_all(failure));
-	return report_failed(w->transfer, w->transfer->from_bucket, job->from, "%s%s", where, failure->text);
+	return report_failed(w->transfer, w->transfer->from_bucket, job->from, "%s%s", report_side(w->transfer, conn),
+		failure->text);
 }
 
 void

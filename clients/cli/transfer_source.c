@@ -280,8 +280,8 @@ page_read(struct source *s)
 	s->has_holes = true;
 	if (s3_conn_failure(s->conn)->stopped)
 		return false;
-	return report_failed(
-		s->transfer, s->listing.query.bucket, s->listing.query.prefix, "%s", s3_conn_failure(s->conn)->text);
+	return report_failed(s->transfer, s->listing.query.bucket, s->listing.query.prefix, "%s%s",
+		report_side(s->transfer, s->conn), s3_conn_failure(s->conn)->text);
 }
 
 static int

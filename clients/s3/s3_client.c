@@ -198,6 +198,12 @@ s3_conn_is_missing(const struct s3_conn *conn)
 	return conn->failure.status == 404 && !conn->failure.is_foreign;
 }
 
+const struct s3_client *
+s3_conn_client(const struct s3_conn *conn)
+{
+	return conn->client;
+}
+
 int64_t
 s3_conn_skew_ns(const struct s3_conn *conn)
 {

@@ -94,6 +94,7 @@ bool s3_conn_is_missing(const struct s3_conn *conn);
  * failure say which of both it is (NoSuchKey, NoSuchBucket). True: the object is missing, and its bucket is not.
  */
 bool s3_missing_name(struct s3_conn *conn, const char *bucket);
+const struct s3_client *s3_conn_client(const struct s3_conn *conn);
 /* The server's clock less ours, by the last answer; good to a second. */
 int64_t s3_conn_skew_ns(const struct s3_conn *conn);
 

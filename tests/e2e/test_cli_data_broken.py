@@ -328,6 +328,36 @@ def test_a_download_that_breaks_off_goes_on_where_it_broke(fake, tmp_path):
     assert all(match == etag(body) for _, match in fake.requests[1:])
 
 
+def test_where_a_file_cannot_be_put_nothing_is_left(fake, tmp_path):
+    body = b"x" * MIB
+
+    def answer(request):
+        if request.command == "GET":
+            (tmp_path / "file" / "in the way").mkdir(parents=True, exist_ok=True)
+        request.reply(200, body, ETag=etag(body))
+
+    fake.answer = answer
+    fake.restfs.run("cp", "s3://bucket/key", tmp_path / "file", status=1)
+    assert fake.restfs.stderr.count("\n") == 1 and "/file: cannot be written: Is a directory" in fake.restfs.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_store_without_room_ends_a_transfer(fake, tmp_path):
+    (tmp_path / "up").mkdir()
+    for number in range(200):
+        (tmp_path / "up" / f"{number}").write_bytes(b"x")
+
+    def answer(request):
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fake.requests.append(request.path)
+        request.reply(507, b"<Error><Code>InsufficientStorage</Code><Message>The store is full</Message></Error>", Content_Type="application/xml")
+
+    fake.answer = answer
+    out = fake.restfs.run("cp", "-r", tmp_path / "up", "s3://bucket", "--parallel=4", status=1)
+    assert b"; given up, as the store has no room: the same command goes on from here" in out
+    assert 0 < fake.restfs.stderr.count("The store is full") <= 4 and len(set(fake.requests)) <= 4
+
+
 def test_another_object_in_the_middle_is_refused(fake, tmp_path):
     body = b"x" * MIB
 

@@ -251,7 +251,7 @@ def test_who_refuses_is_told(restfs, s3, source, box, old, daemon, tmp_path):
     restfs.environment["AWS_SECRET_ACCESS_KEY"] = daemon.secret_key
     profile_write(tmp_path, old.s3, old.access_key, "wrong")
     restfs.run("sync", f"s3://{box}", f"s3://{box}", OLD, status=1)
-    assert "SignatureDoesNotMatch" in restfs.stderr and contents(s3, box) == {}
+    assert f"s3://{box}/: at the source: SignatureDoesNotMatch" in restfs.stderr and contents(s3, box) == {}
 
 
 def test_a_local_source_has_no_store(restfs, box, tmp_path):

@@ -222,6 +222,26 @@ test_what_is_wrong_is_said(void **state)
 	assert_false(load(h, NULL, NULL));
 }
 
+/* A service's home is often somebody else's. */
+static void
+test_a_home_that_may_not_be_looked_into_is_none(void **state)
+{
+	struct home *h = *state;
+	bool is_root = geteuid() == 0, loaded;
+
+	put(h, ".config/restfs", "config", "profiles: {\n");
+	assert_int_equal(chmod(h->path, 0), 0);
+	if (is_root)
+		assert_int_equal(setresuid(65534, 65534, 0), 0);
+	loaded = load(h, NULL, "http://said:1");
+	if (is_root)
+		assert_int_equal(setresuid(0, 0, 0), 0);
+	assert_int_equal(chmod(h->path, 0700), 0);
+	assert_true(loaded);
+	assert_string_equal(h->profile.endpoint, "http://said:1");
+	assert_false(load(h, NULL, "http://said:1"));
+}
+
 static void
 test_paths(void **state)
 {
@@ -269,6 +289,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			test_an_endpoint_of_s3_alone_goes_before_that_of_all_services, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_what_is_wrong_is_said, home_make, home_remove),
+		cmocka_unit_test_setup_teardown(
+			test_a_home_that_may_not_be_looked_into_is_none, home_make, home_remove),
 		cmocka_unit_test_setup_teardown(test_paths, home_make, home_remove),
 	};
 
