@@ -227,6 +227,16 @@ struct object_delete_args {
 /* A missing key is no error: `removed` says. PENDING */
 enum rfs_err object_delete(struct core *core, struct request *rq, const struct object_delete_args *args, bool *removed) RFS_MUST_CHECK;
 
+/* One of many, and how it ended. */
+struct object_deletion {
+	struct object_delete_args args;
+	enum rfs_err error; /* of object_delete; what has one before is left out */
+	const char *detail; /* rq->detail of the error */
+	bool removed;
+};
+/* As object_delete for each, at once: they share their syncs, and take effect in any order. [worker] */
+void objects_delete(struct core *core, struct request *rq, struct object_deletion *deletions, size_t count);
+
 struct object_copy_args {
 	struct bytes from_bucket;
 	struct bytes from_key;

@@ -32,6 +32,15 @@ typedef enum rfs_err publish_build(struct core *core, struct request *rq, void *
 /* Commits what `build` builds, until no race is lost. PENDING, WOULD_BLOCK. `serial` of the commit; 0: nothing was to be done. */
 enum rfs_err publish(struct core *core, struct request *rq, publish_build *build, void *verb, uint64_t *serial) RFS_MUST_CHECK;
 
+/* How one of many ended; `rq` has the detail. Called by who called publish_many. */
+typedef void publish_ended(void *verb, struct request *rq, enum rfs_err err, uint64_t serial);
+/*
+ * As publish, for each of `count` verbs of `size` bytes that do not depend on each other. Several are under way at a
+ * time, and share their syncs; they take effect in any order. [worker]
+ */
+void publish_many(struct core *core, struct request *rq, publish_build *build, publish_ended *ended, void *verbs,
+	size_t count, size_t size);
+
 /* The bucket, if the caller may list what begins with `prefix`. */
 enum rfs_err bucket_open_listing(struct core *core, struct request *rq, struct bytes name, struct bytes prefix, struct bucket_row *out) RFS_MUST_CHECK;
 

@@ -33,3 +33,30 @@ object_delete(struct core *core, struct request *rq, const struct object_delete_
 	*removed = serial != 0;
 	return err;
 }
+
+static enum rfs_err
+deletion_build(struct core *core, struct request *rq, void *verb, struct batch *b)
+{
+	struct object_deletion *deletion = verb;
+
+	return deletion->error ? deletion->error : delete_build(core, rq, &deletion->args, b);
+}
+
+static void
+deletion_ended(void *verb, struct request *rq, enum rfs_err err, uint64_t serial)
+{
+	struct object_deletion *deletion = verb;
+
+	if (deletion->error)
+		return;
+	deletion->error = err;
+	deletion->detail = rq->detail;
+	deletion->removed = serial != 0;
+}
+
+void
+objects_delete(struct core *core, struct request *rq, struct object_deletion *deletions, size_t count)
+{
+	rq->need = SPACE_FREES;
+	publish_many(core, rq, deletion_build, deletion_ended, deletions, count, sizeof(*deletions));
+}

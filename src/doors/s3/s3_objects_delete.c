@@ -3,13 +3,10 @@
 #include "doors/s3/s3_xml_read.h"
 
 static enum rfs_err
-delete_one(struct s3_exchange *ex, const struct s3_delete_key *key)
+verify_key(struct s3_exchange *ex, const struct s3_delete_key *key)
 {
-	struct object_delete_args args = {.bucket = ex->bucket, .key = key->key};
-	bool removed = false;
 	enum rfs_err err;
 
-	request_clear_error(ex->rq);
 	if ((err = s3_check_version_id(ex, key->version_id)))
 		return err;
 	if (key->last_modified_time.data || key->size.data)
@@ -17,9 +14,26 @@ delete_one(struct s3_exchange *ex, const struct s3_delete_key *key)
 			ex->rq, RFS_ERR_NOT_IMPLEMENTED, "Conditions on LastModifiedTime and Size are not implemented");
 	if (key->key.len == 0 || key->key.len > S3_KEY_MAX)
 		return request_fail(ex->rq, RFS_ERR_KEY_TOO_LONG, "Your key is too long, or empty");
-	args.conditions.if_match = key->etag;
-	err = object_delete(ex->door->core, ex->rq, &args, &removed);
-	return err == RFS_ERR_NO_SUCH_KEY ? RFS_OK : err;
+	return RFS_OK;
+}
+
+static struct object_deletion *
+deletions_of(struct s3_exchange *ex, const struct s3_delete *request)
+{
+	struct object_deletion *deletions = ARENA_ARRAY(ex->rq->arena, struct object_deletion, request->count);
+
+	for (size_t i = 0; i < request->count; i++) {
+		const struct s3_delete_key *key = &request->keys[i];
+		struct object_deletion *deletion = &deletions[i];
+
+		*deletion = (struct object_deletion){
+			.args = {.bucket = ex->bucket, .key = key->key, .conditions.if_match = key->etag}};
+		request_clear_error(ex->rq);
+		deletion->error = verify_key(ex, key);
+		deletion->detail = ex->rq->detail;
+	}
+	request_clear_error(ex->rq);
+	return deletions;
 }
 
 static void
@@ -33,14 +47,14 @@ write_deleted(struct buf *xml, const struct s3_delete_key *key)
 }
 
 static void
-write_error(struct s3_exchange *ex, struct buf *xml, const struct s3_delete_key *key, enum rfs_err err)
+write_error(struct buf *xml, const struct s3_delete_key *key, const struct object_deletion *deletion)
 {
 	xml_open(xml, "Error");
 	xml_text(xml, "Key", key->key);
 	if (key->version_id.data)
 		xml_text(xml, "VersionId", key->version_id);
-	xml_string(xml, "Code", error_face(err)->s3_code);
-	xml_string(xml, "Message", s3_error_message(ex, err));
+	xml_string(xml, "Code", error_face(deletion->error)->s3_code);
+	xml_string(xml, "Message", deletion->detail ? deletion->detail : error_face(deletion->error)->text);
 	xml_close(xml, "Error");
 }
 
@@ -48,6 +62,7 @@ enum rfs_err
 s3_delete_objects(struct s3_exchange *ex)
 {
 	struct s3_delete request = {0};
+	struct object_deletion *deletions;
 	struct buf *xml;
 	enum rfs_err err;
 
@@ -56,17 +71,20 @@ s3_delete_objects(struct s3_exchange *ex)
 			ex->rq, RFS_ERR_INVALID_REQUEST, "Missing required header for this request: Content-MD5");
 	if ((err = s3_xml_read_delete(ex->rq, s3_document(ex), &request)))
 		return err;
+	deletions = deletions_of(ex, &request);
+	objects_delete(ex->door->core, ex->rq, deletions, request.count);
 	xml = s3_reply_xml(ex, "DeleteResult");
 	for (size_t i = 0; i < request.count; i++) {
-		err = delete_one(ex, &request.keys[i]);
-		if (err == RFS_ERR_NO_SUCH_BUCKET)
-			return err;
-		if (err)
-			write_error(ex, xml, &request.keys[i], err);
+		const struct object_deletion *deletion = &deletions[i];
+
+		if (deletion->error == RFS_ERR_NO_SUCH_BUCKET)
+			return deletion->error;
+		/* A condition on what is not there: nothing is left to delete. */
+		if (deletion->error && deletion->error != RFS_ERR_NO_SUCH_KEY)
+			write_error(xml, &request.keys[i], deletion);
 		else if (!request.quiet)
 			write_deleted(xml, &request.keys[i]);
 	}
-	request_clear_error(ex->rq);
 	xml_close(xml, "DeleteResult");
 	return RFS_OK;
 }

@@ -262,7 +262,7 @@ metadata_commit_begin(struct metadata *m, struct request *rq, struct batch *batc
 	batch->need = rq->need;
 	batch->done = commit_wake;
 	batch->done_data = rq;
-	batch->nowait = true;
+	batch->nowait = !rq->may_block;
 	m->driver->ops->commit(m->driver, batch);
 }
 

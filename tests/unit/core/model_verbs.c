@@ -346,11 +346,16 @@ delete_object(struct test_store *t, struct model_run *run, const struct model_op
 {
 	struct request *rq = request_of(t, op->who);
 	struct object_delete_args args = {.bucket = bucket_name(op->bucket), .key = bytes_str(op->key)};
+	struct object_deletion deletion = {.args = args};
 	bool removed;
 	enum rfs_err err;
 
-	args.conditions = conditions_of(rq, run, op->bucket, op->key, op->condition);
+	args.conditions = deletion.args.conditions = conditions_of(rq, run, op->bucket, op->key, op->condition);
 	store_alternate(t);
+	if (rq->may_block) {
+		objects_delete(&t->core, rq, &deletion, 1);
+		return deletion.error;
+	}
 	do
 		err = object_delete(&t->core, rq, &args, &removed);
 	while (store_again(t, err));
