@@ -29,12 +29,13 @@
 #define READ_BYTES 262144
 #define GRACE_NS 30000000000ULL /* for answers that are still awaited at the end */
 #define LIST_STARTS 64
+#define PURGE_KEYS 1000 /* of a request */
 #define HEX_BYTES (2 * SHA256_DIGEST_LENGTH + 1)
 
-enum operation { GET, HEAD, PUT, DELETE, LIST };
+enum operation { GET, HEAD, PUT, DELETE, LIST, PURGE };
 
-static const char *const operation_names[] = {"get", "head", "put", "delete", "list"};
-static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "GET"};
+static const char *const operation_names[] = {"get", "head", "put", "delete", "list", "purge"};
+static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "GET", "POST"};
 
 struct options {
 	enum operation operation;
@@ -183,10 +184,30 @@ sign(const char *path, const char *query, const char *payload, const char *when,
 
 /* ---- requests ---- */
 
+/* The document of DeleteObjects for the i-th PURGE_KEYS keys, and the headers that go with it. */
+static void
+purge_prepare(struct request *r, long i, char *headers, size_t headers_bytes)
+{
+	static const char begin[] = "<Delete>", end[] = "</Delete>";
+	long first = i * PURGE_KEYS, last = first + PURGE_KEYS < options.keys ? first + PURGE_KEYS : options.keys;
+	size_t room = sizeof(begin) + sizeof(end) + (size_t)(last - first) * 64;
+	char *text = must_alloc(NULL, room), *at = stpcpy(text, begin);
+	unsigned char digest[16], base64[25];
+
+	for (long k = first; k < last; k++)
+		at += sprintf(at, "<Object><Key>k%08ld</Key></Object>", options.first + k * options.step);
+	at = stpcpy(at, end);
+	r->body = (unsigned char *)text;
+	r->body_bytes = (size_t)(at - text);
+	EVP_Digest(text, r->body_bytes, digest, NULL, EVP_md5(), NULL);
+	EVP_EncodeBlock(base64, digest, sizeof(digest));
+	snprintf(headers, headers_bytes, "Content-Length: %zu\r\nContent-MD5: %s\r\n", r->body_bytes, base64);
+}
+
 static void
 request_prepare(struct request *r, long i, const unsigned char *pool, const char *when, const unsigned char *key)
 {
-	char path[512], query[256] = "", payload[HEX_BYTES] = "UNSIGNED-PAYLOAD", headers[1024] = "", length[64] = "";
+	char path[512], query[256] = "", payload[HEX_BYTES] = "UNSIGNED-PAYLOAD", headers[1024] = "", length[128] = "";
 	int bytes;
 
 	if (options.operation == LIST) {
@@ -195,6 +216,10 @@ request_prepare(struct request *r, long i, const unsigned char *pool, const char
 		snprintf(path, sizeof(path), "/%s", options.bucket);
 		snprintf(query, sizeof(query), "list-type=2&max-keys=%ld&start-after=k%08ld", options.max_keys,
 			options.first + span * i / request_count);
+	} else if (options.operation == PURGE) {
+		snprintf(path, sizeof(path), "/%s", options.bucket);
+		snprintf(query, sizeof(query), "delete=");
+		purge_prepare(r, i, length, sizeof(length));
 	} else {
 		snprintf(path, sizeof(path), "/%s/k%08ld", options.bucket, options.first + i * options.step);
 	}
@@ -227,6 +252,8 @@ requests_prepare(void)
 	request_count = options.keys;
 	if (options.operation == LIST && request_count > LIST_STARTS)
 		request_count = LIST_STARTS;
+	if (options.operation == PURGE)
+		request_count = (options.keys + PURGE_KEYS - 1) / PURGE_KEYS;
 	if (options.operation == PUT) {
 		size_t words = (options.size_bytes + (size_t)options.keys) / 8 + 1;
 
@@ -417,7 +444,7 @@ answer_take(struct connection *c, const char *data, size_t bytes, bool *is_end)
 
 	if (c->state == ANSWER_BODY || c->state == ANSWER_CHUNK) {
 		taken = bytes < c->left_bytes ? bytes : (size_t)c->left_bytes;
-		if (options.operation == LIST)
+		if (options.operation == LIST || options.operation == PURGE)
 			count_keys(c, data, taken);
 		received_bytes += taken;
 		c->left_bytes -= taken;
@@ -554,7 +581,8 @@ usage(void)
 			"     [--once] [--access-key KEY --secret KEY [--region NAME] [--payload signed|unsigned] "
 			"[--acl NAME]] "
 			"[--max-keys N] [--first N] [--step N] [--seed N]\n"
-			"OPERATION: get, head, put, delete, list. Keys are k00000000, k00000001, ...\n");
+			"OPERATION: get, head, put, delete, list, purge (DeleteObjects). Keys are k00000000, "
+			"k00000001, ...\n");
 	exit(2);
 }
 
@@ -627,9 +655,9 @@ options_read(int argc, char **argv)
 	if (optind + 1 != argc || !options.port || options.keys < 1 || options.clients < 1 ||
 		!options.access_key != !options.secret)
 		usage();
-	for (c = 0; c <= LIST && strcmp(argv[optind], operation_names[c]) != 0; c++)
+	for (c = 0; c <= PURGE && strcmp(argv[optind], operation_names[c]) != 0; c++)
 		;
-	if (c > LIST)
+	if (c > PURGE)
 		usage();
 	options.operation = (enum operation)c;
 	random_state = options.seed ? options.seed : now_ns() | 1;
