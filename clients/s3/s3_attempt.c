@@ -485,6 +485,14 @@ perform(struct exchange *x)
 	return curl_easy_perform(curl);
 }
 
+/* Also one that broke off: of a store that is killed most threads have had no answer yet. */
+static bool
+has_connected(CURLcode code)
+{
+	return code == CURLE_OK || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING ||
+	       code == CURLE_PARTIAL_FILE;
+}
+
 bool
 s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *request, struct s3_answer *out,
 	struct s3_outcome *outcome)
@@ -501,11 +509,12 @@ s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *r
 	if (!head_make(&x))
 		return false;
 	code = perform(&x);
+	if (has_connected(code))
+		atomic_store(&conn->client->was_there, true);
 	buf_u8(&x.body, 0);
 	out->body = bytes_of(x.body.data, x.body.len - 1);
 	if (code != CURLE_OK)
 		return broken(&x, code, outcome);
-	atomic_store(&conn->client->has_answered, true);
 	skew_note(conn, out);
 	if (!is_success(out))
 		return refused(&x, outcome);

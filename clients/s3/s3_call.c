@@ -40,7 +40,7 @@ rest_length(unsigned attempt, int64_t asked_ns)
 bool
 s3_rest(struct s3_conn *conn, unsigned attempt, const struct s3_outcome *outcome)
 {
-	unsigned most = outcome->is_away && atomic_load(&conn->client->has_answered) ? S3_ATTEMPTS_AWAY : S3_ATTEMPTS;
+	unsigned most = outcome->is_away && atomic_load(&conn->client->was_there) ? S3_ATTEMPTS_AWAY : S3_ATTEMPTS;
 	int64_t end, now;
 
 	if (!outcome->may_repeat || attempt + 1 >= most)

@@ -17,7 +17,7 @@
 
 #define S3_ERROR_BYTES 512
 #define S3_ATTEMPTS 6
-#define S3_ATTEMPTS_AWAY 9 /* of a server that has answered, and takes no connections: it may be started again; some 20 s */
+#define S3_ATTEMPTS_AWAY 9 /* of a server that took connections, and takes none: it may be started again; some 20 s */
 #define S3_DELETE_MAX 1000 /* keys of one s3_delete_many */
 #define S3_PARTS_MAX 10000
 #define S3_PART_MIN (5 * 1024 * 1024)

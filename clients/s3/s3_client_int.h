@@ -15,7 +15,7 @@ struct s3_client {
 	bool sign_payload;     /* in clear over a network a signature that leaves the body out is worth little */
 	atomic_bool stopped;
 	atomic_bool lacks_crc; /* the server takes no CRC64NVME with a PUT */
-	atomic_bool has_answered; /* a request of any connection */
+	atomic_bool was_there; /* took a connection, of any thread */
 	uint64_t rate;        /* bytes a second; 0: no limit */
 	pthread_mutex_t lock; /* rate_free_ns */
 	int64_t rate_free_ns; /* clock_monotonic_ns() from which the next byte may go */

@@ -117,9 +117,10 @@ bucket_check(struct check *c, uint64_t id)
 		TABLE_QUOTA, TABLE_FEED_STATE, TABLE_CURSOR, 0};
 	enum rfs_err err;
 
-	c->totals->buckets++;
-	if ((err = bucket_read(c, id)) || (err = tables_check(c, known)) || (err = counters_check(c)) ||
-		(err = check_feed(c)))
+	if ((err = bucket_read(c, id)))
+		return err;
+	c->totals->buckets += !c->bucket.removed;
+	if ((err = tables_check(c, known)) || (err = counters_check(c)) || (err = check_feed(c)))
 		return err;
 	check_arena(c);
 	if (c->bucket.serial && (err = check_fed(c, bytes_of(NULL, 0), c->bucket.serial)))

@@ -247,10 +247,10 @@ bucket_repair(struct repair *r, uint64_t id)
 	struct check *c = &r->check;
 	enum rfs_err err;
 
-	r->totals->buckets++;
 	repair_number(r, id);
 	if ((err = bucket_open(r, id)))
 		return err;
+	r->totals->buckets += !c->bucket.removed;
 	c->entries = UINT64_MAX;
 	if ((err = repair_feed(r)) || (err = repair_places(r)) || (err = repair_owners(r)) ||
 		(err = repair_objects(r)) || (err = repair_strays(r)) || (err = repair_blocks(r)) ||

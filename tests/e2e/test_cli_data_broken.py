@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import threading
 
@@ -223,14 +224,13 @@ def test_a_part_that_is_left_is_nobodys_file(restfs, s3, bucket, tmp_path, rng):
     assert part.read_bytes() == before and s3.get_object(Bucket=bucket, Key=f"parts/{part.name}")["Body"].read() == b"x"
 
 
-@pytest.mark.parametrize("parallel", [4, 64])  # of 64 threads most have had no answer when the store goes
-def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path, parallel):
+def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path):
     restfs = Restfs(own_daemon.s3, own_daemon.access_key, own_daemon.secret_key, tmp_path)
     own_daemon.client().create_bucket(Bucket="again")
     (tmp_path / "up").mkdir()
     for number in range(1000):
         (tmp_path / "up" / f"{number}").write_bytes(b"x" * 1000)
-    process = restfs.start("cp", "-r", tmp_path / "up", "s3://again", f"--parallel={parallel}", "--limit-rate=100K")
+    process = restfs.start("cp", "-r", tmp_path / "up", "s3://again", "--parallel=4", "--limit-rate=100K")
     wait_until(lambda: own_daemon.client().list_objects_v2(Bucket="again").get("KeyCount"))
     own_daemon.kill()
     with pytest.raises(subprocess.TimeoutExpired):
@@ -238,6 +238,25 @@ def test_a_store_that_is_started_again_is_waited_for(own_daemon, tmp_path, paral
     own_daemon.start("--s3", own_daemon.s3.removeprefix("http://"))
     assert process.communicate()[1] == b"" and process.returncode == 0
     assert own_daemon.client().list_objects_v2(Bucket="again")["KeyCount"] == 1000
+
+
+def test_a_store_that_goes_before_its_first_answer_is_waited_for(own_daemon, tmp_path):
+    """Of many threads one had a connection, and none an answer."""
+    restfs = Restfs(own_daemon.s3, own_daemon.access_key, own_daemon.secret_key, tmp_path)
+    own_daemon.client().create_bucket(Bucket="again")
+    own_daemon.kill()
+    address = own_daemon.s3.removeprefix("http://")
+    (tmp_path / "up").mkdir()
+    for number in range(100):
+        (tmp_path / "up" / f"{number}").write_bytes(b"x")
+    with socket.create_server(("127.0.0.1", int(address.split(":")[1]))) as server:
+        process = restfs.start("cp", "-r", tmp_path / "up", "s3://again", "--parallel=16")
+        server.accept()[0].close()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(6)
+    own_daemon.start("--s3", address)
+    assert process.communicate()[1] == b"" and process.returncode == 0
+    assert own_daemon.client().list_objects_v2(Bucket="again")["KeyCount"] == 100
 
 
 def test_of_a_store_that_has_gone_not_every_file_is_tried(own_daemon, tmp_path):

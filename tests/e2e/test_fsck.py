@@ -28,6 +28,8 @@ def store():
 
 
 def test_a_whole_store_has_no_findings(store):
+    store.client().create_bucket(Bucket="removed")
+    store.client().delete_bucket(Bucket="removed")
     store.stop()
     assert store.fsck() == f"1 buckets, 3 objects of {2 * len(BODY) + 5} bytes, 2 blocks of {len(BODY) + 5 + 32} bytes: 0 findings\n"
     found = json.loads(store.fsck("--json"))

@@ -16,7 +16,7 @@ static const struct {
 		{"AWS_REGION", "The region that requests are signed for (default: us-east-1)."},
 		{"AWS_PROFILE", "The section of AWS's files to take."},
 		{"AWS_CA_BUNDLE", "A file of certificates to trust in place of the system's, for data."},
-		{"SSL_CERT_FILE", "A file of certificates to trust, for administration."},
+		{"SSL_CERT_FILE", "A file of certificates to trust, of stores and of administration."},
 		{"NO_COLOR", "No colours, on a terminal either."},
 },
   files[] =
