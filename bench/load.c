@@ -67,7 +67,7 @@ struct connection {
 	char head[HEADER_BYTES];
 	size_t head_bytes;   /* of head; in a chunked body, of the line being read */
 	uint64_t left_bytes; /* of the body or the chunk */
-	int key_match;       /* characters of "<Key>" seen so far */
+	int key_match, error_match; /* characters of "<Key>" and "<Error>" seen so far */
 };
 
 static struct options options = {.region = "us-east-1",
@@ -400,17 +400,23 @@ connection_end(struct connection *c)
 
 /* ---- answers ---- */
 
+static bool
+tag_ends(const char *tag, int *match, char c)
+{
+	*match = c == tag[*match] ? *match + 1 : c == '<';
+	if (tag[*match])
+		return false;
+	*match = 0;
+	return true;
+}
+
+/* Where a key could not be deleted, DeleteObjects failed. */
 static void
 count_keys(struct connection *c, const char *data, size_t bytes)
 {
-	static const char tag[] = "<Key>";
-
 	for (size_t i = 0; i < bytes; i++) {
-		c->key_match = data[i] == tag[c->key_match] ? c->key_match + 1 : data[i] == '<';
-		if (c->key_match == 5) {
-			keys_listed++;
-			c->key_match = 0;
-		}
+		keys_listed += tag_ends("<Key>", &c->key_match, data[i]);
+		c->is_failure |= tag_ends("<Error>", &c->error_match, data[i]);
 	}
 }
 

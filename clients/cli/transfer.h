@@ -237,9 +237,9 @@ bool report_failed(struct transfer *t, const char *bucket, const char *name, con
 bool report_unwritten(struct transfer *t, const char *path);
 /* Of the connection's failure, by the source. Gives false. */
 bool report_refused(struct worker *w, const struct job *job);
-/* The same, of that one of the worker's connections. */
 /* Whose answer it is, where source and target are in two stores: "at the source: "; else "". */
 const char *report_side(const struct transfer *t, const struct s3_conn *conn);
+/* As report_refused, of that one of the worker's connections. */
 bool report_refused_by(struct worker *w, const struct s3_conn *conn, const struct job *job);
 void report_removed(struct transfer *t, const char *name);
 /* No failure, but to be known. */

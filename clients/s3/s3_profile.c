@@ -6,6 +6,7 @@
  */
 #include "s3/s3_client.h"
 #include "base/config_file.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -189,7 +190,9 @@ own_path(struct arena *arena)
 	const char *base = file_path(arena, "XDG_CONFIG_HOME", ".config");
 	const char *path = base ? arena_printf(arena, "%s/restfs/config", base) : NULL;
 
-	return path && access(path, F_OK) == 0 ? path : NULL;
+	if (path && access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+		path = NULL; /* none is there, or nobody let us look; of anything else whoever reads it tells */
+	return path;
 }
 
 static bool

@@ -234,7 +234,8 @@ struct object_deletion {
 	const char *detail; /* rq->detail of the error */
 	bool removed;
 };
-/* As object_delete for each, at once: they share their syncs, and take effect in any order. [worker] */
+/* As object_delete for each, at once: they share their syncs, and take effect in any order; the conditions of each are
+ * judged as of any moment, also of a key that is named twice. [worker] */
 void objects_delete(struct core *core, struct request *rq, struct object_deletion *deletions, size_t count);
 
 struct object_copy_args {

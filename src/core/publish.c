@@ -3,7 +3,7 @@
  * [any]
  *
  * With rq->may_block false there is one attempt, which ends as PENDING; the verb, called again after rq->wake, comes
- * back here for the result. Of many verbs at once each has its first attempt so, while the worker builds the next ones.
+ * back here for the result. Of many verbs at once each has its attempts so, while the worker builds the next ones.
  */
 #include "base/thread.h"
 #include "core/core_int.h"
@@ -68,16 +68,21 @@ publish(struct core *core, struct request *rq, publish_build *build, void *verb,
 /* --- many at once ------------------------------------------------------------------------------------------------- */
 
 struct many {
+	struct core *core;
+	struct request *rq;
+	publish_build *build;
+	publish_ended *ended;
+	size_t under_way;
 	pthread_mutex_t lock; /* is_done of all attempts */
 	pthread_cond_t done;
 };
 
-/* A first attempt. */
 struct attempt {
 	struct request rq; /* whose wake says that it has ended */
 	struct many *many;
 	struct batch *batch;
 	void *verb; /* NULL: nothing is under way */
+	unsigned races_lost;
 	bool is_done;
 };
 
@@ -94,67 +99,74 @@ attempt_wake(struct request *rq)
 	pthread_mutex_unlock(&many->lock);
 }
 
-/* Ends what is under way, if anything is: what has lost a race is published alone. */
 static void
-attempt_land(struct attempt *a, struct core *core, struct request *rq, publish_build *build, publish_ended *ended)
+attempt_launch(struct attempt *a, void *verb)
 {
-	void *verb = a->verb;
-	uint64_t serial = 0;
+	struct many *many = a->many;
 	enum rfs_err err;
 
-	if (!verb)
-		return;
-	pthread_mutex_lock(&a->many->lock);
-	while (!a->is_done)
-		pthread_cond_wait(&a->many->done, &a->many->lock);
-	pthread_mutex_unlock(&a->many->lock);
-	a->verb = NULL;
-	err = metadata_commit_end(core->metadata, a->batch);
-	if (err != RFS_ERR_CONFLICT) {
-		ended(verb, &a->rq, err, err ? 0 : a->batch->serial);
-		return;
-	}
-	request_clear_error(rq);
-	err = publish(core, rq, build, verb, &serial);
-	ended(verb, rq, err, serial);
-}
-
-static void
-attempt_launch(struct attempt *a, struct core *core, struct request *rq, publish_build *build, publish_ended *ended,
-	void *verb)
-{
-	enum rfs_err err;
-
-	a->rq = *rq;
+	a->rq = *many->rq;
 	a->rq.wake = attempt_wake;
 	request_clear_error(&a->rq);
 	if (!a->batch)
 		a->batch = batch_new(0);
 	batch_reset(a->batch);
-	err = build(core, &a->rq, verb, a->batch);
-	if (!err && a->batch->op_count > 0) {
-		a->verb = verb;
-		a->is_done = false;
-		metadata_commit_begin(core->metadata, &a->rq, a->batch);
+	err = many->build(many->core, &a->rq, verb, a->batch);
+	if (err || a->batch->op_count == 0) {
+		many->ended(verb, &a->rq, err ? err : metadata_writable(many->core->metadata), 0);
 		return;
 	}
-	ended(verb, &a->rq, err ? err : metadata_writable(core->metadata), 0);
+	a->verb = verb;
+	a->is_done = false;
+	many->under_way++;
+	metadata_commit_begin(many->core->metadata, &a->rq, a->batch);
+}
+
+/* Ends what is under way, if anything is; what has lost a race begins anew. */
+static void
+attempt_land(struct attempt *a)
+{
+	struct many *many = a->many;
+	void *verb = a->verb;
+	enum rfs_err err;
+
+	if (!verb)
+		return;
+	pthread_mutex_lock(&many->lock);
+	while (!a->is_done)
+		pthread_cond_wait(&many->done, &many->lock);
+	pthread_mutex_unlock(&many->lock);
+	a->verb = NULL;
+	many->under_way--;
+	err = metadata_commit_end(many->core->metadata, a->batch);
+	if (err == RFS_ERR_CONFLICT && request_may_retry(&a->rq, a->races_lost++))
+		attempt_launch(a, verb);
+	else
+		many->ended(verb, &a->rq, err, err ? 0 : a->batch->serial);
 }
 
 void
 publish_many(struct core *core, struct request *rq, publish_build *build, publish_ended *ended, void *verbs,
 	size_t count, size_t size)
 {
-	struct many many = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
-	struct attempt attempts[MANY_AT_ONCE];
+	struct many many = {.core = core,
+		.rq = rq,
+		.build = build,
+		.ended = ended,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.done = PTHREAD_COND_INITIALIZER};
+	struct attempt attempts[MANY_AT_ONCE] = {0}, *a = attempts;
+	size_t begun = 0;
 
 	ASSERT_MAY_BLOCK();
-	for (size_t i = 0; i < MANY_AT_ONCE; i++)
-		attempts[i] = (struct attempt){.many = &many};
-	for (size_t i = 0; i < count + MANY_AT_ONCE; i++) {
-		attempt_land(&attempts[i % MANY_AT_ONCE], core, rq, build, ended);
-		if (i < count)
-			attempt_launch(&attempts[i % MANY_AT_ONCE], core, rq, build, ended, (char *)verbs + i * size);
+	while (begun < count || many.under_way > 0) {
+		a->many = &many;
+		attempt_land(a);
+		if (!a->verb && begun < count) {
+			a->races_lost = 0;
+			attempt_launch(a, (char *)verbs + begun++ * size);
+		}
+		a = a + 1 < attempts + MANY_AT_ONCE ? a + 1 : attempts;
 	}
 	for (size_t i = 0; i < MANY_AT_ONCE; i++)
 		batch_free(attempts[i].batch);

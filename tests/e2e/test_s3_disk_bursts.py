@@ -246,6 +246,67 @@ def test_in_the_middle_of_a_flush_of_the_index(disk):
         daemon.finish()
 
 
+class Deleters:
+    """Six, each of whom asks for 500 keys of a kilobyte to be deleted in one request, which has many commits under way."""
+
+    COUNT, KEYS = 6, 500
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.deleted, self.refused, self.problems = [], [], []
+
+    def all_do(self, what):
+        threads = [threading.Thread(target=self.run, args=(what, number)) for number in range(self.COUNT)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not self.problems, self.problems
+
+    def run(self, what, number):
+        try:
+            what(self.daemon.client(retries={"max_attempts": 0}), [long_text(f"key {number} {key}", 1000) for key in range(self.KEYS)])
+        except Exception as error:
+            self.problems.append(error)
+
+    def write(self, s3, keys):
+        for key in keys:
+            s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+
+    def delete(self, s3, keys):
+        answer = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
+        assert all(error["Code"] == "InsufficientStorage" for error in answer.get("Errors", ()))
+        self.deleted += [item["Key"] for item in answer.get("Deleted", ())]
+        self.refused += [item["Key"] for item in answer.get("Errors", ())]
+
+    def judge(self, s3):
+        listed = [item["Key"] for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET) for item in page.get("Contents", ())]
+        assert listed == sorted(self.refused)
+        for key in listed[::100]:
+            assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == key.encode()
+
+
+def test_many_deletes_at_once_come_to_the_end_of_the_reserve(disk):
+    """What was admitted has room together: nobody waits for somebody who frees some, and who is refused is told so."""
+    store = disk(disk.path / "disk", 96)
+    daemon, s3 = start(store, "--set", "compaction.enabled=false")
+    deleters = Deleters(daemon)
+    try:
+        deleters.all_do(deleters.write)
+        wait_until((daemon.data / "reserve").exists)
+        eaten = burst(store / "eaten")
+        deleters.all_do(deleters.delete)
+        assert deleters.deleted and deleters.refused
+        assert metric(daemon, "restfs_store_poisoned") == 0
+        deleters.judge(s3)
+        os.unlink(eaten)
+        daemon.kill()
+        daemon.start()
+        deleters.judge(daemon.client())
+    finally:
+        daemon.finish()
+
+
 def restfs(daemon, *words):
     """None: it was refused."""
     done = subprocess.run([os.path.join(BUILD, "restfs"), "--data", daemon.data, *words, "--json"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)

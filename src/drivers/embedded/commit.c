@@ -27,6 +27,7 @@ commit_finish(struct commit *c, enum rfs_err error, size_t failed_op)
 
 	latch_release(&e->latches, c);
 	cells_unpin(&e->cells, c);
+	space_used(e, c->promised);
 	atomic_fetch_sub_explicit(&e->commits, 1, memory_order_relaxed);
 	b->error = error;
 	b->failed_op = failed_op;
@@ -348,7 +349,7 @@ embedded_commit(struct metadata_driver *d, struct batch *batch)
 		return;
 	}
 	build_image(c, records, pieces);
-	if ((err = space_admit(e, batch->need, c->image_bytes))) {
+	if ((err = space_admit(e, batch->need, c->image_bytes, &c->promised))) {
 		commit_finish(c, err, 0);
 		return;
 	}

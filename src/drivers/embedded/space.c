@@ -3,13 +3,17 @@
  *
  * A file, DATA/reserve, keeps some of the disk from everybody else. While less than `keep` is free, ordinary writes are
  * refused; `keep` is what RocksDB and the journal need to go on with what was admitted. Deletes and changes of access
- * go on, and may use half of the reserve; compaction all of it. It grows again when there is room.
+ * go on, and may use half of the reserve; compaction all of it, and so may what is durable already. It grows again when
+ * there is room.
  *
  * Whether there is room is decided here, when a batch or a block is admitted, and never by the committer. The disk is
- * looked at each second, and when a quarter of what was free at the last look has been admitted. [any]
+ * looked at each second, and when a quarter of what was free at the last look has been admitted. At the edge, where
+ * each asks for room, what was admitted and is not yet in the index counts as taken; before that `keep` has room for
+ * it. [any]
  */
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "drivers/embedded/embedded_int.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +30,7 @@
 #define CREDIT_MOST (256 * MIB) /* admitted without a look */
 #define RELEASE_STEP MIB
 #define LITTLE MIB /* less than this is nothing */
-#define VOLUME_SPARE (MIB / 2) /* what a volume begins and ends with */
+#define SPARE (INDEX_SPARE + MIB / 2) /* also what a volume begins and ends with */
 #define VOLUME_LEAST (8 * MIB) /* a volume's size on a small disk */
 
 struct room {
@@ -51,16 +55,18 @@ room_of(const struct embedded *e, const char *name, struct room *out)
 	}
 }
 
-/* Of the fuller one, where the index lies on another disk. */
+/* Of the fuller one, where the index lies on another disk; without what is promised. */
 static struct room
 look(const struct embedded *e)
 {
+	uint64_t promised = MUTANT("promises-ignored") ? 0 : atomic_load(&e->space.promised);
 	struct room room = {.free = UINT64_MAX};
 
 	room_of(e, "volumes", &room);
 	room_of(e, "index", &room);
 	metric_set(METRIC_STORE_FREE_BYTES, room.free < INT64_MAX ? (int64_t)room.free : -1);
 	metric_set(METRIC_STORE_DISK_BYTES, (int64_t)room.total);
+	room.free -= promised < room.free ? promised : room.free;
 	return room;
 }
 
@@ -70,12 +76,14 @@ keep_of(const struct room *room)
 	return room->total / KEEP_SHARE < KEEP_MOST ? room->total / KEEP_SHARE : KEEP_MOST;
 }
 
-/* With the rows that the index will get of it, as they are counted there: it waits for room when nothing can be taken back
- * any more. */
+/* With the rows that the index will get of it, which it counts twice: it waits for room when nothing can be taken back
+ * any more. Those of a small batch may be nearly twice its bytes in the journal. */
 static uint64_t
 carried_through(uint64_t bytes)
 {
-	return bytes + 2 * (bytes < BATCH_MAX_BYTES ? bytes : BATCH_MAX_BYTES) + INDEX_SPARE + VOLUME_SPARE;
+	uint64_t rows = 4 * bytes, most = 2 * BATCH_MAX_BYTES;
+
+	return bytes + (rows < most ? rows : most);
 }
 
 static bool
@@ -143,7 +151,8 @@ static bool
 has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes, struct room *room)
 {
 	uint64_t least = need == SPACE_FREES ? e->space.target / 2 : 0;
-	uint64_t more = e->space.reserve > least ? e->space.reserve - least : 0, wanted = carried_through(bytes);
+	uint64_t more = e->space.reserve > least ? e->space.reserve - least : 0;
+	uint64_t wanted = carried_through(bytes) + SPARE;
 
 	if (room->free >= keep_of(room) + bytes && !is_full(room))
 		return true;
@@ -158,7 +167,7 @@ has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes, struct
 }
 
 static enum rfs_err
-admit_after_look(struct embedded *e, enum space_need need, uint64_t bytes)
+admit_after_look(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t *promised)
 {
 	struct space *s = &e->space;
 	struct room room;
@@ -168,16 +177,27 @@ admit_after_look(struct embedded *e, enum space_need need, uint64_t bytes)
 	room = look(e);
 	has_room = has_room_locked(e, need, bytes, &room);
 	note_locked(e, &room);
+	if (has_room && promised)
+		atomic_fetch_add(&s->promised, *promised = carried_through(bytes));
 	pthread_mutex_unlock(&s->lock);
 	return has_room ? RFS_OK : RFS_ERR_NO_SPACE;
 }
 
 enum rfs_err
-space_admit(struct embedded *e, enum space_need need, uint64_t bytes)
+space_admit(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t *promised)
 {
+	if (promised)
+		*promised = 0;
 	if (atomic_fetch_sub_explicit(&e->space.credit, (int64_t)bytes, memory_order_relaxed) > (int64_t)bytes)
 		return RFS_OK;
-	return admit_after_look(e, need, bytes);
+	return admit_after_look(e, need, bytes, promised);
+}
+
+void
+space_used(struct embedded *e, uint64_t promised)
+{
+	if (promised)
+		atomic_fetch_sub(&e->space.promised, promised);
 }
 
 void
@@ -205,7 +225,7 @@ space_tend(struct embedded *e)
 uint64_t
 space_to_move(struct embedded *e)
 {
-	uint64_t spare = carried_through(BATCH_MAX_BYTES), room;
+	uint64_t spare = carried_through(BATCH_MAX_BYTES) + SPARE, room;
 
 	pthread_mutex_lock(&e->space.lock);
 	room = look(e).free + e->space.reserve;
@@ -238,31 +258,30 @@ space_open(struct embedded *e)
 	metric_set(METRIC_STORE_FULL, 0);
 }
 
-/* So much for RocksDB on its disk: the rest of a short one comes from what this need may take of the reserve. RocksDB does
- * not get over a write that failed for lack of space, so it is not asked for one. */
+/* So much for RocksDB on its disk: the rest of a short one comes from the reserve, all of it: behind what is durable
+ * and waits nothing goes on, compaction neither. RocksDB does not get over a write that failed for lack of space, so it
+ * is not asked for one. */
 static bool
-index_has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes)
+index_has_room_locked(struct embedded *e, uint64_t bytes)
 {
-	uint64_t least = need == SPACE_COMPACTS ? 0 : e->space.target / 2;
-
 	for (;;) {
 		struct room room = {.free = UINT64_MAX};
 
 		room_of(e, "index", &room);
 		if (room.free >= bytes)
 			return true;
-		if (!release_locked(e, least, bytes - room.free))
+		if (!release_locked(e, 0, bytes - room.free))
 			return false;
 	}
 }
 
 bool
-space_for_index(struct embedded *e, enum space_need need, uint64_t bytes)
+space_for_index(struct embedded *e, uint64_t bytes)
 {
 	bool has_room;
 
 	pthread_mutex_lock(&e->space.lock);
-	has_room = index_has_room_locked(e, need, bytes);
+	has_room = index_has_room_locked(e, bytes);
 	pthread_mutex_unlock(&e->space.lock);
 	return has_room;
 }

@@ -1,6 +1,7 @@
 /* test_space.c: a full disk: what was admitted is always carried through, and what has no room leaves nothing behind. */
 #include "journal_help.h"
 #include <dirent.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -11,6 +12,7 @@
 #define PLENTY (128 * MIB)
 #define CHECKPOINT_ROWS 80
 #define ROW_BYTES 100000
+#define CROWD_MOST 200
 
 /* The disk: as large as the test says, and filled by the store's own files. */
 static struct {
@@ -167,6 +169,81 @@ whatever_is_admitted_ends(void **state)
 	close_store(s);
 }
 
+/* Batches that are admitted while none of them is written. */
+struct crowd {
+	sem_t stands, goes_on, ended;
+	struct batch *batches[CROWD_MOST];
+	unsigned count;
+};
+
+static void
+stand(struct batch *b)
+{
+	struct crowd *crowd = b->done_data;
+
+	sem_post(&crowd->stands);
+	sem_wait(&crowd->goes_on);
+	sem_post(&crowd->ended);
+}
+
+static void
+end(struct batch *b)
+{
+	struct crowd *crowd = b->done_data;
+
+	sem_post(&crowd->ended);
+}
+
+static struct batch *
+crowd_add(struct store *s, struct crowd *crowd, enum space_need need, void (*done)(struct batch *), size_t bytes)
+{
+	static const char value[ROW_BYTES];
+	struct batch *b = batch_new(BUCKET);
+	char name[16];
+
+	snprintf(name, sizeof(name), "%08u", crowd->count);
+	batch_put(b, test_key(b->arena, BUCKET, TABLE_ROWS, name), bytes_of(value, bytes));
+	b->need = need;
+	b->done = done;
+	b->done_data = crowd;
+	crowd->batches[crowd->count++] = b;
+	s->drivers.metadata->ops->commit(s->drivers.metadata, b);
+	return b;
+}
+
+/* They are admitted until one is refused, and all others are carried through: together, for nobody else makes room. */
+static void
+what_is_admitted_at_once_ends(void **state)
+{
+	static const enum space_need needs[] = {SPACE_FREES, SPACE_COMPACTS};
+	struct store *s = *state;
+	struct crowd crowd;
+
+	reserve_made(s);
+	assert_int_equal(put_with_blocks(s, "first", SPACE_ORDINARY, 1000), RFS_OK);
+	leave(s, 8 * MIB);
+	for (size_t i = 0; i < 2; i++) {
+		crowd.count = 0;
+		sem_init(&crowd.stands, 0, 0);
+		sem_init(&crowd.goes_on, 0, 0);
+		sem_init(&crowd.ended, 0, 0);
+		crowd_add(s, &crowd, SPACE_COMPACTS, stand, 1);
+		sem_wait(&crowd.stands);
+		while (crowd_add(s, &crowd, needs[i], end, ROW_BYTES)->error != RFS_ERR_NO_SPACE)
+			assert_true(crowd.count < CROWD_MOST);
+		assert_true(crowd.count > 4);
+		sem_post(&crowd.goes_on);
+		for (unsigned k = 0; k < crowd.count; k++)
+			sem_wait(&crowd.ended);
+		for (unsigned k = 0; k < crowd.count; k++) {
+			assert_int_equal(crowd.batches[k]->error, k + 1 < crowd.count ? RFS_OK : RFS_ERR_NO_SPACE);
+			batch_free(crowd.batches[k]);
+		}
+		assert_int_equal(atomic_load(&embedded_of(s)->space.promised), 0);
+	}
+	close_store(s);
+}
+
 static enum rfs_err
 make_checkpoint(struct store *s, struct checkpoint_info *out)
 {
@@ -268,6 +345,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(blocks_that_were_admitted_need_no_room_in_the_index),
 		TEST(whatever_is_admitted_ends),
+		TEST(what_is_admitted_at_once_ends),
 		TEST(a_checkpoint_asks_for_room),
 		TEST(a_first_checkpoint_that_is_too_large_is_refused),
 		TEST(a_volume_whose_last_block_was_given_up_is_sealed),
