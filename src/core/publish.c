@@ -155,18 +155,19 @@ publish_many(struct core *core, struct request *rq, publish_build *build, publis
 		.ended = ended,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.done = PTHREAD_COND_INITIALIZER};
-	struct attempt attempts[MANY_AT_ONCE] = {0}, *a = attempts;
+	struct attempt attempts[MANY_AT_ONCE], *a;
 	size_t begun = 0;
 
 	ASSERT_MAY_BLOCK();
-	while (begun < count || many.under_way > 0) {
-		a->many = &many;
+	for (size_t i = 0; i < MANY_AT_ONCE; i++)
+		attempts[i] = (struct attempt){.many = &many};
+	for (size_t at = 0; begun < count || many.under_way > 0; at++) {
+		a = &attempts[at % MANY_AT_ONCE];
 		attempt_land(a);
-		if (!a->verb && begun < count) {
-			a->races_lost = 0;
-			attempt_launch(a, (char *)verbs + begun++ * size);
-		}
-		a = a + 1 < attempts + MANY_AT_ONCE ? a + 1 : attempts;
+		if (a->verb || begun == count)
+			continue;
+		a->races_lost = 0;
+		attempt_launch(a, (char *)verbs + begun++ * size);
 	}
 	for (size_t i = 0; i < MANY_AT_ONCE; i++)
 		batch_free(attempts[i].batch);
