@@ -305,15 +305,27 @@ group_done(struct embedded *e, struct group *g, enum rfs_err err)
 	free(g);
 }
 
+/* What one of its batches may take of the reserve, all may: they wait for each other. */
+static enum space_need
+group_need(const struct group *g)
+{
+	enum space_need need = SPACE_ORDINARY;
+
+	for (const struct commit *c = g->first; c; c = c->next)
+		if (!c->error && c->batch->need > need)
+			need = c->batch->need;
+	return need;
+}
+
 /* NO_SPACE: there is none yet, and nothing was done. Behind a table that found none, as much has to be free as RocksDB
  * wants before it tries again. */
 static enum rfs_err
-write_if_room(struct embedded *e, uint64_t *bytes)
+write_if_room(struct embedded *e, enum space_need need, uint64_t *bytes)
 {
 	struct index *ix = &e->index;
 	enum rfs_err err;
 
-	if (!space_for_index(e, *bytes))
+	if (!space_for_index(e, need, *bytes))
 		return RFS_ERR_NO_SPACE;
 	err = index_write(ix, e->applier.wb);
 	if (err == RFS_ERR_NO_SPACE && !atomic_load(&ix->refused) && *bytes < ix->buffer_bytes) {
@@ -331,9 +343,10 @@ apply_when_room(struct embedded *e, struct group *g)
 {
 	static const struct timespec pause = {.tv_nsec = 100000000};
 	uint64_t bytes = 2 * gather_rows(e, g) + INDEX_SPARE;
+	enum space_need need = group_need(g);
 	enum rfs_err err;
 
-	while ((err = write_if_room(e, &bytes)) == RFS_ERR_NO_SPACE && !atomic_load(&e->index.refused) &&
+	while ((err = write_if_room(e, need, &bytes)) == RFS_ERR_NO_SPACE && !atomic_load(&e->index.refused) &&
 		!atomic_load(&e->closing))
 		nanosleep(&pause, NULL);
 	row_cache_changed(e->rows);

@@ -156,7 +156,7 @@ bulk_put(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 		return request_fail(rq, RFS_ERR_LIMIT, "put a block of %llu bytes", (unsigned long long)len);
 	if (atomic_load(&e->poisoned))
 		return RFS_ERR_POISONED;
-	if ((err = space_admit(e, rq->need, record_bytes(len), NULL)))
+	if ((err = space_admit(e, rq->need, record_bytes(len), 0, NULL)))
 		return err;
 	if ((err = reserve(e, record_bytes(len), &v, &offset)))
 		return request_fail(rq, err, "reserve room for block %llu", (unsigned long long)number);

@@ -113,7 +113,7 @@ write_rows_record(struct embedded *e, struct writer *w)
 {
 	enum rfs_err err;
 
-	if ((err = space_admit(e, SPACE_COMPACTS, record_bytes(w->payload.len), NULL)))
+	if ((err = space_admit(e, SPACE_COMPACTS, record_bytes(w->payload.len), 0, NULL)))
 		return err;
 	w->crc = crc32c(w->crc, w->payload.data, w->payload.len);
 	return write_record(w, 0);
@@ -227,7 +227,7 @@ make_locked(struct embedded *e, bool (*go_on)(void *data, uint64_t bytes), void 
 
 	/* About as large as the one before it: where there is no room for that, nothing of the reserve is given up in vain. */
 	checkpoint_newest(e, &before);
-	if ((err = space_admit(e, SPACE_COMPACTS, before.bytes, NULL)) ||
+	if ((err = space_admit(e, SPACE_COMPACTS, before.bytes, 0, NULL)) ||
 		(err = index_walk_open(&e->index, &at, &walk)))
 		return err;
 	w.super.number = volume_next_number(e);

@@ -18,6 +18,7 @@
  */
 #define COPY_MOST ((size_t)32 * 1024)
 #define TAIL_MOST (7 + RECORD_FOOTER_BYTES)
+#define ROW_SPARE ((uint64_t)40)
 
 void
 commit_finish(struct commit *c, enum rfs_err error, size_t failed_op)
@@ -79,6 +80,18 @@ measure(const struct batch *b, size_t *records, size_t *pieces)
 		}
 	}
 	return true;
+}
+
+/* What its rows take in the index, at most: keys, values and locations, and what goes with each row, and with the
+ * batch. */
+static uint64_t
+rows_most(const struct batch *b)
+{
+	uint64_t bytes = b->bytes + (b->op_count + 4) * ROW_SPARE;
+
+	for (size_t i = 0; i < b->op_count; i++)
+		bytes += b->ops[i].block_count * BLOCK_LOCATION_BYTES;
+	return bytes;
 }
 
 /* Adds bytes to the image; bytes that follow the last piece in memory join it. */
@@ -349,7 +362,7 @@ embedded_commit(struct metadata_driver *d, struct batch *batch)
 		return;
 	}
 	build_image(c, records, pieces);
-	if ((err = space_admit(e, batch->need, c->image_bytes, &c->promised))) {
+	if ((err = space_admit(e, batch->need, c->image_bytes, rows_most(batch), &c->promised))) {
 		commit_finish(c, err, 0);
 		return;
 	}

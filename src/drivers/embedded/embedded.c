@@ -434,7 +434,7 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 
 	snprintf(path, sizeof(path), "%s/index", e->data);
 	bytes = index_open_bytes(path);
-	if (!space_for_index(e, bytes)) {
+	if (!space_for_index(e, SPACE_FREES, bytes)) {
 		snprintf(error, ERROR_BYTES, "the disk is full: to open the store takes %llu MiB on the disk of %.400s",
 			(unsigned long long)(bytes >> 20) + 1, path);
 		return RFS_ERR_NO_SPACE;

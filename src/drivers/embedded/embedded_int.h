@@ -36,6 +36,7 @@
 #include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #define ERROR_BYTES 512
@@ -644,18 +645,21 @@ struct space {
 	int fd;                 /* of the reserve; -1: there is none yet */
 	uint64_t reserve;       /* its bytes */
 	uint64_t target;        /* what it should have */
-	_Atomic uint64_t promised; /* what was admitted will take so much more */
+	dev_t disk;             /* on which it lies */
+	_Atomic uint64_t promised; /* what was admitted, and is not in the index yet, will take so much */
+	bool applying_waits;       /* for room: what is promised does not come to its end now */
 };
 
 void space_open(struct embedded *e);
 void space_close(struct embedded *e);
-/* NO_SPACE: a write of about so many bytes must not begin. What it is promised is given back by space_used when it has
- * ended; NULL: it is written at once. */
-enum rfs_err space_admit(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t *promised) RFS_MUST_CHECK;
+/* NO_SPACE: a write of about so many bytes, and of so many of rows in the index, must not begin. What it is promised is
+ * given back by space_used when it has ended, also with an error; NULL: it is written at once. */
+enum rfs_err space_admit(
+	struct embedded *e, enum space_need need, uint64_t bytes, uint64_t rows, uint64_t *promised) RFS_MUST_CHECK;
 void space_used(struct embedded *e, uint64_t promised);
 #define INDEX_SPARE ((uint64_t)1024 * 1024) /* free on the index's disk before it is written to */
-/* Is there room for so many bytes of the index, also by giving up reserve? */
-bool space_for_index(struct embedded *e, uint64_t bytes);
+/* Is there room for so many bytes of the index, also by giving up reserve: all of it for what compacts, else half? */
+bool space_for_index(struct embedded *e, enum space_need need, uint64_t bytes);
 /* What compaction may move now, without that it comes to an end half way. */
 uint64_t space_to_move(struct embedded *e);
 /* The size of volumes: what is left in one has to find room in the reserve. */

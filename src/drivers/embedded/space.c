@@ -3,13 +3,14 @@
  *
  * A file, DATA/reserve, keeps some of the disk from everybody else. While less than `keep` is free, ordinary writes are
  * refused; `keep` is what RocksDB and the journal need to go on with what was admitted. Deletes and changes of access
- * go on, and may use half of the reserve; compaction all of it, and so may what is durable already. It grows again when
- * there is room.
+ * go on, and may use half of the reserve; compaction all of it. It grows again when there is room.
  *
  * Whether there is room is decided here, when a batch or a block is admitted, and never by the committer. The disk is
- * looked at each second, and when a quarter of what was free at the last look has been admitted. At the edge, where
- * each asks for room, what was admitted and is not yet in the index counts as taken; before that `keep` has room for
- * it. [any]
+ * looked at each second, and when a quarter of what was free at the last look has been admitted.
+ *
+ * What was admitted and is not in the index yet is promised its room: it counts as taken for whatever comes behind it.
+ * Only when somebody else has taken the disk, and what is durable waits for room, does compaction go on without regard
+ * to that: it may be what brings room. [any]
  */
 #include "base/log.h"
 #include "base/metrics.h"
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -35,38 +37,37 @@
 
 struct room {
 	uint64_t free, total;
+	dev_t disk;
 };
 
 static void
 room_of(const struct embedded *e, const char *name, struct room *out)
 {
 	char path[4096];
-	struct statvfs st;
+	struct statvfs fs;
+	struct stat st;
 	uint64_t free;
 
 	snprintf(path, sizeof(path), "%s/%s", e->data, name);
 	/* What is not there yet will be beside the rest. */
-	if (statvfs(path, &st) != 0 && statvfs(e->data, &st) != 0)
+	if ((statvfs(path, &fs) != 0 || stat(path, &st) != 0) &&
+		(statvfs(e->data, &fs) != 0 || stat(e->data, &st) != 0))
 		return;
-	free = (uint64_t)st.f_bavail * st.f_frsize;
-	if (free < out->free) {
-		out->free = free;
-		out->total = (uint64_t)st.f_blocks * st.f_frsize;
-	}
+	free = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (free < out->free)
+		*out = (struct room){free, (uint64_t)fs.f_blocks * fs.f_frsize, st.st_dev};
 }
 
-/* Of the fuller one, where the index lies on another disk; without what is promised. */
+/* Of the fuller one, where the index lies on another disk. */
 static struct room
 look(const struct embedded *e)
 {
-	uint64_t promised = MUTANT("promises-ignored") ? 0 : atomic_load(&e->space.promised);
 	struct room room = {.free = UINT64_MAX};
 
 	room_of(e, "volumes", &room);
 	room_of(e, "index", &room);
 	metric_set(METRIC_STORE_FREE_BYTES, room.free < INT64_MAX ? (int64_t)room.free : -1);
 	metric_set(METRIC_STORE_DISK_BYTES, (int64_t)room.total);
-	room.free -= promised < room.free ? promised : room.free;
 	return room;
 }
 
@@ -74,16 +75,6 @@ static uint64_t
 keep_of(const struct room *room)
 {
 	return room->total / KEEP_SHARE < KEEP_MOST ? room->total / KEEP_SHARE : KEEP_MOST;
-}
-
-/* With the rows that the index will get of it, which it counts twice: it waits for room when nothing can be taken back
- * any more. Those of a small batch may be nearly twice its bytes in the journal. */
-static uint64_t
-carried_through(uint64_t bytes)
-{
-	uint64_t rows = 4 * bytes, most = 2 * BATCH_MAX_BYTES;
-
-	return bytes + (rows < most ? rows : most);
 }
 
 static bool
@@ -105,6 +96,13 @@ reserve_wanted(const struct embedded *e, const struct room *room)
 	if (wanted < RESERVE_LEAST)
 		wanted = RESERVE_LEAST;
 	return (wanted < most ? wanted : most) / MIB * MIB;
+}
+
+/* What could be given up for that disk. */
+static uint64_t
+reserve_above(const struct space *s, uint64_t least, const struct room *room)
+{
+	return s->fd >= 0 && s->disk == room->disk && s->reserve > least ? s->reserve - least : 0;
 }
 
 /* Gives up reserve down to `least`, a step at a time. False: there is none above it. */
@@ -133,7 +131,8 @@ static void
 note_locked(struct embedded *e, const struct room *room)
 {
 	bool full = is_full(room);
-	uint64_t credit = full ? 0 : (room->free - keep_of(room)) / 4;
+	uint64_t taken = atomic_load(&e->space.promised) + SPARE, keep = keep_of(room) > taken ? keep_of(room) : taken;
+	uint64_t credit = full || room->free < keep ? 0 : (room->free - keep) / 4;
 
 	atomic_store(&e->space.credit, (int64_t)(credit > CREDIT_MOST ? CREDIT_MOST : credit));
 	if (atomic_exchange(&e->space.full, full) == full)
@@ -146,17 +145,16 @@ note_locked(struct embedded *e, const struct room *room)
 		log_info(0, "there is room on the disk again: writes go on");
 }
 
-/* Beyond the ordinary: what is kept free, and then the reserve, down to what this need leaves of it. */
+/* Beyond the ordinary: what is kept free, and then the reserve, down to what this need leaves of it. `wanted`: also for
+ * all that is promised. */
 static bool
-has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes, struct room *room)
+has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t wanted, struct room *room)
 {
 	uint64_t least = need == SPACE_FREES ? e->space.target / 2 : 0;
-	uint64_t more = e->space.reserve > least ? e->space.reserve - least : 0;
-	uint64_t wanted = carried_through(bytes) + SPARE;
 
-	if (room->free >= keep_of(room) + bytes && !is_full(room))
+	if (room->free >= keep_of(room) + bytes && !is_full(room) && room->free >= wanted)
 		return true;
-	if (need == SPACE_ORDINARY || room->free + more < wanted)
+	if (need == SPACE_ORDINARY || room->free + reserve_above(&e->space, least, room) < wanted)
 		return false;
 	while (room->free < wanted) {
 		if (!release_locked(e, least, wanted - room->free))
@@ -167,30 +165,36 @@ has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes, struct
 }
 
 static enum rfs_err
-admit_after_look(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t *promised)
+admit_after_look(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t more, uint64_t *promised)
 {
 	struct space *s = &e->space;
+	uint64_t wanted = more + SPARE;
 	struct room room;
 	bool has_room;
 
 	pthread_mutex_lock(&s->lock);
+	if (!(need == SPACE_COMPACTS && s->applying_waits) && !MUTANT("promises-ignored"))
+		wanted += atomic_load(&s->promised);
 	room = look(e);
-	has_room = has_room_locked(e, need, bytes, &room);
+	has_room = has_room_locked(e, need, bytes, wanted, &room);
 	note_locked(e, &room);
 	if (has_room && promised)
-		atomic_fetch_add(&s->promised, *promised = carried_through(bytes));
+		atomic_fetch_add(&s->promised, *promised = more);
 	pthread_mutex_unlock(&s->lock);
 	return has_room ? RFS_OK : RFS_ERR_NO_SPACE;
 }
 
 enum rfs_err
-space_admit(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t *promised)
+space_admit(struct embedded *e, enum space_need need, uint64_t bytes, uint64_t rows, uint64_t *promised)
 {
+	struct space *s = &e->space;
+	uint64_t more = bytes + 2 * rows; /* which the index counts twice */
+
+	if (atomic_fetch_sub_explicit(&s->credit, (int64_t)bytes, memory_order_relaxed) <= (int64_t)bytes)
+		return admit_after_look(e, need, bytes, more, promised);
 	if (promised)
-		*promised = 0;
-	if (atomic_fetch_sub_explicit(&e->space.credit, (int64_t)bytes, memory_order_relaxed) > (int64_t)bytes)
-		return RFS_OK;
-	return admit_after_look(e, need, bytes, promised);
+		atomic_fetch_add(&s->promised, *promised = more);
+	return RFS_OK;
 }
 
 void
@@ -225,7 +229,7 @@ space_tend(struct embedded *e)
 uint64_t
 space_to_move(struct embedded *e)
 {
-	uint64_t spare = carried_through(BATCH_MAX_BYTES) + SPARE, room;
+	uint64_t spare = 3 * BATCH_MAX_BYTES + SPARE, room;
 
 	pthread_mutex_lock(&e->space.lock);
 	room = look(e).free + e->space.reserve;
@@ -247,9 +251,11 @@ void
 space_open(struct embedded *e)
 {
 	struct space *s = &e->space;
+	struct stat st;
 	char path[4096];
 	off_t size;
 
+	s->disk = stat(e->data, &st) == 0 ? st.st_dev : 0;
 	snprintf(path, sizeof(path), "%s/reserve", e->data);
 	s->fd = open(path, O_RDWR | O_CLOEXEC);
 	size = s->fd >= 0 ? lseek(s->fd, 0, SEEK_END) : 0;
@@ -258,30 +264,33 @@ space_open(struct embedded *e)
 	metric_set(METRIC_STORE_FULL, 0);
 }
 
-/* So much for RocksDB on its disk: the rest of a short one comes from the reserve, all of it: behind what is durable
- * and waits nothing goes on, compaction neither. RocksDB does not get over a write that failed for lack of space, so it
- * is not asked for one. */
+/* So much for RocksDB on its disk: the rest of a short one comes from what this need may take of the reserve, if it is
+ * enough. RocksDB does not get over a write that failed for lack of space, so it is not asked for one. */
 static bool
-index_has_room_locked(struct embedded *e, uint64_t bytes)
+index_has_room_locked(struct embedded *e, enum space_need need, uint64_t bytes)
 {
+	uint64_t least = need == SPACE_COMPACTS ? 0 : e->space.target / 2;
+
 	for (;;) {
 		struct room room = {.free = UINT64_MAX};
 
 		room_of(e, "index", &room);
 		if (room.free >= bytes)
 			return true;
-		if (!release_locked(e, 0, bytes - room.free))
+		if (room.free + reserve_above(&e->space, least, &room) < bytes ||
+			!release_locked(e, least, bytes - room.free))
 			return false;
 	}
 }
 
 bool
-space_for_index(struct embedded *e, uint64_t bytes)
+space_for_index(struct embedded *e, enum space_need need, uint64_t bytes)
 {
 	bool has_room;
 
 	pthread_mutex_lock(&e->space.lock);
-	has_room = index_has_room_locked(e, bytes);
+	has_room = index_has_room_locked(e, need, bytes);
+	e->space.applying_waits = !has_room;
 	pthread_mutex_unlock(&e->space.lock);
 	return has_room;
 }

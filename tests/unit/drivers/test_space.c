@@ -169,7 +169,7 @@ whatever_is_admitted_ends(void **state)
 	close_store(s);
 }
 
-/* Batches that are admitted while none of them is written. */
+/* Batches that are admitted while none of them is written. Static: a test that fails leaves the driver with it. */
 struct crowd {
 	sem_t stands, goes_on, ended;
 	struct batch *batches[CROWD_MOST];
@@ -211,36 +211,88 @@ crowd_add(struct store *s, struct crowd *crowd, enum space_need need, void (*don
 	return b;
 }
 
+static void
+crowd_begin(struct store *s, struct crowd *crowd)
+{
+	crowd->count = 0;
+	sem_init(&crowd->stands, 0, 0);
+	sem_init(&crowd->goes_on, 0, 0);
+	sem_init(&crowd->ended, 0, 0);
+	crowd_add(s, crowd, SPACE_COMPACTS, stand, 1);
+	sem_wait(&crowd->stands);
+}
+
+/* All but so many, the last ones, are done. */
+static void
+crowd_end(struct store *s, struct crowd *crowd, unsigned refused)
+{
+	for (unsigned k = 0; k < crowd->count; k++)
+		sem_wait(&crowd->ended);
+	for (unsigned k = 0; k < crowd->count; k++) {
+		assert_int_equal(crowd->batches[k]->error, k + refused < crowd->count ? RFS_OK : RFS_ERR_NO_SPACE);
+		batch_free(crowd->batches[k]);
+	}
+	assert_int_equal(atomic_load(&embedded_of(s)->space.promised), 0);
+}
+
 /* They are admitted until one is refused, and all others are carried through: together, for nobody else makes room. */
 static void
 what_is_admitted_at_once_ends(void **state)
 {
 	static const enum space_need needs[] = {SPACE_FREES, SPACE_COMPACTS};
 	struct store *s = *state;
-	struct crowd crowd;
+	static struct crowd crowd;
 
 	reserve_made(s);
 	assert_int_equal(put_with_blocks(s, "first", SPACE_ORDINARY, 1000), RFS_OK);
 	leave(s, 8 * MIB);
 	for (size_t i = 0; i < 2; i++) {
-		crowd.count = 0;
-		sem_init(&crowd.stands, 0, 0);
-		sem_init(&crowd.goes_on, 0, 0);
-		sem_init(&crowd.ended, 0, 0);
-		crowd_add(s, &crowd, SPACE_COMPACTS, stand, 1);
-		sem_wait(&crowd.stands);
+		crowd_begin(s, &crowd);
 		while (crowd_add(s, &crowd, needs[i], end, ROW_BYTES)->error != RFS_ERR_NO_SPACE)
 			assert_true(crowd.count < CROWD_MOST);
 		assert_true(crowd.count > 4);
 		sem_post(&crowd.goes_on);
-		for (unsigned k = 0; k < crowd.count; k++)
-			sem_wait(&crowd.ended);
-		for (unsigned k = 0; k < crowd.count; k++) {
-			assert_int_equal(crowd.batches[k]->error, k + 1 < crowd.count ? RFS_OK : RFS_ERR_NO_SPACE);
-			batch_free(crowd.batches[k]);
-		}
-		assert_int_equal(atomic_load(&embedded_of(s)->space.promised), 0);
+		crowd_end(s, &crowd, 1);
 	}
+	close_store(s);
+}
+
+/* What is under way takes no more from others than `keep` has for it. */
+static void
+much_under_way_does_not_make_a_disk_full(void **state)
+{
+	struct store *s = *state;
+	static struct crowd crowd;
+
+	assert_int_equal(put_with_blocks(s, "first", SPACE_ORDINARY, 1000), RFS_OK);
+	leave(s, DISK_BYTES / 16 + 2 * MIB);
+	crowd_begin(s, &crowd);
+	for (unsigned i = 0; i < 40; i++)
+		crowd_add(s, &crowd, SPACE_ORDINARY, end, ROW_BYTES);
+	space_tend(embedded_of(s));
+	assert_false(atomic_load(&embedded_of(s)->space.full));
+	sem_post(&crowd.goes_on);
+	crowd_end(s, &crowd, 0);
+	close_store(s);
+}
+
+static void
+the_reserve_is_not_given_up_in_vain(void **state)
+{
+	struct store *s = *state;
+	uint64_t reserve = reserve_made(s);
+	struct embedded *e = embedded_of(s);
+	dev_t disk = e->space.disk;
+
+	leave(s, MIB);
+	assert_false(space_for_index(e, SPACE_COMPACTS, reserve + 2 * MIB));
+	assert_false(space_for_index(e, SPACE_FREES, reserve));
+	e->space.disk = disk + 1; /* it lies on another disk than the index */
+	assert_false(space_for_index(e, SPACE_COMPACTS, 2 * MIB));
+	assert_int_equal(e->space.reserve, reserve);
+	e->space.disk = disk;
+	assert_true(space_for_index(e, SPACE_COMPACTS, reserve));
+	assert_true(e->space.reserve < reserve);
 	close_store(s);
 }
 
@@ -248,6 +300,45 @@ static enum rfs_err
 make_checkpoint(struct store *s, struct checkpoint_info *out)
 {
 	return s->drivers.metadata->ops->checkpoint(s->drivers.metadata, &s->rq, NULL, NULL, out);
+}
+
+static bool
+applying_waits(struct store *s)
+{
+	struct space *space = &embedded_of(s)->space;
+	bool waits;
+
+	pthread_mutex_lock(&space->lock);
+	waits = space->applying_waits;
+	pthread_mutex_unlock(&space->lock);
+	return waits;
+}
+
+/* Somebody else takes the disk behind what was admitted: that waits, and half of the reserve is left for what may bring
+ * room. */
+static void
+a_checkpoint_is_made_while_writers_wait_for_room(void **state)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	struct store *s = *state;
+	struct checkpoint_info made;
+	static struct crowd crowd;
+
+	reserve_made(s);
+	assert_int_equal(put_with_blocks(s, "first", SPACE_ORDINARY, 1000), RFS_OK);
+	leave(s, 64 * MIB);
+	crowd_begin(s, &crowd);
+	for (unsigned i = 0; i < 80; i++)
+		crowd_add(s, &crowd, SPACE_FREES, end, ROW_BYTES);
+	leave(s, 1);
+	sem_post(&crowd.goes_on);
+	while (!applying_waits(s))
+		nanosleep(&pause, NULL);
+	assert_int_equal(make_checkpoint(s, &made), RFS_OK);
+	assert_true(applying_waits(s));
+	leave(s, 64 * MIB);
+	crowd_end(s, &crowd, 0);
+	close_store(s);
 }
 
 static unsigned
@@ -346,6 +437,9 @@ main(void)
 		TEST(blocks_that_were_admitted_need_no_room_in_the_index),
 		TEST(whatever_is_admitted_ends),
 		TEST(what_is_admitted_at_once_ends),
+		TEST(much_under_way_does_not_make_a_disk_full),
+		TEST(the_reserve_is_not_given_up_in_vain),
+		TEST(a_checkpoint_is_made_while_writers_wait_for_room),
 		TEST(a_checkpoint_asks_for_room),
 		TEST(a_first_checkpoint_that_is_too_large_is_refused),
 		TEST(a_volume_whose_last_block_was_given_up_is_sealed),
