@@ -13,11 +13,13 @@
 #include "daemon/daemon.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -80,6 +82,16 @@ override_add(struct arguments *args, const char *path, char *value)
 	args->overrides[args->override_count++] = (struct override){path, value};
 }
 
+/* What was asked for is written: 0, or the exit code where it is not. */
+static int
+output_end(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	fprintf(stderr, "restfsd: write the output: %s\n", strerror(errno));
+	return EXIT_NOT_STARTED;
+}
+
 /* -1: go on; else exit with that code. */
 static int
 option_take(struct arguments *args, int option)
@@ -119,13 +131,13 @@ option_take(struct arguments *args, int option)
 		return -1;
 	case 'h':
 		fputs(help_text, stdout);
-		return 0;
+		return output_end();
 	case 'H':
 		args->help_config = true;
 		return -1;
 	case 'v':
 		printf("restfsd %s\n", RESTFS_VERSION);
-		return 0;
+		return output_end();
 	default:
 		return EXIT_USAGE;
 	}
@@ -317,7 +329,7 @@ run(struct daemon *d, const struct arguments *args)
 	log_start(&d->config);
 	if (args->help_config) {
 		help_config(&d->config);
-		return 0;
+		return output_end();
 	}
 	if (!d->config.journal_sync && !args->ephemeral)
 		log_warn(0, "journal.sync is false: a power cut may take anything that is stored");

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -136,6 +137,8 @@ def test_a_python_program_gets_a_store_and_its_keys():
         s3.create_bucket(Bucket="photos")
         s3.put_object(Bucket="photos", Key="a", Body=b"x")
         assert s3.get_object(Bucket="photos", Key="a")["Body"].read() == b"x"
+        url = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "a"})
+        assert urllib.request.urlopen(url).read() == b"x"
         assert store.environment()["AWS_ENDPOINT_URL"] == store.endpoint
         process = store._process
     assert process.returncode == 0 and store.endpoint is None

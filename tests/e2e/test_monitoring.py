@@ -86,6 +86,7 @@ stop() {{
 	rm {pid}
 }}
 start() {{
+	: > {out} # the line of the one before is not this one's
 	{daemon} --data {data} --s3 127.0.0.1:{port} --admin 127.0.0.1:0 > {out} 2>> {log} &
 	echo $! > {pid}
 	until grep -q ready {out}; do kill -0 $!; sleep 0.05; done

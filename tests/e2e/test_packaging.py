@@ -27,6 +27,13 @@ def unit(tmp_path):
     return path
 
 
+@pytest.mark.parametrize("word", ["--help-config", "--help", "--version"])
+def test_output_that_cannot_be_written_is_told(word):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BINARY, word], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "restfsd: write the output: No space left on device\n")
+
+
 def test_the_unit_is_right(unit):
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     said = [line for line in done.stderr.splitlines() if "restfs" in line]

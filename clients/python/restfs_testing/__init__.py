@@ -108,10 +108,10 @@ class Restfs:
                 "AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
 
     def client(self, **arguments):
-        """A boto3 client; `arguments` stand over what it is given."""
+        """A boto3 client; `arguments` stand over what it is given. It presigns with version 4, which boto3 does not by itself at another endpoint than AWS's."""
         import boto3
         from botocore.config import Config
 
-        config = Config(s3={"addressing_style": "path"}).merge(arguments.pop("config", Config()))
+        config = Config(s3={"addressing_style": "path"}, signature_version="s3v4").merge(arguments.pop("config", Config()))
         return boto3.client("s3", **{"endpoint_url": self.endpoint, "region_name": self.region, "aws_access_key_id": self.access_key,
                                      "aws_secret_access_key": self.secret_key, "config": config, **arguments})

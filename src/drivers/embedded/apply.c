@@ -297,7 +297,8 @@ group_done(struct embedded *e, struct group *g, enum rfs_err err)
 		commit_finish(c, c->error ? c->error : err, c->failed_op);
 	}
 	pthread_mutex_lock(&a->lock);
-	a->pending--;
+	if (--a->pending == 0)
+		atomic_store_explicit(&e->space.applying_waits, false, memory_order_relaxed);
 	pthread_cond_signal(&a->room);
 	pthread_mutex_unlock(&a->lock);
 	if (g->rotates)
@@ -347,8 +348,10 @@ apply_when_room(struct embedded *e, struct group *g)
 	enum rfs_err err;
 
 	while ((err = write_if_room(e, need, &bytes)) == RFS_ERR_NO_SPACE && !atomic_load(&e->index.refused) &&
-		!atomic_load(&e->closing))
+		!atomic_load(&e->closing)) {
+		atomic_store(&e->space.applying_waits, true);
 		nanosleep(&pause, NULL);
+	}
 	row_cache_changed(e->rows);
 	return err;
 }

@@ -647,7 +647,7 @@ struct space {
 	uint64_t target;        /* what it should have */
 	dev_t disk;             /* on which it lies */
 	_Atomic uint64_t promised; /* what was admitted, and is not in the index yet, will take so much */
-	bool applying_waits;       /* for room: what is promised does not come to its end now */
+	atomic_bool applying_waits; /* for room: what is promised does not come to its end now */
 };
 
 void space_open(struct embedded *e);

@@ -173,7 +173,7 @@ admit_after_look(struct embedded *e, enum space_need need, uint64_t bytes, uint6
 	bool has_room;
 
 	pthread_mutex_lock(&s->lock);
-	if (!(need == SPACE_COMPACTS && s->applying_waits) && !MUTANT("promises-ignored"))
+	if (!(need == SPACE_COMPACTS && atomic_load(&s->applying_waits)) && !MUTANT("promises-ignored"))
 		wanted += atomic_load(&s->promised);
 	room = look(e);
 	has_room = has_room_locked(e, need, bytes, wanted, &room);
@@ -221,6 +221,7 @@ space_tend(struct embedded *e)
 		if (s->fd >= 0 && fallocate(s->fd, 0, 0, (off_t)s->target) == 0)
 			s->reserve = s->target;
 		metric_set(METRIC_STORE_RESERVE_BYTES, (int64_t)s->reserve);
+		room = look(e);
 	}
 	note_locked(e, &room);
 	pthread_mutex_unlock(&s->lock);
@@ -290,7 +291,6 @@ space_for_index(struct embedded *e, enum space_need need, uint64_t bytes)
 
 	pthread_mutex_lock(&e->space.lock);
 	has_room = index_has_room_locked(e, need, bytes);
-	e->space.applying_waits = !has_room;
 	pthread_mutex_unlock(&e->space.lock);
 	return has_room;
 }

@@ -265,7 +265,7 @@ much_under_way_does_not_make_a_disk_full(void **state)
 	static struct crowd crowd;
 
 	assert_int_equal(put_with_blocks(s, "first", SPACE_ORDINARY, 1000), RFS_OK);
-	leave(s, DISK_BYTES / 16 + 2 * MIB);
+	leave(s, DISK_BYTES / 16 + 6 * MIB); /* also for what the journal zeroes ahead */
 	crowd_begin(s, &crowd);
 	for (unsigned i = 0; i < 40; i++)
 		crowd_add(s, &crowd, SPACE_ORDINARY, end, ROW_BYTES);
@@ -282,16 +282,16 @@ the_reserve_is_not_given_up_in_vain(void **state)
 	struct store *s = *state;
 	uint64_t reserve = reserve_made(s);
 	struct embedded *e = embedded_of(s);
-	dev_t disk = e->space.disk;
+	dev_t own = e->space.disk;
 
 	leave(s, MIB);
-	assert_false(space_for_index(e, SPACE_COMPACTS, reserve + 2 * MIB));
+	assert_false(space_for_index(e, SPACE_COMPACTS, reserve + 8 * MIB));
 	assert_false(space_for_index(e, SPACE_FREES, reserve));
-	e->space.disk = disk + 1; /* it lies on another disk than the index */
+	e->space.disk = own + 1; /* it lies on another disk than the index */
 	assert_false(space_for_index(e, SPACE_COMPACTS, 2 * MIB));
 	assert_int_equal(e->space.reserve, reserve);
-	e->space.disk = disk;
-	assert_true(space_for_index(e, SPACE_COMPACTS, reserve));
+	e->space.disk = own;
+	assert_true(space_for_index(e, SPACE_COMPACTS, reserve - 4 * MIB));
 	assert_true(e->space.reserve < reserve);
 	close_store(s);
 }
@@ -300,18 +300,6 @@ static enum rfs_err
 make_checkpoint(struct store *s, struct checkpoint_info *out)
 {
 	return s->drivers.metadata->ops->checkpoint(s->drivers.metadata, &s->rq, NULL, NULL, out);
-}
-
-static bool
-applying_waits(struct store *s)
-{
-	struct space *space = &embedded_of(s)->space;
-	bool waits;
-
-	pthread_mutex_lock(&space->lock);
-	waits = space->applying_waits;
-	pthread_mutex_unlock(&space->lock);
-	return waits;
 }
 
 /* Somebody else takes the disk behind what was admitted: that waits, and half of the reserve is left for what may bring
@@ -332,10 +320,10 @@ a_checkpoint_is_made_while_writers_wait_for_room(void **state)
 		crowd_add(s, &crowd, SPACE_FREES, end, ROW_BYTES);
 	leave(s, 1);
 	sem_post(&crowd.goes_on);
-	while (!applying_waits(s))
+	while (!atomic_load(&embedded_of(s)->space.applying_waits))
 		nanosleep(&pause, NULL);
 	assert_int_equal(make_checkpoint(s, &made), RFS_OK);
-	assert_true(applying_waits(s));
+	assert_true(atomic_load(&embedded_of(s)->space.applying_waits));
 	leave(s, 64 * MIB);
 	crowd_end(s, &crowd, 0);
 	close_store(s);
