@@ -81,6 +81,7 @@ bool cli_become_owner(struct cli *cli, const char *data);
 void cli_put_text(FILE *out, const char *text);
 const char *cli_plain_text(struct arena *arena, const char *text);     /* the same, as a text */
 const char *cli_time_text(double seconds, char out[CLI_NUMBER_BYTES]); /* "12 us", "3h05m" */
+const char *cli_counted(struct arena *arena, uint64_t count, const char *one, const char *more); /* "1 key", "2 keys" */
 /* How much of the beginning of UTF-8 text fits in so many columns of a terminal, in bytes; `used`: the columns that
  * takes. */
 size_t cli_columns_fit(struct bytes text, size_t columns, size_t *used);

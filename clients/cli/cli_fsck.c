@@ -36,8 +36,11 @@ totals_show(const struct cli *cli, const struct check_totals *t)
 		printf("],\"buckets\":%llu,\"objects\":%llu,\"bytes\":%llu,\"blocks\":%llu,\"stored_bytes\":%llu}\n",
 			buckets, objects, bytes, blocks, stored);
 	else
-		printf("%llu buckets, %llu objects of %llu bytes, %llu blocks of %llu bytes: %llu findings\n", buckets,
-			objects, bytes, blocks, stored, findings);
+		printf("%s, %s of %llu bytes, %s of %llu bytes: %s\n",
+			cli_counted(cli->arena, buckets, "bucket", "buckets"),
+			cli_counted(cli->arena, objects, "object", "objects"), bytes,
+			cli_counted(cli->arena, blocks, "block", "blocks"), stored,
+			cli_counted(cli->arena, findings, "finding", "findings"));
 }
 
 static bool

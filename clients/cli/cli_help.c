@@ -76,7 +76,8 @@ overview_print(void)
 	globals_print();
 	printf("\n");
 	text_print(
-		"restfs COMMAND --help says more of a command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.",
+		"restfs COMMAND --help says more of a command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, "
+		"130 ended by Ctrl-C.",
 		0, 0);
 }
 

@@ -48,8 +48,8 @@ totals_show(const struct cli *cli, const struct repair_totals *t, const char *ke
 	json_t *path;
 
 	if (!cli->json) {
-		printf("%llu buckets; objects: %llu whole, of %llu bytes; %llu damaged, %llu lost\n", buckets, objects,
-			bytes, damaged, lost);
+		printf("%s; objects: %llu whole, of %llu bytes; %llu damaged, %llu lost\n",
+			cli_counted(cli->arena, buckets, "bucket", "buckets"), objects, bytes, damaged, lost);
 		if (kept[0])
 			printf("the old files are in %s; they may be removed\n", kept);
 		return;

@@ -51,9 +51,10 @@ store_show(struct cli *cli, const json_t *status)
 	json_int_t garbage = number(status, "store", "garbage_bytes"),
 		   on_disk = number(status, "store", "bytes_on_disk");
 
-	printf("holds     %s%lld buckets, %lld objects, %s\n",
+	printf("holds     %s%s, %s, %s\n",
 		json_is_true(json_object_get(json_object_get(status, "held"), "at_least")) ? "at least " : "",
-		(long long)number(status, "held", "buckets"), (long long)number(status, "held", "objects"),
+		cli_counted(cli->arena, (uint64_t)number(status, "held", "buckets"), "bucket", "buckets"),
+		cli_counted(cli->arena, (uint64_t)number(status, "held", "objects"), "object", "objects"),
 		bytes_of_part(cli, status, "held", "bytes"));
 	printf("volumes   %lld, of %s", (long long)number(status, "store", "volumes"), bytes_of_part(cli, status, "store", "bytes_on_disk"));
 	if (garbage > 0 && on_disk > 0)
@@ -65,9 +66,9 @@ store_show(struct cli *cli, const json_t *status)
 }
 
 static void
-scrub_show(const json_t *scrub)
+scrub_show(struct cli *cli, const json_t *scrub)
 {
-	long long damaged = json_integer_value(json_object_get(scrub, "damaged_objects"));
+	uint64_t damaged = (uint64_t)json_integer_value(json_object_get(scrub, "damaged_objects"));
 
 	printf("scrub     ");
 	if (json_is_true(json_object_get(scrub, "running")))
@@ -76,7 +77,7 @@ scrub_show(const json_t *scrub)
 		printf("no round has ended yet");
 	else
 		printf("last round ended %s", text(scrub, "finished"));
-	printf("; %lld damaged objects\n", damaged);
+	printf("; %s\n", cli_counted(cli->arena, damaged, "damaged object", "damaged objects"));
 }
 
 static void
@@ -89,10 +90,12 @@ show(struct cli *cli, const json_t *status, double rate)
 	health_show(status);
 	printf("s3        %s, region %s\nadmin     %s\n", text(status, "s3"), text(status, "region"), text(status, "admin"));
 	store_show(cli, status);
-	scrub_show(json_object_get(status, "scrub"));
-	printf("requests  %.0f a second, %lld since the start (%lld refused, %lld failed), %lld connections\n", rate,
+	scrub_show(cli, json_object_get(status, "scrub"));
+	printf("requests  %.0f a second, %lld since the start (%lld answered 4xx, %lld 5xx), %s\n", rate,
 		(long long)number(status, "requests", "total"), (long long)number(status, "requests", "errors_4xx"),
-		(long long)number(status, "requests", "errors_5xx"), (long long)number(status, "requests", "connections"));
+		(long long)number(status, "requests", "errors_5xx"),
+		cli_counted(
+			cli->arena, (uint64_t)number(status, "requests", "connections"), "connection", "connections"));
 	printf("memory    %s\n", bytes_of_part(cli, status, NULL, "memory_bytes"));
 }
 

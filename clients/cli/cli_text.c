@@ -65,6 +65,12 @@ cli_json_has_holes(void)
 	return json_has_holes;
 }
 
+const char *
+cli_counted(struct arena *arena, uint64_t count, const char *one, const char *more)
+{
+	return arena_printf(arena, "%llu %s", (unsigned long long)count, count == 1 ? one : more);
+}
+
 /* One that has the widths of all characters, whatever the environment says: names are UTF-8 everywhere. */
 static locale_t
 utf8_locale(void)

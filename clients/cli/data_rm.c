@@ -166,7 +166,8 @@ remove_below(struct data *d, const char *bucket, const char *prefix, const char 
 	signal(SIGTERM, SIG_DFL);
 	remover_free(r.remover);
 	if (fine && r.failed > 0)
-		return cli_fail(d->cli, "%s: %llu objects were not removed", d->text, (unsigned long long)r.failed);
+		return cli_fail(d->cli, "%s: %s not removed", d->text,
+			cli_counted(d->cli->arena, r.failed, "object was", "objects were"));
 	if (fine && key && r.seen == 0 && !cli_flag(d->cli, "force"))
 		return cli_fail(d->cli, "%s: there is nothing", d->text);
 	return fine;

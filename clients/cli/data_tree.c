@@ -104,8 +104,8 @@ tree(struct data *d)
 		data_put_path(d, d->path.bucket, data_folder(d), "\n");
 	fine = tree_draw(&t, data_folder(d));
 	if (fine && !d->cli->json)
-		printf("%llu directories, %llu objects\n", (unsigned long long)t.folders,
-			(unsigned long long)t.objects);
+		printf("%s, %s\n", cli_counted(d->cli->arena, t.folders, "directory", "directories"),
+			cli_counted(d->cli->arena, t.objects, "object", "objects"));
 	buf_fini(&t.stem);
 	return fine;
 }

@@ -245,9 +245,8 @@ report_summary(struct transfer *t)
 	if (t->cli->quiet)
 		return;
 	progress_bytes((double)c->bytes, bytes, sizeof(bytes));
-	printf("%s%s: %llu file%s, %s", t->options->dry_run ? "would be " : "",
-		t->options->move ? "moved" : past[t->kind], (unsigned long long)c->files, c->files == 1 ? "" : "s",
-		bytes);
+	printf("%s%s: %s, %s", t->options->dry_run ? "would be " : "", t->options->move ? "moved" : past[t->kind],
+		cli_counted(t->cli->arena, c->files, "file", "files"), bytes);
 	if (c->same)
 		printf("; the same: %llu", (unsigned long long)c->same);
 	if (c->removed)

@@ -149,9 +149,10 @@ bytes_check(struct check *c, const struct run_row *run)
 		c->totals->block_bytes += run->stored_sizes[i];
 		request_clear_error(&c->rq);
 		if ((found = block_check(c, run, i)))
-			err = suspect_add(c, SUSPECT_RUN, run->first, CHECK_BLOCK_DAMAGED, true, "block %llu: %s: %s",
-				(unsigned long long)(run->first + i), error_face(found)->text,
-				c->rq.detail ? c->rq.detail : "it cannot be read");
+			err = suspect_add(c, SUSPECT_RUN, run->first, CHECK_BLOCK_DAMAGED, true, "%s",
+				c->rq.detail ? c->rq.detail
+					     : arena_printf(c->rq.arena, "block %llu: %s",
+						       (unsigned long long)(run->first + i), error_face(found)->text));
 	}
 	return err;
 }

@@ -31,7 +31,7 @@ def test_a_whole_store_has_no_findings(store):
     store.client().create_bucket(Bucket="removed")
     store.client().delete_bucket(Bucket="removed")
     store.stop()
-    assert store.fsck() == f"1 buckets, 3 objects of {2 * len(BODY) + 5} bytes, 2 blocks of {len(BODY) + 5 + 32} bytes: 0 findings\n"
+    assert store.fsck() == f"1 bucket, 3 objects of {2 * len(BODY) + 5} bytes, 2 blocks of {len(BODY) + 5 + 32} bytes: 0 findings\n"
     found = json.loads(store.fsck("--json"))
     assert found == {"findings": [], "buckets": 1, "objects": 3, "bytes": 2 * len(BODY) + 5, "blocks": 2, "stored_bytes": len(BODY) + 5 + 32}
 

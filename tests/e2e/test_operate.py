@@ -90,7 +90,7 @@ def test_the_status_of_a_healthy_store(daemon):
     assert got["store"]["volumes"] >= 1 and 0 < got["store"]["free_bytes"] < got["store"]["disk_bytes"] and got["store"]["bytes_on_disk"] > 0
     assert got["requests"]["total"] == 3 and got["memory_bytes"] > 1024 * 1024
     screen = restfs(daemon, "status")
-    assert screen.count("\n") < 24 and "health    ok\n" in screen and "1 buckets, 2 objects, 8 B" in screen and "\x1b" not in screen
+    assert screen.count("\n") < 24 and "health    ok\n" in screen and "1 bucket, 2 objects, 8 B" in screen and "\x1b" not in screen
     assert restfs(daemon, "info").startswith("version")
 
 

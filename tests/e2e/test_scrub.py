@@ -91,6 +91,7 @@ def test_damaged_bytes_are_not_served_and_the_read_tells(store):
         with pytest.raises(ClientError) as error:
             get(store, KEY)
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+        assert re.fullmatch("block [0-9]+: The stored data fails its checksum", error.value.response["Error"]["Message"])
     assert known(store) == [(BUCKET, KEY, "read")]
     assert metric(store, "restfs_damaged_objects") == 1
     assert store.log().count(f"object {BUCKET}/{KEY} is damaged, found by a read") == 1

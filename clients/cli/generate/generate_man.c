@@ -30,6 +30,8 @@ static const struct {
 	  {"0", "Done."},
 	  {"1", "Refused, or something failed: one line on standard error says what, and what to do."},
 	  {"2", "The command line is wrong."},
+	  {"130", "How a shell tells that Ctrl-C ended what only shows: watch, top, trace, log --follow. A transfer "
+		  "that is interrupted ends with 1."},
 };
 
 void

@@ -161,9 +161,10 @@ block_get(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_
 	location_decode(location, &volume_number, &w.length, &payload_offset);
 	if (w.length > BATCH_MAX_BLOCK_BYTES || payload_offset < SUPERBLOCK_BYTES + RECORD_HEADER_BYTES)
 		return request_fail(
-			rq, RFS_ERR_DAMAGED, "read block %llu: its location is not one", (unsigned long long)number);
+			rq, RFS_ERR_DAMAGED, "block %llu: its location is not one", (unsigned long long)number);
 	if (offset > w.length || len > w.length - offset)
-		return request_fail(rq, RFS_ERR_INTERNAL, "read block %llu beyond its end", (unsigned long long)number);
+		return request_fail(
+			rq, RFS_ERR_INTERNAL, "block %llu: read beyond its end", (unsigned long long)number);
 	if ((err = volume_pin(e, volume_number, rq->may_block, &v)))
 		goto out;
 	w.volume = v;
@@ -187,7 +188,7 @@ out:
 			return err;
 		log_error(rq->id, "read block %llu in volume %08x at %llu: %s", (unsigned long long)number,
 			volume_number, (unsigned long long)payload_offset, error_face(err)->text);
-		return request_fail(rq, err, "read block %llu", (unsigned long long)number);
+		return request_fail(rq, err, "block %llu: %s", (unsigned long long)number, error_face(err)->text);
 	}
 	*out = slice;
 	return RFS_OK;

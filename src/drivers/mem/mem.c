@@ -490,7 +490,8 @@ mem_read(struct storage_driver *d, struct request *rq, uint64_t bucket, uint64_t
 	else
 		*out = slice_part(m->blocks[index].payload, offset, len);
 	pthread_mutex_unlock(&m->lock);
-	return err ? request_fail(rq, err, "read block %llu", (unsigned long long)number) : RFS_OK;
+	return err ? request_fail(rq, err, "block %llu: %s", (unsigned long long)number, error_face(err)->text)
+		   : RFS_OK;
 }
 
 static enum rfs_err

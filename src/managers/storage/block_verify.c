@@ -3,7 +3,8 @@
 #include "managers/storage/storage_int.h"
 
 static enum rfs_err
-raw_verify(struct request *rq, const struct frame_table *table, struct slice payload, const uint8_t sha256_said[32])
+raw_verify(struct request *rq, unsigned long long number, const struct frame_table *table, struct slice payload,
+	const uint8_t sha256_said[32])
 {
 	size_t start = FRAME_TABLE_BYTES(table->raw_size);
 	struct slice frames = slice_part(payload, start, payload.len - start), raw = {0};
@@ -12,12 +13,12 @@ raw_verify(struct request *rq, const struct frame_table *table, struct slice pay
 
 	slice_unref(&frames);
 	if (err)
-		return request_fail(rq, err, "its frames cannot be decoded");
+		return request_fail(rq, err, "block %llu: its frames cannot be decoded", number);
 	sha256(slice_bytes(raw), digest);
 	slice_unref(&raw);
 	return memcmp(digest, sha256_said, 32) == 0
 		       ? RFS_OK
-		       : request_fail(rq, RFS_ERR_DAMAGED, "its bytes have another SHA-256");
+		       : request_fail(rq, RFS_ERR_DAMAGED, "block %llu: its bytes have another SHA-256", number);
 }
 
 enum rfs_err
@@ -26,20 +27,22 @@ block_verify(
 {
 	uint32_t raw = index + 1 < run->count ? run->block_size : run->last_size;
 	size_t stored = run->stored_sizes[index];
+	unsigned long long number = run->first + index;
 	struct block_location location;
 	struct frame_table table;
 	struct slice payload = {0};
 	enum rfs_err err;
 
 	if (!raw || stored < FRAME_TABLE_BYTES(raw) || stored > BATCH_MAX_BLOCK_BYTES)
-		return request_fail(rq, RFS_ERR_DAMAGED, "its row says that %u bytes take %zu", raw, stored);
+		return request_fail(
+			rq, RFS_ERR_DAMAGED, "block %llu: its row says that %u bytes take %zu", number, raw, stored);
 	memcpy(location.bytes, run->locations + (size_t)index * BLOCK_LOCATION_BYTES, BLOCK_LOCATION_BYTES);
-	if ((err = driver->ops->get(driver, rq, bucket, run->first + index, &location, 0, stored, &payload)))
+	if ((err = driver->ops->get(driver, rq, bucket, number, &location, 0, stored, &payload)))
 		return err;
 	if (frame_table_decode(bytes_of(payload.data, FRAME_TABLE_BYTES(raw)), stored, &table) && table.raw_size == raw)
-		err = raw_verify(rq, &table, payload, run->sha256[index]);
+		err = raw_verify(rq, number, &table, payload, run->sha256[index]);
 	else
-		err = request_fail(rq, RFS_ERR_DAMAGED, "its table of frames is none");
+		err = request_fail(rq, RFS_ERR_DAMAGED, "block %llu: its table of frames is none", number);
 	slice_unref(&payload);
 	return err;
 }

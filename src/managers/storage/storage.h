@@ -81,8 +81,9 @@ void content_share_end(struct storage *s, struct request *rq, const struct bucke
 size_t segment_runs(const struct segment_row *segment, uint64_t runs[RUN_MAX_BLOCKS]);
 
 /*
- * Reads a block whole: the record, its frames, and the SHA-256 of its bytes. DAMAGED, NOT_FOUND, or whatever kept the driver from reading it; the request's
- * detail says what it was. `run` was decoded from its row, and has its first number. [worker]
+ * Reads a block whole: the record, its frames, and the SHA-256 of its bytes. DAMAGED, NOT_FOUND, or whatever kept the
+ * driver from reading it; the request's detail says which block, and what it was. `run` was decoded from its row, and
+ * has its first number. [worker]
  */
 enum rfs_err block_verify(struct storage_driver *driver, struct request *rq, uint64_t bucket, const struct run_row *run, uint32_t index) RFS_MUST_CHECK;
 

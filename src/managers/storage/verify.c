@@ -84,8 +84,11 @@ blocks_verify(struct verified *v, uint64_t first, uint32_t skip, uint32_t count)
 			i++;
 			tries = 0;
 		} else if (++tries == BLOCK_TRIES) {
-			problem_set(v, "block %llu: %s: %s", (unsigned long long)(first + i), error_face(found)->text,
-				v->block.detail ? v->block.detail : "it cannot be read");
+			if (v->block.detail)
+				problem_set(v, "%s", v->block.detail);
+			else
+				problem_set(
+					v, "block %llu: %s", (unsigned long long)(first + i), error_face(found)->text);
 		} else {
 			err = run_read(v, first, &run);
 		}
