@@ -77,6 +77,7 @@ cli_fsck(struct cli *cli)
 	struct check_options options = {
 		.fast = json_is_true(json_object_get(cli->params, "fast")), .found = finding_show, .data = cli};
 	struct check_totals totals;
+	struct metadata_info info = {0};
 	struct store_drivers drivers;
 	struct config config;
 	enum rfs_err err;
@@ -91,8 +92,12 @@ cli_fsck(struct cli *cli)
 		err = check_store(&drivers, &options, &totals);
 		master_key_check(cli, data, &drivers, &totals);
 		totals_show(cli, &totals);
+		drivers.metadata->ops->info(drivers.metadata, &info);
 		drivers.metadata->ops->close(drivers.metadata);
-		if (err)
+		if (info.damaged)
+			cli_fail(cli, "the index is damaged: what opens the store next makes it anew from the journal; "
+				      "run it again");
+		else if (err)
 			cli_fail(cli, "the check did not come to its end: %s", error_face(err)->text);
 		else
 			code = totals.findings ? EXIT_REFUSED : EXIT_DONE;

@@ -44,6 +44,7 @@ struct metadata_info {
 	bool fused;           /* BATCH_BLOCKS may carry payload: storage and metadata share one sync */
 	bool poisoned;        /* nothing can be written until a restart */
 	const char *failed;   /* what poisoned it, static: "writing the journal"; NULL: nothing */
+	bool damaged;         /* rows cannot be read until a restart, which makes the index of them anew */
 	uint64_t rows_estimate; /* what was written over or removed may count */
 	uint64_t bytes_on_disk;
 	struct checkpoint_info checkpoint; /* the newest; rows 0: not counted yet */

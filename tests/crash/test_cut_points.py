@@ -125,7 +125,7 @@ class Work:
         self.restfs("scrub", "start")
         wait_until(lambda: not self.restfs("scrub", "status")["running"])
         status = self.restfs("scrub", "status")
-        assert status["objects"] and status["finished"] and not status["damaged_objects"]
+        assert status["objects"] and status["finished"] and not status["damaged_in_round"]
 
     def die_writing(self, key, body):
         """The daemon ends when a group of the journal is written and not synced. Whoever reads after the next start can rely on what he sees."""

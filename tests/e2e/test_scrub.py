@@ -136,7 +136,7 @@ def test_the_scrub_finds_damage_and_forgets_what_was_replaced(store):
     restfs(store, "scrub", "start")
     wait_until(lambda: not restfs(store, "scrub", "status")["running"])
     status = restfs(store, "scrub", "status")
-    assert (status["objects"], status["damaged_objects"]) == (3, 1)
+    assert (status["objects"], status["damaged_in_round"]) == (3, 1)
     assert status["finished"] is not None
     text = subprocess.run([os.path.join(BUILD, "restfs"), "--data", store.data, "scrub", "status"], capture_output=True, text=True).stdout
     assert re.search(r"^damaged_in_round +1$", text, re.M) and KEY in text
@@ -204,7 +204,7 @@ def test_the_last_round_is_told_after_a_restart(store):
     store.kill()
     store.start()
     assert restfs(store, "scrub", "status") == status
-    assert (status["objects"], status["damaged_objects"]) == (3, 0) and status["finished"]
+    assert (status["objects"], status["damaged_in_round"]) == (3, 0) and status["finished"]
 
 
 def find(daemon, how):

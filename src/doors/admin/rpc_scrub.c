@@ -53,7 +53,7 @@ rpc_scrub_status(struct rpc *rpc, struct request *rq, json_t *params, json_t **r
 	*result = json_pack("{s:b, s:o, s:o, s:s, s:I, s:I, s:I, s:o}", "running", status.running, "started",
 		rpc_json_time(status.started_ns), "finished", rpc_json_time(status.finished_ns), "bucket",
 		status.bucket, "objects", (json_int_t)status.objects, "bytes", (json_int_t)status.bytes,
-		"damaged_objects", (json_int_t)status.damaged, "damaged", damages_json(rq, list, count));
+		"damaged_in_round", (json_int_t)status.damaged, "damaged", damages_json(rq, list, count));
 	return RFS_OK;
 }
 

@@ -105,10 +105,22 @@ problems_json(struct request *rq, const struct metadata_info *info, size_t damag
 		json_array_append_new(list, json_string(arena_printf(rq->arena,
 						    "volumes that are needed are not there, or cannot be read: %lld (restfs log names them, restfs verify what was in them)",
 						    (long long)metric_get(METRIC_STORE_MISSING_VOLUMES))));
+	if (info->damaged)
+		json_array_append_new(list, json_string("the index is damaged: what it cannot read fails until a restart, which makes it anew from the journal"));
 	if (damaged)
 		json_array_append_new(list, json_string(arena_printf(rq->arena, "%zu object%s damaged: restfs scrub status names them", damaged,
 						    damaged == 1 ? " is" : "s are")));
 	return list;
+}
+
+/* What a damaged index does not let it count is left out: that it is damaged is said. */
+static enum rfs_err
+unless_damaged(struct request *rq, enum rfs_err err)
+{
+	if (err != RFS_ERR_DAMAGED)
+		return err;
+	request_clear_error(rq);
+	return RFS_OK;
 }
 
 enum rfs_err
@@ -119,10 +131,11 @@ rpc_server_status(struct rpc *rpc, struct request *rq, json_t *params, json_t **
 	struct damage_info *damages;
 	struct held held;
 	json_t *problems;
-	size_t damaged;
+	size_t damaged = 0;
 	enum rfs_err err;
 
-	if ((err = held_count(rpc, rq, &held)) || (err = damage_list(rpc->core->storage, rq, &damages, &damaged)))
+	if ((err = unless_damaged(rq, held_count(rpc, rq, &held))) ||
+		(err = unless_damaged(rq, damage_list(rpc->core->storage, rq, &damages, &damaged))))
 		return err;
 	driver->ops->info(driver, &info);
 	problems = problems_json(rq, &info, damaged);

@@ -4,6 +4,7 @@
  * DATA/lock          held (flock) while the store is open; the process id is in it
  * DATA/volumes/      the store
  * DATA/index/        RocksDB; can be deleted: it is rebuilt from the volumes
+ * DATA/index-damaged  the next open rebuilds it (index_damage.c)
  */
 #include "drivers/embedded/embedded_int.h"
 #include "base/clock.h"
@@ -142,6 +143,7 @@ embedded_info(struct metadata_driver *d, struct metadata_info *out)
 		.fused = true,
 		.poisoned = atomic_load(&e->poisoned),
 		.failed = atomic_load(&e->failed),
+		.damaged = atomic_load(&e->index.damaged),
 		.rows_estimate = keys,
 		.bytes_on_disk = atomic_load(&e->disk_bytes) + tables};
 	checkpoint_newest(e, &out->checkpoint);
@@ -383,7 +385,7 @@ embedded_new(const struct config *config)
 	e->metadata.ops = &metadata_ops;
 	e->storage.ops = &storage_ops;
 	e->storage.volumes = &embedded_volume_ops;
-	e->data = xstrdup(config->data);
+	e->index.data = e->data = xstrdup(config->data);
 	e->volume_bytes = (uint64_t)config->journal_volume_bytes;
 	e->unsynced = !config->journal_sync;
 	e->lock_fd = j->fd = j->zero_fd = e->space.fd = -1;
@@ -433,6 +435,8 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 	enum rfs_err err;
 
 	snprintf(path, sizeof(path), "%s/index", e->data);
+	if ((err = index_damage_begin(e->data, path, &e->is_index_remade, &e->index_before, error)))
+		return err;
 	bytes = index_open_bytes(path);
 	if (!space_for_index(e, SPACE_FREES, bytes)) {
 		snprintf(error, ERROR_BYTES, "the disk is full: to open the store takes %llu MiB on the disk of %.400s",
@@ -443,7 +447,9 @@ index_and_journal_open(struct embedded *e, const struct config *config, char *er
 		     &e->index, path, (size_t)config->index_cache_bytes, (size_t)config->index_buffer_bytes, error)))
 		return err;
 	e->index.unsynced = e->unsynced;
-	return recover(e, error);
+	if ((err = recover(e, error)) || !e->is_index_remade)
+		return err;
+	return (err = index_flush_wal(&e->index)) ? err : index_damage_end(e->data);
 }
 
 static enum rfs_err
@@ -453,6 +459,7 @@ open_embedded(struct embedded *e, const struct config *config, struct store_driv
 
 	error[0] = 0;
 	metric_set(METRIC_STORE_POISONED, 0);
+	metric_set(METRIC_INDEX_DAMAGED, 0);
 	if ((err = lock_store(e, error)))
 		goto out;
 	space_open(e);
@@ -478,10 +485,16 @@ out:
 	return err;
 }
 
+/* An index whose damage shows while it is opened is made anew at once. */
 enum rfs_err
 embedded_open(const struct config *config, struct store_drivers *out, char *error)
 {
-	return open_embedded(embedded_new(config), config, out, error);
+	bool was_marked = index_damage_is_marked(config->data);
+	enum rfs_err err = open_embedded(embedded_new(config), config, out, error);
+
+	if (err && !was_marked && index_damage_is_marked(config->data))
+		err = open_embedded(embedded_new(config), config, out, error);
+	return err;
 }
 
 enum rfs_err

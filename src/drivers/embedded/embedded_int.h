@@ -329,6 +329,8 @@ struct index {
 	size_t buffer_bytes; /* of rows in memory, before they become a table */
 	bool unsynced;       /* its log is written and not synced */
 	atomic_bool refused; /* a write, since the open */
+	const char *data;    /* the store's directory, which damage is marked in; NULL: nowhere */
+	atomic_bool damaged; /* bytes failed their checksums, or a file is gone, since the open */
 };
 
 #define ROW_TAG_ROW 'r'     /* value, serial (u64) */
@@ -371,6 +373,20 @@ enum rfs_err index_walk_close(struct index_walk *w) RFS_MUST_CHECK;
 enum rfs_err index_flush_wal(struct index *ix) RFS_MUST_CHECK;
 /* Everything into tables, so that the next open has no log to read. */
 enum rfs_err index_flush_tables(struct index *ix) RFS_MUST_CHECK;
+
+/* ---- an index that is damaged (index_damage.c) ---- */
+
+#define INDEX_DAMAGE_MARK "index-damaged"
+/* The first time: marks it, durably. `what` RocksDB said. [any] */
+void index_damage_found(struct index *ix, const char *what);
+bool index_damage_is_marked(const char *data);
+/* Where a damaged index stood whose making anew was begun; false: nothing says it. */
+bool index_damage_position(const char *data, struct position *out);
+/* Of one that is marked no file is left, and `before` says where it stood (sequence 0: nobody knows). [init] */
+enum rfs_err index_damage_begin(
+	const char *data, const char *index, bool *is_marked, struct position *before, char *error) RFS_MUST_CHECK;
+/* It was made anew: the mark goes. [init] */
+enum rfs_err index_damage_end(const char *data) RFS_MUST_CHECK;
 
 #define DRIVER_KEY_BYTES 10
 /* bucket, table 0, 's' */
@@ -684,6 +700,8 @@ struct embedded {
 	_Atomic uint64_t next_volume;
 	_Atomic uint64_t disk_bytes;
 	struct index index;
+	bool is_index_remade;	     /* it was damaged, and is made anew; at the open only */
+	struct position index_before; /* of the damaged one; sequence 0: not known */
 	struct row_cache *rows; /* NULL until the store is open */
 	struct volume_cache cache;
 	struct latch_table latches;

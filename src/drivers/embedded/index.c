@@ -41,20 +41,29 @@ key_batch_id(uint64_t epoch, uint64_t bucket, const uint8_t id[16], uint8_t out[
 	memcpy(out + 26, id, 16);
 }
 
+/* A table that is gone is an error of the system's to RocksDB; so is one that is named by a damaged manifest. */
+static bool
+says_damaged(const char *message)
+{
+	return strncmp(message, "Corruption", 10) == 0 || strstr(message, "No such file or directory");
+}
+
 /* Frees RocksDB's message. "Result incomplete" is its answer to a read that would need the disk. */
 static enum rfs_err
-index_error(char *message, const char *what)
+index_error(struct index *ix, char *message, const char *what)
 {
 	enum rfs_err err = RFS_ERR_IO;
 
 	if (strncmp(message, "Result incomplete", 17) == 0) {
 		err = RFS_ERR_WOULD_BLOCK;
 	} else {
-		if (strncmp(message, "Corruption", 10) == 0)
-			err = RFS_ERR_DAMAGED;
-		else if (strstr(message, "No space"))
-			err = RFS_ERR_NO_SPACE;
 		log_error(0, "%s: %s", what, message);
+		if (says_damaged(message)) {
+			err = RFS_ERR_DAMAGED;
+			index_damage_found(ix, message);
+		} else if (strstr(message, "No space")) {
+			err = RFS_ERR_NO_SPACE;
+		}
 	}
 	rocksdb_free(message);
 	return err;
@@ -146,7 +155,7 @@ index_open(struct index *ix, const char *path, size_t cache_bytes, size_t buffer
 	if (message) {
 		snprintf(error, ERROR_BYTES, "open the index %.200s: %s", path, message);
 		ix->db = NULL;
-		return index_error(message, "open the index");
+		return index_error(ix, message, "open the index");
 	}
 	return RFS_OK;
 }
@@ -206,7 +215,7 @@ index_get(struct index *ix, struct arena *arena, struct bytes key, bool nowait, 
 	memset(out, 0, sizeof(*out));
 	value = rocksdb_get_pinned(ix->db, nowait ? ix->read_nowait : ix->read, (const char *)key.data, key.len, &message);
 	if (message)
-		return index_error(message, "read a row");
+		return index_error(ix, message, "read a row");
 	if (value == NULL)
 		return RFS_OK;
 	data = rocksdb_pinnableslice_value(value, &len);
@@ -227,7 +236,7 @@ index_numbers(struct index *ix, struct bytes key, bool nowait, uint64_t out[2], 
 	*found = false;
 	value = rocksdb_get_pinned(ix->db, nowait ? ix->read_nowait : ix->read, (const char *)key.data, key.len, &message);
 	if (message)
-		return index_error(message, "read a counter");
+		return index_error(ix, message, "read a counter");
 	if (value == NULL)
 		return RFS_OK;
 	data = rocksdb_pinnableslice_value(value, &len);
@@ -268,7 +277,7 @@ scan_fill(
 			return row_damaged("scan");
 	}
 	rocksdb_iter_get_error(it, &message);
-	return message ? index_error(message, "scan") : RFS_OK;
+	return message ? index_error(ix, message, "scan") : RFS_OK;
 }
 
 enum rfs_err
@@ -326,7 +335,7 @@ index_write(struct index *ix, rocksdb_writebatch_t *wb)
 		return RFS_ERR_NO_SPACE;
 	}
 	atomic_store(&ix->refused, true);
-	return index_error(message, "write the index");
+	return index_error(ix, message, "write the index");
 }
 
 enum rfs_err
@@ -337,7 +346,7 @@ index_flush_wal(struct index *ix)
 	if (atomic_load(&ix->refused))
 		return RFS_ERR_IO; /* RocksDB 7.8 aborts at the sync of a log that it could not write */
 	rocksdb_flush_wal(ix->db, !ix->unsynced, &message);
-	return message ? index_error(message, "sync the index's log") : RFS_OK;
+	return message ? index_error(ix, message, "sync the index's log") : RFS_OK;
 }
 
 enum rfs_err
@@ -349,7 +358,7 @@ index_flush_tables(struct index *ix)
 	rocksdb_flushoptions_set_wait(options, 1);
 	rocksdb_flush(ix->db, options, &message);
 	rocksdb_flushoptions_destroy(options);
-	return message ? index_error(message, "flush the index") : RFS_OK;
+	return message ? index_error(ix, message, "flush the index") : RFS_OK;
 }
 
 /* No key is behind 64 bytes of 255: buckets are numbered from 0. */
@@ -405,7 +414,7 @@ index_applied(struct index *ix, struct position *out, bool *found)
 	*found = false;
 	value = rocksdb_get_pinned(ix->db, ix->read, (const char *)applied_key, sizeof(applied_key), &message);
 	if (message)
-		return index_error(message, "read the applied position");
+		return index_error(ix, message, "read the applied position");
 	if (value == NULL)
 		return RFS_OK;
 	data = rocksdb_pinnableslice_value(value, &len);
@@ -453,6 +462,7 @@ index_peek(const char *path, struct position *out)
 }
 
 struct index_walk {
+	struct index *ix;
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *it;
 	bool is_begun;
@@ -482,6 +492,7 @@ index_walk_open(struct index *ix, struct position *applied, struct index_walk **
 	const char *data;
 	size_t len;
 
+	w->ix = ix;
 	w->options = rocksdb_readoptions_create();
 	rocksdb_readoptions_set_fill_cache(w->options, 0);
 	w->it = rocksdb_create_iterator(ix->db, w->options);
@@ -524,11 +535,12 @@ index_walk_next(struct index_walk *w, struct bytes *key, struct bytes *value)
 enum rfs_err
 index_walk_close(struct index_walk *w)
 {
+	struct index *ix = w->ix;
 	char *message = NULL;
 
 	rocksdb_iter_get_error(w->it, &message);
 	rocksdb_iter_destroy(w->it);
 	rocksdb_readoptions_destroy(w->options);
 	free(w);
-	return message ? index_error(message, "read all rows") : RFS_OK;
+	return message ? index_error(ix, message, "read all rows") : RFS_OK;
 }

@@ -180,6 +180,11 @@ look_for_gaps(struct scan *s, const struct volume_info *list, size_t count, uint
 				"the journal ends here, but volume %016llx is a later one, and names %016llx before it",
 				(unsigned long long)v->number, (unsigned long long)v->predecessor);
 	}
+	if (s->e->index_before.sequence > s->sequence && !MUTANT("lost-end-ignored"))
+		return scan_fail(s, RFS_ERR_DAMAGED,
+			"the journal ends at batch %llu, but the index that was damaged had batch %llu; `restfs "
+			"salvage` can rebuild the store and names what was lost",
+			(unsigned long long)s->sequence, (unsigned long long)s->e->index_before.sequence);
 	if (checkpoint && checkpoint->super.first_sequence > s->sequence && !MUTANT("lost-end-ignored"))
 		return scan_fail(s, RFS_ERR_DAMAGED,
 			"the journal ends at batch %llu, but checkpoint %016llx was made after batch %llu",
@@ -233,7 +238,8 @@ find_start(struct scan *s, struct volume_info *list, size_t count, struct positi
 
 	if ((err = index_applied(&s->e->index, applied, &found)))
 		return err;
-	if (found && memcmp(applied->store, s->e->store, 16) != 0) {
+	if ((found && memcmp(applied->store, s->e->store, 16) != 0) ||
+		(s->e->index_before.sequence && memcmp(s->e->index_before.store, s->e->store, 16) != 0)) {
 		snprintf(s->error, ERROR_BYTES, "the index belongs to another store");
 		return RFS_ERR_DAMAGED;
 	}
@@ -247,6 +253,7 @@ find_start(struct scan *s, struct volume_info *list, size_t count, struct positi
 		return err;
 	if (found && !MUTANT("lost-volumes-forgotten"))
 		volume_numbers_from(s->e, applied->next_volume);
+	volume_numbers_from(s->e, s->e->index_before.next_volume);
 	info = find_volume(list, count, found ? applied->volume : 0, !found);
 	if (info && !found && info->super.first_sequence != 1)
 		info = NULL; /* the first one of a salvaged store: it goes on from a checkpoint */
@@ -303,7 +310,7 @@ create_store(struct embedded *e, char *error)
 
 	if ((err = index_applied(&e->index, &applied, &found)))
 		return err;
-	if (found) {
+	if (found || e->is_index_remade) {
 		snprintf(error, ERROR_BYTES, "there is an index, but the journal's volumes are missing");
 		return RFS_ERR_DAMAGED;
 	}

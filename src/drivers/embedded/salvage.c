@@ -181,7 +181,8 @@ replace_store(struct salvage *s, char *kept)
 {
 	enum rfs_err err;
 
-	if ((err = make_kept(s, kept)) || (err = move(s, s->data, "index", kept)) || (err = sync_directory(s->data)) ||
+	if ((err = make_kept(s, kept)) || (err = move(s, s->data, "index", kept)) ||
+		(err = move(s, s->data, INDEX_DAMAGE_MARK, kept)) || (err = sync_directory(s->data)) ||
 		(err = move(s, s->data, "volumes", kept)) || (err = sync_directory(kept)))
 		return err;
 	return put_in_place(s);

@@ -131,7 +131,8 @@ salvage_choose(struct salvage *s)
 	enum rfs_err err;
 
 	snprintf(path, sizeof(path), "%.4000s/index", s->data);
-	s->has_index = access(path, F_OK) == 0 && index_peek(path, &s->applied);
+	s->has_index = index_damage_position(s->data, &s->applied) ||
+		       (access(path, F_OK) == 0 && index_peek(path, &s->applied));
 	candidates_list(s, &c);
 	err = choose(s, &c);
 	free(c.list);

@@ -116,6 +116,8 @@ void
 damage_note(struct storage *s, const struct bucket_row *bucket, struct bytes key, struct bytes row, uint64_t data_id,
 	const char *found_by, const char *text)
 {
+	struct metadata_driver *rows = metadata_driver(s->metadata);
+	struct metadata_info info;
 	const struct damage_row found = {.found_ns = clock_wall_ns(),
 		.bucket = bucket->name,
 		.key = key,
@@ -123,6 +125,9 @@ damage_note(struct storage *s, const struct bucket_row *bucket, struct bytes key
 		.found_by = bytes_str(found_by),
 		.text = bytes_str(text)};
 
+	rows->ops->info(rows, &info);
+	if (info.damaged) /* what cannot be read may be whole: it is known when its rows are */
+		return;
 	if (item_add(s->damages, bucket->id, data_id, &found))
 		log_error(0, "object %.*s/%.*s is damaged, found by a %s: %s", (int)bucket->name.len,
 			(const char *)bucket->name.data, (int)key.len, (const char *)key.data, found_by, text);
