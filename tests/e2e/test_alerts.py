@@ -10,7 +10,7 @@ from test_monitoring import FILES, alerts
 
 RULES = FILES / "restfs-alerts.yml"
 STORE = {"job": "restfs", "instance": "store:9001"}
-NAME, SEVERITY = "store:9001", {"RestfsDown": "critical", "RestfsPoisoned": "critical", "RestfsDiskFull": "critical", "RestfsMissingVolumes": "critical", "RestfsDamagedObjects": "critical",
+NAME, SEVERITY = "store:9001", {"RestfsDown": "critical", "RestfsPoisoned": "critical", "RestfsDiskFull": "critical", "RestfsMissingVolumes": "critical", "RestfsDamagedObjects": "critical", "RestfsIndexDamaged": "critical",
                                 "RestfsGarbage": "info"}
 STEPS = 400  # of an interval, that series have
 MINUTE, HOUR = "1m", "1h"  # between two values, and two looks at the rules
@@ -66,6 +66,7 @@ FIRING = [
     ("RestfsPoisoned", MINUTE, {"restfs_store_poisoned": "0 " + steady(1)}, "0m", "1m", f"a sync failed on {NAME}: nothing is written until a restart"),
     ("RestfsDiskFull", MINUTE, {"restfs_store_full": "0 " + steady(1)}, "0m", "1m", f"the disk of {NAME} is full: writes are refused"),
     ("RestfsMissingVolumes", MINUTE, {"restfs_store_missing_volumes": "0 " + steady(2)}, "0m", "1m", f"2 volumes of {NAME} are not there, or cannot be read"),
+    ("RestfsIndexDamaged", MINUTE, {"restfs_index_damaged": "0 " + steady(1)}, "0m", "1m", f"the index of {NAME} is damaged: some requests fail until a restart"),
     ("RestfsDamagedObjects", MINUTE, {"restfs_damaged_objects": "0 " + steady(3)}, "0m", "1m", f"3 objects on {NAME} are damaged"),
     ("RestfsScrubStandsStill", HOUR, scrub(steady(1e9), steady(1)), "240h", "242h", f"the scrub of {NAME} has read nothing for more than ten days"),
     ("RestfsDiskNearlyFull", MINUTE, disk(steady(50e9)), "9m", "10m", f"5% of the disk of {NAME} is free"),
@@ -88,6 +89,7 @@ QUIET = [
     ("RestfsPoisoned", MINUTE, {"restfs_store_poisoned": steady(0)}, "1h"),
     ("RestfsDiskFull", MINUTE, {"restfs_store_full": "1 1 " + steady(0)}, "1h"),
     ("RestfsMissingVolumes", MINUTE, {"restfs_store_missing_volumes": steady(0)}, "1h"),
+    ("RestfsIndexDamaged", MINUTE, {"restfs_index_damaged": steady(0)}, "1h"),
     ("RestfsDamagedObjects", MINUTE, {"restfs_damaged_objects": "1 " + steady(0)}, "1h"),
     # A round each week, of minutes; one of more than ten days; of a store with nothing in it; with a restart between, after which all begins at 0.
     ("RestfsScrubStandsStill", HOUR, scrub(f"1+0x167 2+0x167 3+0x{STEPS}", f"1+0x167 2+0x167 3+0x{STEPS}"), "400h"),

@@ -106,7 +106,8 @@ problems_json(struct request *rq, const struct metadata_info *info, size_t damag
 						    "volumes that are needed are not there, or cannot be read: %lld (restfs log names them, restfs verify what was in them)",
 						    (long long)metric_get(METRIC_STORE_MISSING_VOLUMES))));
 	if (info->damaged)
-		json_array_append_new(list, json_string("the index is damaged: what it cannot read fails until a restart, which makes it anew from the journal"));
+		json_array_append_new(list, json_string("the index is damaged: what it cannot read fails until a "
+							"restart, which makes it anew from the journal"));
 	if (damaged)
 		json_array_append_new(list, json_string(arena_printf(rq->arena, "%zu object%s damaged: restfs scrub status names them", damaged,
 						    damaged == 1 ? " is" : "s are")));

@@ -700,7 +700,7 @@ struct embedded {
 	_Atomic uint64_t next_volume;
 	_Atomic uint64_t disk_bytes;
 	struct index index;
-	bool is_index_remade;	     /* it was damaged, and is made anew; at the open only */
+	bool is_index_remade;         /* it was damaged, and is made anew; at the open only */
 	struct position index_before; /* of the damaged one; sequence 0: not known */
 	struct row_cache *rows; /* NULL until the store is open */
 	struct volume_cache cache;

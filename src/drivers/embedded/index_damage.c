@@ -23,7 +23,7 @@
 #define MARK_BYTES 512
 #define STORE_TEXT 33
 /* For printf and scanf. */
-#define POSITION(u64, s)                                                                                               \
+#define POSITION(u64, s) \
 	"volume %" u64 ", offset %" u64 ", group %" u64 ", batch %" u64 ", next volume %" u64 ", store %" s "\n"
 
 /* Durably, and whole or as it was. */
@@ -89,8 +89,8 @@ index_damage_position(const char *data, struct position *out)
 
 	*out = (struct position){0};
 	return mark_read(data, text) &&
-	       sscanf(text, POSITION(SCNu64, "32s"), &out->volume, &out->offset, &out->group, &out->sequence, &out->next_volume,
-		       store) == 6 &&
+	       sscanf(text, POSITION(SCNu64, "32s"), &out->volume, &out->offset, &out->group, &out->sequence,
+		       &out->next_volume, store) == 6 &&
 	       hex_decode(bytes_of(store, strlen(store)), out->store, sizeof(out->store));
 }
 
