@@ -64,6 +64,7 @@ drivers_stop(struct daemon *d)
 	if ((void *)d->drivers.storage != (void *)d->drivers.metadata && d->drivers.storage->ops->close)
 		d->drivers.storage->ops->close(d->drivers.storage);
 	d->drivers.metadata->ops->close(d->drivers.metadata);
+	d->drivers = (struct store_drivers){0};
 }
 
 static bool
@@ -281,17 +282,41 @@ daemon_stop(struct daemon *d)
 	}
 }
 
-bool
-daemon_start(struct daemon *d)
+static bool
+index_is_damaged(const struct daemon *d)
+{
+	struct metadata_info info = {0};
+
+	if (d->drivers.metadata)
+		d->drivers.metadata->ops->info(d->drivers.metadata, &info);
+	return info.damaged;
+}
+
+static bool
+steps_start(struct daemon *d, bool *is_damaged)
 {
 	for (; d->started < sizeof(steps) / sizeof(steps[0]); d->started++) {
 		const struct step *step = &steps[d->started];
 
 		log_debug(0, "starting: %s (%s)", step->name, step->reason);
 		if (!step->start(d)) {
+			*is_damaged = index_is_damaged(d);
 			daemon_stop(d);
 			return false;
 		}
 	}
 	return true;
+}
+
+bool
+daemon_start(struct daemon *d)
+{
+	bool is_damaged = false;
+
+	if (steps_start(d, &is_damaged))
+		return true;
+	if (!is_damaged)
+		return false;
+	d->error[0] = 0; /* opened once more, the store makes its index anew */
+	return steps_start(d, &is_damaged);
 }

@@ -14,6 +14,7 @@ from crowd import metric
 
 BUCKET = "rows"
 OBJECTS = {f"{number:04d}-{'k' * 300}": b"%d" % number for number in range(400)}
+ROUNDS = int(os.environ.get("RESTFS_ROUNDS", "10"))
 STEP = 1000  # bytes from one that is turned over to the next: each block has some
 
 
@@ -248,3 +249,50 @@ def test_an_index_on_a_disk_of_its_own(store, disk):
     assert is_whole(store) and (mounted / "lost+found").exists()
     store.stop()
     shutil.rmtree(kept)
+
+
+def damage_at_random(daemon, random):
+    """What is named there is all that RocksDB reads; its log and its LOCK are written anew."""
+    path = random.choice([path for pattern in ("*.sst", "*.sst", "*.sst", "*.log", "MANIFEST-*", "CURRENT", "OPTIONS-*") for path in (daemon.data / "index").glob(pattern)])
+    size = path.stat().st_size
+    how = random.choice(["bits", "bits", "zeros", "cut", "gone"])
+    if how == "gone":
+        path.unlink()
+    elif how == "cut":
+        os.truncate(path, random.randrange(size) if size else 0)
+    elif size:
+        content = bytearray(path.read_bytes())
+        for _ in range(random.choice([1, 3, 30])):
+            at = random.randrange(size)
+            content[at:at + (512 if how == "zeros" else 1)] = bytes(min(512, size - at)) if how == "zeros" else bytes([content[at] ^ 1 << random.randrange(8)])
+        path.write_bytes(content)
+    return f"{path.name} {how}"
+
+
+def test_random_damage(store):
+    """Nothing wrong is served, whatever is damaged, and nothing is lost; what is written meanwhile is there."""
+    seed = int(os.environ.get("RESTFS_SEED", random.randrange(1 << 32)))
+    chance, written, told = random.Random(seed), dict(OBJECTS), []
+    print(f"RESTFS_SEED={seed}")
+    for number in range(ROUNDS):
+        told.append([damage_at_random(store, chance) for _ in range(chance.choice([1, 1, 1, 4]))])
+        store.start()
+        s3 = store.client(retries={"max_attempts": 0})
+        for key in chance.sample(sorted(written), 100):
+            try:
+                assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == written[key], (key, told)
+            except ClientError as error:
+                assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 500 and mark(store).exists(), (key, error, told)
+        for key in (f"new-{number}", chance.choice(sorted(OBJECTS))):
+            try:
+                s3.put_object(Bucket=BUCKET, Key=key, Body=b"%d" % number)
+                written[key] = b"%d" % number
+            except ClientError as error:
+                assert error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 and mark(store).exists(), (key, error, told)
+                written.pop(key, None)  # either
+        chance.choice([store.stop, store.kill])()
+    if subprocess.run([os.path.join(BUILD, "restfs"), "fsck", store.data], capture_output=True).returncode:
+        store.fsck()
+    s3 = store.start().client()
+    for key, body in written.items():
+        assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == body, (key, told)
