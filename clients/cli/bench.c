@@ -3,11 +3,10 @@
  * own, or below a name of its own, and is removed at the end, also when it is broken off.
  */
 #include "bench.h"
-#include "cli_progress.h"
 #include "base/clock.h"
+#include "cli_interrupt.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,10 +22,9 @@
 static struct bench_clients *running;
 
 static void
-interrupted(int number)
+on_interrupt(void *clients)
 {
-	bench_stop(running);
-	signal(number, progress_signal);
+	bench_stop(clients);
 }
 
 /* --- what is to be done ------------------------------------------------------------------------------------------- */
@@ -246,17 +244,16 @@ reports_make(const struct bench_setting *s, const struct bench_results *results)
 static bool
 measure(struct bench_setting *s, const unsigned *mix, struct bench_results *results)
 {
-	struct sigaction action = {.sa_handler = interrupted}, before;
 	char error[sizeof(s->cli->error)];
 	bool made, fine;
 
 	if (!bucket_make(s, &made))
 		return false;
 	running = bench_clients_new(s);
-	sigaction(SIGINT, &action, &before);
+	interrupt_catch(on_interrupt, running);
 	fine = phases_run(s, mix, results);
 	fine = fine && reports_make(s, results);
-	sigaction(SIGINT, &before, NULL);
+	interrupt_release();
 	bench_clients_free(running);
 	memcpy(error, s->cli->error, sizeof(error));
 	if (clean_up(s, made))

@@ -4,6 +4,7 @@
  * What is in a tree goes below the target; of several sources each tree goes below its own name there.
  */
 #include "transfer_plan.h"
+#include "cli_interrupt.h"
 #include "transfer_source.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -81,7 +82,7 @@ tree_copy(struct copying *c, struct place from)
 		entry_push(c, &from, &to, root_len, &e);
 		is_empty = false;
 	}
-	if (is_empty && from.bucket && !source_has_holes(source) && !transfer_is_stopped(c->t))
+	if (is_empty && from.bucket && !source_has_holes(source) && !interrupt_came())
 		report_failed(c->t, from.bucket, from.root, "nothing is below it");
 	source_free(source);
 }

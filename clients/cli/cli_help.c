@@ -77,7 +77,7 @@ overview_print(void)
 	printf("\n");
 	text_print(
 		"restfs COMMAND --help says more of a command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, "
-		"130 ended by Ctrl-C.",
+		"130 ended by Ctrl-C, 143 by SIGTERM.",
 		0, 0);
 }
 

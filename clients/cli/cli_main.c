@@ -3,6 +3,7 @@
  * `fsck` and `salvage` have their own.
  */
 #include "cli.h"
+#include "cli_interrupt.h"
 #include "cli_progress.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -172,6 +173,8 @@ main(int argc, char **argv)
 		code = EXIT_REFUSED;
 	if (!cli_flush(&cli) && code == EXIT_DONE)
 		code = cli_complain(&cli, EXIT_REFUSED);
+	if (code != EXIT_DONE)
+		interrupt_end();
 	json_decref(cli.params);
 	if (cli.scratch)
 		arena_free(cli.scratch);

@@ -6,6 +6,7 @@
  */
 #include "transfer_plan.h"
 #include "base/hash.h"
+#include "cli_interrupt.h"
 #include "cli_progress.h"
 #include "cli_s3.h"
 #include <errno.h>
@@ -132,7 +133,7 @@ input_wait(struct piping *p)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 
-	while (!transfer_is_stopped(NULL))
+	while (!interrupt_came())
 		if (poll(&input, 1, LOOK_MS) > 0)
 			return true;
 	return failed_say(p, "it was interrupted");
@@ -301,6 +302,12 @@ pipe_open(struct piping *p, const struct transfer_options *o)
 	return true;
 }
 
+static void
+on_interrupt(void *client)
+{
+	s3_client_stop(client);
+}
+
 int
 cli_pipe(struct cli *cli)
 {
@@ -313,9 +320,9 @@ cli_pipe(struct cli *cli)
 	pthread_mutex_init(&p.lock, NULL);
 	pthread_cond_init(&p.changed, NULL);
 	progress_begin("stdin", PROGRESS_UNKNOWN, !cli->json && !cli->quiet);
-	transfer_interrupt_set(p.client, NULL);
+	interrupt_catch(on_interrupt, p.client);
 	done = pipe_run(&p);
-	transfer_interrupt_set(NULL, NULL);
+	interrupt_release();
 	progress_end();
 	s3_client_free(p.client);
 	return done ? EXIT_DONE : cli_complain(cli, EXIT_REFUSED);

@@ -1,8 +1,8 @@
 /* data_rm.c: `restfs rm`: an object, or everything below a path, a thousand with a request, and several at once. */
+#include "cli_interrupt.h"
 #include "data_remover.h"
 #include "data_uploads.h"
 #include "transfer_filter.h"
-#include <signal.h>
 
 #define PARALLEL_DEFAULT 16
 #define PARALLEL_MAX 1024
@@ -17,16 +17,6 @@ struct removal {
 	const char *refusal;     /* of a whole batch: no more are sent; NULL: none */
 	uint64_t seen, failed;
 };
-
-/* What is under way is told of before the end; nothing more is begun. */
-static volatile sig_atomic_t is_interrupted;
-
-static void
-on_interrupt(int number)
-{
-	is_interrupted = 1;
-	signal(number, SIG_DFL); /* who presses it twice means it */
-}
 
 static void
 said(const struct removal *r, const char *key, const char *what)
@@ -107,7 +97,7 @@ removal_add(void *arg, const char *name, const struct s3_object *object)
 
 	if (!filter_takes(&r->filter, name + strlen(r->root), object->size, object->modified_ns))
 		return true;
-	if (is_interrupted)
+	if (interrupt_came()) /* what is under way is told of before the end */
 		return cli_fail(r->d->cli, "s3://%s: interrupted; what was removed was told", r->bucket);
 	r->seen++;
 	if (!r->batch)
@@ -159,11 +149,9 @@ remove_below(struct data *d, const char *bucket, const char *prefix, const char 
 	if (!filter_read(d->cli, &r.filter))
 		return false;
 	r.remover = remover_new(d->client, bucket, (unsigned)parallel);
-	signal(SIGINT, on_interrupt);
-	signal(SIGTERM, on_interrupt);
+	interrupt_catch(NULL, NULL);
 	fine = removal_run(&r, key);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
+	interrupt_release();
 	remover_free(r.remover);
 	if (fine && r.failed > 0)
 		return cli_fail(d->cli, "%s: %s not removed", d->text,

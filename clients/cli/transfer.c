@@ -5,8 +5,8 @@
  * producer sleeps while the queue is full, and is woken when half of it has gone: not for every job.
  */
 #include "transfer.h"
+#include "cli_interrupt.h"
 #include "cli_progress.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -14,34 +14,16 @@
 #define QUEUE_MAX 4096
 #define PARTS_FIRST 2
 
-static struct s3_client *volatile interrupted[2]; /* what Ctrl-C stops */
-static volatile sig_atomic_t is_interrupted;
-
 /* --- interrupting ------------------------------------------------------------------------------------------------- */
 
 static void
-on_interrupt(int number)
+on_interrupt(void *transfer)
 {
-	is_interrupted = 1;
-	for (size_t i = 0; i < 2; i++)
-		if (interrupted[i])
-			s3_client_stop(interrupted[i]);
-	signal(number, progress_signal); /* who presses it twice means it */
-}
+	const struct transfer *t = transfer;
 
-void
-transfer_interrupt_set(struct s3_client *client, struct s3_client *other)
-{
-	interrupted[0] = client;
-	interrupted[1] = other;
-	signal(SIGINT, client ? on_interrupt : SIG_DFL);
-	signal(SIGTERM, client ? on_interrupt : SIG_DFL);
-}
-
-bool
-transfer_is_stopped(const struct transfer *t)
-{
-	return is_interrupted;
+	s3_client_stop(t->client);
+	if (t->from_client)
+		s3_client_stop(t->from_client);
 }
 
 /* --- the queue ---------------------------------------------------------------------------------------------------- */
@@ -193,7 +175,7 @@ job_run(struct worker *w, struct job *job)
 	struct transfer *t = w->transfer;
 	bool taken = false;
 
-	if (transfer_is_stopped(t) || atomic_load(&t->given_up))
+	if (interrupt_came() || atomic_load(&t->given_up))
 		(void)0;
 	else if (job->in_doubt && transfer_is_same(w, job))
 		report_same(t, job);
@@ -263,7 +245,7 @@ transfer_begin(struct transfer *t)
 	pthread_cond_init(&t->more, NULL);
 	pthread_cond_init(&t->room, NULL);
 	t->last = &t->first;
-	transfer_interrupt_set(t->client, t->from_client);
+	interrupt_catch(on_interrupt, t);
 	progress_begin("transferring", PROGRESS_UNKNOWN, !t->cli->json && !t->cli->quiet && !t->options->dry_run);
 	t->threads = xcalloc(t->options->parallel, sizeof(*t->threads));
 	while (t->started < t->options->parallel && pthread_create(&t->threads[t->started], NULL, worker_run, t) == 0)
@@ -282,10 +264,10 @@ transfer_end(struct transfer *t)
 	while (t->started > 0)
 		pthread_join(t->threads[--t->started], NULL);
 	progress_end();
-	transfer_interrupt_set(NULL, NULL);
+	interrupt_release();
 	free(t->threads);
 	pthread_cond_destroy(&t->more);
 	pthread_cond_destroy(&t->room);
 	pthread_mutex_destroy(&t->lock);
-	return t->counts.failed == 0 && !is_interrupted;
+	return t->counts.failed == 0 && !interrupt_came();
 }

@@ -119,10 +119,6 @@ void transfer_begin(struct transfer *t);
 void transfer_push(struct transfer *t, const struct job *job);
 /* Waits for all jobs. False: something failed, or it was interrupted. */
 bool transfer_end(struct transfer *t);
-/* Somebody pressed Ctrl-C. */
-bool transfer_is_stopped(const struct transfer *t);
-/* Ctrl-C stops these clients' requests, of which the second may be NULL; both NULL: it ends the process again. */
-void transfer_interrupt_set(struct s3_client *client, struct s3_client *other);
 /* Bytes of the job or part at hand are on their way; negative: those have to go again. */
 void transfer_moved(struct worker *w, int64_t bytes);
 /* The same, as what s3_body and s3_part call, with the worker as their data. */

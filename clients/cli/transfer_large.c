@@ -1,6 +1,7 @@
 /* transfer_large.c: what is transferred in parts, which many threads take. */
 #include "transfer.h"
 #include "base/hash.h"
+#include "cli_interrupt.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -111,7 +112,7 @@ large_part_run(struct worker *w, struct large *large, unsigned number)
 	bool done;
 
 	w->large = large;
-	done = !large->failed && !transfer_is_stopped(w->transfer) && large->kind->part(w, large, number);
+	done = !large->failed && !interrupt_came() && large->kind->part(w, large, number);
 	w->large = NULL;
 	transfer_settled(w, done ? large_length(large, number) : 0);
 	if (part_ended(w->transfer, large, done))

@@ -3,6 +3,7 @@
  * --dry-run only, and one at the end.
  */
 #include "transfer.h"
+#include "cli_interrupt.h"
 #include "cli_progress.h"
 #include <errno.h>
 #include <stdio.h>
@@ -255,7 +256,7 @@ report_summary(struct transfer *t)
 		printf("; failed: %llu", (unsigned long long)c->failed);
 	if (atomic_load(&t->given_up))
 		printf("; given up, as %s: the same command goes on from here", atomic_load(&t->given_up));
-	else if (transfer_is_stopped(t))
+	else if (interrupt_came())
 		printf("; interrupted: the same command goes on from here");
 	putchar('\n');
 }

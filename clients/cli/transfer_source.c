@@ -1,5 +1,6 @@
 /* transfer_source.c: see transfer_source.h. */
 #include "transfer_source.h"
+#include "cli_interrupt.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -312,7 +313,7 @@ s3_next(struct source *s, struct entry *out)
 int
 source_next(struct source *s, struct entry *out)
 {
-	if (transfer_is_stopped(s->transfer))
+	if (interrupt_came())
 		return -1;
 	return s->conn ? s3_next(s, out) : local_next(s, out);
 }

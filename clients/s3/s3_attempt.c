@@ -508,6 +508,7 @@ s3_attempt(struct s3_conn *conn, struct arena *arena, const struct s3_request *r
 	x.last_line = &x.lines;
 	if (!head_make(&x))
 		return false;
+	conn->unstopped = request->unstopped;
 	code = perform(&x);
 	if (has_connected(code))
 		atomic_store(&conn->client->was_there, true);

@@ -134,7 +134,7 @@ on_progress(void *data, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
 	const struct s3_conn *conn = data;
 
-	return atomic_load_explicit(&conn->client->stopped, memory_order_relaxed);
+	return !conn->unstopped && atomic_load_explicit(&conn->client->stopped, memory_order_relaxed);
 }
 
 /* What stays the same for all requests. */

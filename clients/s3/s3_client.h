@@ -134,6 +134,7 @@ struct s3_request {
 	size_t header_count;
 	const struct s3_body *body; /* NULL: none */
 	bool once;                  /* must not be repeated when its fate is not known */
+	bool unstopped;             /* what was sent is waited for, although the client was stopped: its fate is told */
 	/* Where the body of a 2xx goes; NULL: into the answer. False: give up. */
 	bool (*receive)(void *data, struct bytes part);
 	/* Once before each attempt's body: status and headers are known. False: give up. May be NULL. */

@@ -122,7 +122,7 @@ s3_put(struct s3_conn *conn, struct arena *arena, const struct s3_put *put, cons
 bool
 s3_delete(struct s3_conn *conn, const char *bucket, const char *key)
 {
-	struct s3_request request = {.method = "DELETE", .bucket = bucket, .key = key};
+	struct s3_request request = {.method = "DELETE", .bucket = bucket, .key = key, .unstopped = true};
 	struct s3_answer answer;
 
 	arena_reset(conn->small);

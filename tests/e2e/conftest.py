@@ -18,6 +18,10 @@ TEST_SECONDS = int(os.environ.get("RESTFS_TEST_SECONDS", "600"))
 
 numbers = itertools.count()
 
+# Whoever runs the tests in the background may ignore it, and what they start would too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def daemon():

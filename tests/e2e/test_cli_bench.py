@@ -88,10 +88,11 @@ def test_of_a_picture_that_is_not_drawn_nothing_stays(cli, tmp_path, before):
     assert (picture.read_text() if picture.exists() else None) == before
 
 
-def test_broken_off_it_cleans_up_and_shows_what_it_has(cli, s3, daemon):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_broken_off_it_cleans_up_and_shows_what_it_has(cli, s3, daemon, number):
     run = subprocess.Popen([RESTFS, "bench", daemon.s3, "--duration=1h", "--clients=2", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cli.environment)
     wait_until(lambda: any(s3.list_objects_v2(Bucket=name).get("KeyCount") > 2 for name in left_over(s3)))  # two may not have been answered yet
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     out, error = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 0 and error == b""
     put, = json.loads(out)["operations"]

@@ -69,13 +69,55 @@ def test_an_upload_that_was_killed_is_gone_on_with(restfs, s3, bucket, tmp_path,
     assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(restfs, s3, bucket, tmp_path, rng):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_says_that_the_same_command_goes_on(restfs, s3, bucket, tmp_path, rng, number):
+    """And ends the script that it is in: the process ends by the signal."""
     (tmp_path / "large").write_bytes(rng.randbytes(40 * MIB))
     process = restfs.start("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=5M")
     wait_until(lambda: process.poll() is not None or uploads(s3, bucket))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said, complaints = process.communicate()
-    assert (process.returncode, complaints) == (1, b"") and said.endswith(b"; interrupted: the same command goes on from here\n")
+    assert (process.returncode, complaints) == (-number, b"") and said.endswith(b"; interrupted: the same command goes on from here\n")
+
+
+def test_who_presses_ctrl_c_twice_is_not_kept_waiting(restfs, tmp_path):
+    """A server that takes connections, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (tmp_path / "a").write_bytes(b"1")
+        process = restfs.start("rm", "-r", "s3://bucket/a", f"--endpoint=http://127.0.0.1:{silent.getsockname()[1]}")
+        silent.accept()[0].recv(1)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+        process.communicate()
+
+
+def test_an_ignored_signal_stays_ignored(restfs, s3, bucket, tmp_path, rng):
+    """As below nohup, or behind the & of a script."""
+    (tmp_path / "large").write_bytes(rng.randbytes(20 * MIB))
+    process = restfs.start("cp", tmp_path / "large", f"s3://{bucket}/large", "--part-size=5M", "--parallel=1", "--limit-rate=20M",
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    wait_until(lambda: process.poll() is not None or uploads(s3, bucket))
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0 and s3.head_object(Bucket=bucket, Key="large")["ContentLength"] == 20 * MIB
+
+
+def test_an_interrupted_mv_tells_all_that_it_moved(restfs, s3, bucket, tmp_path):
+    """Of each object that is gone at the source it says so: what was sent is waited for."""
+    (tmp_path / "t").mkdir()
+    for number in range(4000):
+        (tmp_path / "t" / f"{number:04d}").touch()
+    restfs.run("sync", tmp_path / "t", f"s3://{bucket}/from")
+    process = restfs.start("mv", "-rv", f"s3://{bucket}/from", f"s3://{bucket}/to")
+    wait_until(lambda: process.poll() is not None or s3.list_objects_v2(Bucket=bucket, Prefix="to/").get("KeyCount", 0) > 100)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate()
+    left = len(restfs.run("ls", "-r", f"s3://{bucket}/from/").splitlines())
+    told = re.search(rb"^moved: ([0-9]+) files", said, re.M)
+    assert process.returncode == -signal.SIGINT and 0 < left < 4000 and int(told[1]) == 4000 - left == said.count(b"move s3:"), said[-300:]
 
 
 def test_an_upload_of_another_file_is_left_alone(restfs, s3, bucket, tmp_path, rng):
@@ -136,12 +178,12 @@ def test_who_interrupts_a_removal_is_told_what_is_gone(restfs, s3, bucket, tmp_p
         (tmp_path / f"d{number % 20}" / str(number)).touch()
     for folder in tmp_path.glob("d*"):
         restfs.run("sync", folder, f"s3://{bucket}/{folder.name}")
-    process = restfs.start("rm", "-r", f"s3://{bucket}/", "--parallel=2", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = restfs.start("rm", "-r", f"s3://{bucket}/", "--parallel=2")
     wait_until(lambda: not s3.list_objects_v2(Bucket=bucket, Prefix="d0/0").get("KeyCount"))
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate()
     gone, left = len(out.splitlines()), len(restfs.run("ls", "-r", f"s3://{bucket}").splitlines())
-    assert process.returncode == 1 and b"interrupted; what was removed was told" in errors
+    assert process.returncode == -signal.SIGINT and b"interrupted; what was removed was told" in errors
     assert 0 < gone < 20000 and gone + left == 20000
 
 
