@@ -18,12 +18,12 @@ struct usage {
 	struct buf open; /* the name of the deepest that is open */
 	struct folder folders[DEPTH_MAX + 1];
 	size_t depth, most; /* folders[0] is the root */
+	bool has_object;    /* of the path's own name, beside what is below it */
 };
 
 static void
-folder_show(const struct usage *u, const struct folder *f)
+folder_show(const struct usage *u, const struct folder *f, const char *name)
 {
-	const char *name = arena_str(u->d->page, bytes_sub(buf_bytes(&u->open), 0, f->len));
 	char size[DATA_TEXT];
 
 	if (u->d->cli->json) {
@@ -41,7 +41,7 @@ folder_close(struct usage *u)
 {
 	struct folder *f = &u->folders[u->depth--];
 
-	folder_show(u, f);
+	folder_show(u, f, arena_str(u->d->page, bytes_sub(buf_bytes(&u->open), 0, f->len)));
 	u->folders[u->depth].bytes += f->bytes;
 	u->folders[u->depth].objects += f->objects;
 	u->open.len = u->folders[u->depth].len;
@@ -66,16 +66,27 @@ counted(void *arg, const char *name, const struct s3_object *o)
 
 /* A path without a '/' may be an object's. */
 static bool
-object_usage(struct usage *u, const char *bucket, const char *prefix)
+object_usage(struct usage *u, const char *bucket)
 {
 	struct s3_info info;
 
-	if (prefix == u->d->path.key || !prefix[0])
+	if (u->root == u->d->path.key || !u->root[0])
 		return true;
 	if (!s3_head(u->d->conn, u->d->page, bucket, u->d->path.key, &info))
 		return s3_conn_is_missing(u->d->conn) || data_fail(u->d, NULL, NULL);
 	u->folders[0].bytes += info.size;
 	u->folders[0].objects++;
+	return u->has_object = true;
+}
+
+static bool
+root_show(const struct usage *u)
+{
+	const struct folder *root = &u->folders[0];
+
+	if (u->root[0] && root->objects == 0)
+		return cli_fail(u->d->cli, "%s: there is nothing", u->d->text);
+	folder_show(u, root, u->has_object && root->objects == 1 ? u->d->path.key : u->root);
 	return true;
 }
 
@@ -89,11 +100,10 @@ bucket_usage(struct data *d, const char *bucket, const char *prefix)
 	buf_init(&u.open, NULL);
 	buf_put_str(&u.open, prefix);
 	u.folders[0].len = u.open.len;
-	fine = object_usage(&u, bucket, prefix) && data_walk(d, bucket, prefix, false, counted, &u);
+	fine = object_usage(&u, bucket) && data_walk(d, bucket, prefix, false, counted, &u);
 	while (fine && u.depth > 0)
 		folder_close(&u);
-	if (fine)
-		folder_show(&u, &u.folders[0]);
+	fine = fine && root_show(&u);
 	buf_fini(&u.open);
 	arena_reset(d->page);
 	return fine;

@@ -43,7 +43,21 @@ level_add(void *arg, const char *name, const struct s3_object *object)
 	return true;
 }
 
-static bool tree_draw(struct tree *t, const char *prefix);
+static bool
+level_read(struct tree *t, const char *prefix, struct level *out)
+{
+	*out = (struct level){.arena = arena_new(4096)};
+	return data_walk(t->d, t->d->path.bucket, prefix, true, level_add, out);
+}
+
+static void
+level_free(struct level *l)
+{
+	free(l->branches);
+	arena_free(l->arena);
+}
+
+static bool level_draw(struct tree *t, const struct level *l, const char *prefix);
 
 static void
 branch_show(const struct tree *t, const struct branch *b, const char *prefix, bool last)
@@ -63,6 +77,7 @@ static bool
 branch_draw(struct tree *t, const struct branch *b, const char *prefix, bool last)
 {
 	size_t stem = t->stem.len;
+	struct level below;
 	bool fine = true;
 
 	branch_show(t, b, prefix, last);
@@ -70,25 +85,63 @@ branch_draw(struct tree *t, const struct branch *b, const char *prefix, bool las
 	t->objects += !b->is_folder;
 	if (b->is_folder && t->depth != 0) {
 		buf_put_str(&t->stem, last ? "    " : "|   ");
-		fine = tree_draw(t, b->name);
+		fine = level_read(t, b->name, &below) && level_draw(t, &below, b->name);
+		level_free(&below);
 		t->stem.len = stem;
 	}
 	return fine;
 }
 
 static bool
-tree_draw(struct tree *t, const char *prefix)
+level_draw(struct tree *t, const struct level *l, const char *prefix)
 {
-	struct level l = {.arena = arena_new(4096)};
-	bool fine = data_walk(t->d, t->d->path.bucket, prefix, true, level_add, &l);
+	bool fine = true;
 
 	t->depth--;
-	for (size_t i = 0; fine && i < l.count; i++)
-		if (strcmp(l.branches[i].name, prefix) != 0) /* an object that stands for the directory itself */
-			fine = branch_draw(t, &l.branches[i], prefix, i + 1 == l.count);
+	for (size_t i = 0; fine && i < l->count; i++)
+		if (strcmp(l->branches[i].name, prefix) != 0) /* an object that stands for the directory itself */
+			fine = branch_draw(t, &l->branches[i], prefix, i + 1 == l->count);
 	t->depth++;
-	free(l.branches);
-	arena_free(l.arena);
+	return fine;
+}
+
+/* Nothing is below the path: it may be an object's. */
+static bool
+object_draw(struct tree *t)
+{
+	struct data *d = t->d;
+	struct s3_object object = {.key = d->path.key};
+	struct s3_info info;
+
+	if (!s3_head(d->conn, d->page, d->path.bucket, d->path.key, &info))
+		return s3_conn_is_missing(d->conn) ? cli_fail(d->cli, "%s: there is nothing", d->text)
+						   : data_fail(d, NULL, NULL);
+	object.size = info.size;
+	object.modified_ns = info.modified_ns;
+	object.etag = info.etag;
+	if (d->cli->json)
+		cli_put_json(data_object_json(d->path.bucket, &object));
+	else
+		data_put_path(d, d->path.bucket, d->path.key, "\n");
+	t->objects++;
+	return true;
+}
+
+static bool
+root_draw(struct tree *t)
+{
+	const char *folder = data_folder(t->d);
+	struct level root;
+	bool fine = level_read(t, folder, &root);
+
+	if (fine && root.count == 0 && folder[0]) {
+		fine = object_draw(t);
+	} else if (fine) {
+		if (!t->d->cli->json)
+			data_put_path(t->d, t->d->path.bucket, folder, "\n");
+		fine = level_draw(t, &root, folder);
+	}
+	level_free(&root);
 	return fine;
 }
 
@@ -100,9 +153,7 @@ tree(struct data *d)
 
 	buf_init(&t.stem, NULL);
 	buf_put_str(&t.stem, "");
-	if (!d->cli->json)
-		data_put_path(d, d->path.bucket, data_folder(d), "\n");
-	fine = tree_draw(&t, data_folder(d));
+	fine = root_draw(&t);
 	if (fine && !d->cli->json)
 		printf("%s, %s\n", cli_counted(d->cli->arena, t.folders, "directory", "directories"),
 			cli_counted(d->cli->arena, t.objects, "object", "objects"));

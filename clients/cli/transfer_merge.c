@@ -1,5 +1,6 @@
 /* transfer_merge.c: see transfer_merge.h. */
 #include "transfer_merge.h"
+#include "cli_interrupt.h"
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -95,6 +96,14 @@ side_next(struct merge *m, struct source *source, struct entry *out)
 	return has;
 }
 
+/* A path that nothing is below is a mistyped one; an empty bucket, or directory, is not. */
+static void
+source_check(const struct merge *m)
+{
+	if (m->has_source == 0 && !m->saw_source && m->from.bucket && m->from.root[0] && !interrupt_came())
+		(void)report_failed(m->transfer, m->from.bucket, m->from.root, "nothing is below it");
+}
+
 enum merge_side
 merge_next(struct merge *m)
 {
@@ -104,8 +113,10 @@ merge_next(struct merge *m)
 		m->has_source = side_next(m, m->from_source, &m->source);
 	if (m->has_target == TO_ASK)
 		m->has_target = side_next(m, m->to_source, &m->target);
-	if (m->has_source < 0 || m->has_target < 0 || m->has_source + m->has_target == 0)
+	if (m->has_source < 0 || m->has_target < 0 || m->has_source + m->has_target == 0) {
+		source_check(m);
 		return MERGE_END;
+	}
 	order = !m->has_source ? 1 : !m->has_target ? -1 : strcmp(m->source.name, m->target.name);
 	if (order <= 0)
 		m->has_source = TO_ASK;

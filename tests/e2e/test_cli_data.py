@@ -175,6 +175,27 @@ def test_usage_and_tree(cli, full):
     assert cli.lines("tree", "--depth=1", full)[1:] == ["|-- a.txt", "|-- b/", "|-- b2/", "`-- z", "2 directories, 2 objects"]
 
 
+def test_a_path_is_an_objects_a_directorys_or_mistyped(cli, s3, full):
+    bucket = full[5:]
+    assert cli.lines("du", full + "/a.txt") == [f"{13:12}  {1:8}  {full}/a.txt"]
+    assert cli.json("du", "-d3", full + "/a.txt") == [{"bucket": bucket, "prefix": "a.txt", "bytes": 13, "objects": 1}]
+    assert cli.lines("tree", full + "/a.txt") == [full + "/a.txt", "0 directories, 1 object"]
+    assert [row["key"] for row in cli.json("tree", full + "/a.txt")] == ["a.txt"]
+    for command in ("du", "tree"):
+        for path in ("/no", "/no/", "/a.txt/", "/b/c.txt/"):
+            assert cli.lines(command, full + path, status=1) == [f"restfs: {full}{path}: there is nothing"]
+    s3.put_object(Bucket=bucket, Key="b", Body=b"12345")  # beside the directory
+    s3.put_object(Bucket=bucket, Key="marked/", Body=b"")
+    assert cli.lines("du", full + "/b") == [f"{52:12}  {4:8}  {full}/b/"]
+    assert cli.lines("du", full + "/marked/") == [f"{0:12}  {1:8}  {full}/marked/"]
+    assert cli.lines("tree", full + "/marked") == [full + "/marked/", "0 directories, 0 objects"]
+
+
+def test_an_empty_bucket_is_no_mistake(cli, s3, bucket):
+    assert cli.lines("du", f"s3://{bucket}") == [f"{0:12}  {0:8}  s3://{bucket}"]
+    assert cli.lines("tree", f"s3://{bucket}")[1:] == ["0 directories, 0 objects"]
+
+
 def test_an_object_is_shown(cli, full):
     shown = cli("stat", full + "/a.txt")
     assert re.search(r"^size +13$", shown, re.M) and re.search(r"^metadata +colour=red$", shown, re.M)

@@ -111,6 +111,21 @@ def test_nothing_is_removed_when_something_failed_or_the_source_is_empty(restfs,
     assert read(tmp_path / "down") == {"mine": b"1"}
 
 
+@pytest.mark.parametrize("command", ["sync", "mirror", "diff"])
+def test_a_mistyped_source_is_told(restfs, s3, bucket, tmp_path, command):
+    path = f"s3://{bucket}"
+    for target in (tmp_path / "new", path + "/copy"):
+        restfs.run(command, path + "/mistyped", target, status=1)
+        assert restfs.stderr == f"restfs: {path}/mistyped/: nothing is below it\n"
+    assert not (tmp_path / "new").exists() or read(tmp_path / "new") == {}
+    restfs.run(command, path, tmp_path / "new")  # an empty bucket
+    (tmp_path / "empty").mkdir()
+    restfs.run(command, tmp_path / "empty", path + "/empty")
+    make(tmp_path / "up", {"d/a.txt": b"1"})
+    restfs.run("sync", tmp_path / "up", path)
+    restfs.run(command, path + "/d", tmp_path / "new", "--exclude=*.txt")  # there is something
+
+
 def test_links_are_left_out_or_followed(restfs, s3, bucket, tmp_path):
     make(tmp_path / "other", {"x": b"x"})
     make(tmp_path / "up", {"a": b"a"})

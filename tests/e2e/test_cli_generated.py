@@ -128,6 +128,7 @@ def test_manual_pages_say_what_help_says():
     shown = manual("restfs.1")
     for command in COMMANDS:
         assert re.search(rf"^ +{command}\b", shown, re.M), command
+    assert "in all buckets?\n" in manual("restfs-ls.1")
     assert "EXIT STATUS" in shown and "AWS_ENDPOINT_URL" in shown
     assert "restfs bucket set BUCKET [--owner=NAME]" in manual("restfs-bucket.1")
     daemon = manual("restfsd.8")

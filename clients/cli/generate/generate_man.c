@@ -66,7 +66,7 @@ paragraph_put(FILE *out, const char *text)
 {
 	fputs(".PP\n", out);
 	man_text(out, text);
-	fputs(text[strlen(text) - 1] == '.' ? "\n" : ".\n", out);
+	fputs(strchr(".?:", text[strlen(text) - 1]) ? "\n" : ".\n", out);
 }
 
 static void
