@@ -58,7 +58,8 @@ store_show(struct cli *cli, const json_t *status)
 		bytes_of_part(cli, status, "held", "bytes"));
 	printf("volumes   %lld, of %s", (long long)number(status, "store", "volumes"), bytes_of_part(cli, status, "store", "bytes_on_disk"));
 	if (garbage > 0 && on_disk > 0)
-		printf("; garbage %s (%.0f %%)", bytes_of_part(cli, status, "store", "garbage_bytes"),
+		printf("; garbage %s (%.0f %%) as of the last look of compaction",
+			bytes_of_part(cli, status, "store", "garbage_bytes"),
 			100.0 * (double)garbage / (double)on_disk);
 	printf("\ndisk      %s free of %s (%.0f %%)", bytes_of_part(cli, status, "store", "free_bytes"),
 		bytes_of_part(cli, status, "store", "disk_bytes"), disk > 0 ? 100.0 * (double)free / (double)disk : 0.0);

@@ -136,6 +136,13 @@ def test_root_leaves_a_store_to_its_owner(command, status):
         d.remove()
 
 
+@pytest.mark.parametrize("command", ["fsck", "salvage"])
+def test_a_file_is_no_store(tmp_path, command):
+    (tmp_path / "file").touch()
+    done = subprocess.run([BINARY.replace("restfsd", "restfs"), command, tmp_path / "file"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert (done.returncode, done.stderr) == (2, f"restfs: {tmp_path}/file: Not a directory\n")
+
+
 def test_a_damaged_checkpoint_is_found_before_it_is_needed():
     d = Daemon("--set", "journal.volume_bytes=1048576", "--set", "journal.small_block_bytes=1048576").start()
     try:
