@@ -30,10 +30,10 @@ static const struct {
 	  {"0", "Done."},
 	  {"1", "Refused, or something failed: one line on standard error says what, and what to do."},
 	  {"2", "The command line is wrong."},
-	  {"130, 143", "How a shell tells that Ctrl-C, or SIGTERM, ended it. What is under way is finished or taken "
-		       "back before, "
-		       "and what was done is told; a second one ends it at once. A bench that is interrupted reports "
-		       "what it measured, and ends with 0."},
+	  {"130, 143",
+		  "How a shell tells that Ctrl-C, or SIGTERM, ended it. What is under way is finished or taken back "
+		  "before, and what was done is told; a second one ends it at once. A bench that is interrupted "
+		  "reports what it measured, and ends with 0."},
 };
 
 void
