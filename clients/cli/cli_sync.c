@@ -6,6 +6,7 @@
  * mounted.
  */
 #include "transfer_merge.h"
+#include "cli_interrupt.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ batch_remove(struct syncing *s, const char *const *keys, size_t count)
 static void
 objects_remove(struct syncing *s, const char *const *keys, size_t count)
 {
-	for (size_t at = 0; at < count; at += S3_DELETE_MAX)
+	for (size_t at = 0; at < count && !interrupt_came(); at += S3_DELETE_MAX)
 		if (!batch_remove(s, keys + at, count - at < S3_DELETE_MAX ? count - at : S3_DELETE_MAX))
 			return;
 }
@@ -158,7 +159,7 @@ extra_remove(struct syncing *s, bool done)
 	else if (s->merge.to.bucket && !s->transfer.options->dry_run)
 		objects_remove(s, names, count);
 	else
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && !interrupt_came(); i++)
 			if (s->transfer.options->dry_run)
 				report_removed(&s->transfer, names[i]);
 			else
@@ -184,8 +185,10 @@ synchronise(struct cli *cli, bool removes)
 	buf_init(&s.extra, NULL);
 	trees_compare(&s);
 	done = transfer_end(&s.transfer);
+	interrupt_catch(NULL, NULL); /* of a removal that was sent the answer is waited for, and told */
 	extra_remove(&s, done);
-	done = done && s.transfer.counts.failed == 0 && merge_is_whole(&s.merge);
+	interrupt_release();
+	done = done && s.transfer.counts.failed == 0 && merge_is_whole(&s.merge) && !interrupt_came();
 	report_summary(&s.transfer);
 	merge_close(&s.merge);
 	buf_fini(&s.extra);

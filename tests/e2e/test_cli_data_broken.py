@@ -187,6 +187,23 @@ def test_who_interrupts_a_removal_is_told_what_is_gone(restfs, s3, bucket, tmp_p
     assert 0 < gone < 20000 and gone + left == 20000
 
 
+@pytest.mark.parametrize("command", [["mirror"], ["sync", "--delete"]])
+def test_who_interrupts_a_mirror_that_removes_is_told_what_is_gone(restfs, s3, bucket, tmp_path, command):
+    for name, count in (("before", 10000), ("now", 1)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number:04d}").touch()
+    restfs.run("sync", tmp_path / "before", f"s3://{bucket}/t")
+    process = restfs.start(*command, "-v", tmp_path / "now", f"s3://{bucket}/t")
+    wait_until(lambda: process.poll() is not None or s3.list_objects_v2(Bucket=bucket, Prefix="t/0001").get("KeyCount") == 0)
+    process.send_signal(signal.SIGINT)
+    said, complaints = process.communicate()
+    left = len(restfs.run("ls", "-r", f"s3://{bucket}/t/").splitlines())
+    assert process.returncode == -signal.SIGINT and complaints == b"" and 1 < left < 10000
+    assert said.count(b"remove s3:") == 10000 - left
+    assert said.endswith(f"; removed: {10000 - left}; interrupted: the same command goes on from here\n".encode())
+
+
 def test_an_object_that_no_file_can_be_is_named(restfs, s3, bucket, tmp_path):
     for key, body in (("t/folder/", b""), ("t/full/", b"content"), ("t/file", b"1")):
         s3.put_object(Bucket=bucket, Key=key, Body=body)
