@@ -95,10 +95,10 @@ removal_add(void *arg, const char *name, const struct s3_object *object)
 {
 	struct removal *r = arg;
 
-	if (!filter_takes(&r->filter, name + strlen(r->root), object->size, object->modified_ns))
-		return true;
 	if (interrupt_came()) /* what is under way is told of before the end */
 		return cli_fail(r->d->cli, "s3://%s: interrupted; what was removed was told", r->bucket);
+	if (!filter_takes(&r->filter, name + strlen(r->root), object->size, object->modified_ns))
+		return true;
 	r->seen++;
 	if (!r->batch)
 		r->batch = key_batch_new();

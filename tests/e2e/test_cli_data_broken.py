@@ -204,6 +204,25 @@ def test_who_interrupts_a_mirror_that_removes_is_told_what_is_gone(restfs, s3, b
     assert said.endswith(f"; removed: {10000 - left}; interrupted: the same command goes on from here\n".encode())
 
 
+def test_a_removal_that_finds_nothing_to_remove_is_interrupted_too(fake):
+    """Of a list that has no end."""
+    def answer(request):
+        fake.requests.append(request.command)
+        number = len(fake.requests)
+        request.reply(200, listing(content(f"{number:09d}"), f"<IsTruncated>true</IsTruncated><NextContinuationToken>t{number}</NextContinuationToken>"))
+
+    fake.answer = answer
+    process = fake.restfs.start("rm", "-r", "s3://bucket/", "--include=*.txt")
+    wait_until(lambda: len(fake.requests) > 2)
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+    assert set(fake.requests) == {"GET"}
+
+
 def test_an_object_that_no_file_can_be_is_named(restfs, s3, bucket, tmp_path):
     for key, body in (("t/folder/", b""), ("t/full/", b"content"), ("t/file", b"1")):
         s3.put_object(Bucket=bucket, Key=key, Body=body)
