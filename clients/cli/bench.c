@@ -245,7 +245,7 @@ static bool
 measure(struct bench_setting *s, const unsigned *mix, struct bench_results *results)
 {
 	char error[sizeof(s->cli->error)];
-	bool made, fine;
+	bool made, fine, cleaned;
 
 	if (!bucket_make(s, &made))
 		return false;
@@ -253,10 +253,11 @@ measure(struct bench_setting *s, const unsigned *mix, struct bench_results *resu
 	interrupt_catch(on_interrupt, running);
 	fine = phases_run(s, mix, results);
 	fine = fine && reports_make(s, results);
-	interrupt_release();
-	bench_clients_free(running);
 	memcpy(error, s->cli->error, sizeof(error));
-	if (clean_up(s, made))
+	cleaned = clean_up(s, made);
+	interrupt_release(); /* not before: it takes as long as there are objects */
+	bench_clients_free(running);
+	if (cleaned)
 		return fine;
 	if (!fine) /* the first is the cause */
 		memcpy(s->cli->error, error, sizeof(error));

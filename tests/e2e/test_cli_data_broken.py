@@ -223,6 +223,27 @@ def test_a_removal_that_finds_nothing_to_remove_is_interrupted_too(fake):
     assert set(fake.requests) == {"GET"}
 
 
+def test_a_bench_that_is_interrupted_while_it_cleans_up_does_so(fake):
+    may_go_on = threading.Event()
+
+    def answer(request):
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fake.requests.append(request.command)
+        if request.command == "GET":
+            may_go_on.wait()
+        request.reply(200, listing() if request.command == "GET" else b"", ETag=etag(body))
+
+    fake.answer = answer
+    process = fake.restfs.start("bench", "--duration=1", "--clients=1", "--mix=put:1")
+    wait_until(lambda: process.poll() is not None or "GET" in fake.requests)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    may_go_on.set()
+    said, complaints = process.communicate()
+    assert (process.returncode, complaints) == (0, b"") and b"\nput " in said and fake.requests[-1] == "DELETE"
+
+
 def test_an_object_that_no_file_can_be_is_named(restfs, s3, bucket, tmp_path):
     for key, body in (("t/folder/", b""), ("t/full/", b"content"), ("t/file", b"1")):
         s3.put_object(Bucket=bucket, Key=key, Body=body)
