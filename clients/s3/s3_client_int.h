@@ -28,7 +28,7 @@ struct s3_conn {
 	struct arena *small;   /* of operations that have no arena of their caller's; reset by each of them */
 	char curl_error[CURL_ERROR_SIZE];
 	struct s3_failure failure;
-	bool has_said; /* s3_conn_fail was called in this call */
+	bool has_said;  /* s3_conn_fail was called in this call */
 	bool unstopped; /* the request under way is */
 	int64_t skew_ns;
 	bool has_skew;
